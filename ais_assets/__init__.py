@@ -1,0 +1,1 @@
+"""AIS position reports to training samples, as a Dagster platform."""

@@ -1,0 +1,1 @@
+"""What exists, from what, partitioned how."""

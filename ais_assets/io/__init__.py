@@ -1,0 +1,1 @@
+"""Storage: the lake, the IO managers, and the loader for training code."""

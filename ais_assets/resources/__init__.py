@@ -1,0 +1,1 @@
+"""What Dagster configures: the lake, the source, the training loader."""

@@ -1,0 +1,221 @@
+"""The contract: features, window lengths, and the Arrow schema of every dataset.
+
+The only place for the numbers 128, 800, 928, 32, 5 and 4 h, and for column names and units. Every
+field carries its unit (and a description) in its Arrow metadata, which Parquet keeps, so that any
+reader can tell degrees from knots without this package.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+
+
+class Feature(NamedTuple):
+    """One column of a training window."""
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    description: str
+
+
+MAX_GAP_SECONDS: Final = 14_400
+"""A silence longer than this (4 h) ends a track; the largest dt_seconds a window can hold."""
+
+FEATURES: Final = (
+    Feature("lat", "degree", -90.0, 90.0, "latitude north, WGS 84"),
+    Feature("lon", "degree", -180.0, 180.0, "longitude east, WGS 84"),
+    Feature("sog", "knot", 0.0, 102.2, "speed over ground"),
+    Feature("cog", "degree", 0.0, 360.0, "course over ground, clockwise from true north"),
+    Feature("dt_seconds", "second", 0.0, float(MAX_GAP_SECONDS), "time since the track's previous position"),
+)
+FEATURE_NAMES: Final = tuple(feature.name for feature in FEATURES)
+FEATURE_COUNT: Final = len(FEATURES)
+
+SEQ_LEN: Final = 128
+"""Positions a model sees."""
+MAX_HORIZON: Final = 800
+"""Positions a model may be asked to forecast."""
+STRIDE: Final = 32
+"""Positions from one window's start to the next one's in the same track."""
+
+DEGREES: Final = pa.decimal32(9, 6)
+"""A latitude or longitude. Zero-copy to int32 micro-degrees, INT32 DECIMAL in Parquet."""
+TENTHS: Final = pa.decimal32(4, 1)
+"""A speed (kn) or course (degree) at the resolution of the AIS message: 0.1."""
+UTC: Final = pa.timestamp("ms", tz="UTC")
+"""A time. Whole seconds, as AIS positions are; milliseconds since Parquet has no coarser unit."""
+
+MICRODEGREES: Final = 1_000_000
+"""Integer steps a degree in a DEGREES column."""
+
+MOBILE_TYPES: Final = (
+    "unknown",
+    "class A",
+    "class B",
+    "base station",
+    "aid to navigation",
+    "search and rescue aircraft",
+    "search and rescue transponder",
+    "man overboard device",
+    "EPIRB",
+)
+"""What sent a message. Codes of `mobile_type`: the position in this tuple."""
+
+NAV_STATUSES: Final = (
+    "under way using engine",
+    "at anchor",
+    "not under command",
+    "restricted manoeuvrability",
+    "constrained by her draught",
+    "moored",
+    "aground",
+    "engaged in fishing",
+    "under way sailing",
+    "reserved 9",
+    "reserved 10",
+    "towing astern",
+    "pushing ahead or towing alongside",
+    "reserved 13",
+    "AIS-SART active",
+    "undefined",
+)
+"""Navigational status by its code in the AIS message (ITU-R M.1371-5, table 45)."""
+
+SPLITS: Final = ("train", "validation")
+"""Codes of `split`: the position in this tuple."""
+
+VALIDATION_PILE: Final = -1
+"""The `pile` of a window whose vessel is kept for validation."""
+
+_NAMES = pa.dictionary(pa.int8(), pa.string())
+
+
+def _field(name: str, type_: pa.DataType, unit: str, description: str, *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, type_, nullable=nullable, metadata={"unit": unit, "description": description})
+
+
+_MMSI = _field("mmsi", pa.int32(), "1", "Maritime Mobile Service Identity of the sender")
+_TIME = _field("t", UTC, "UTC", "when the position was reported or received, whole seconds")
+_TRACK = _field("track", pa.int64(), "1", "track: its MMSI times 2^32 plus its first position's Unix time in seconds")
+_START = _field("start", UTC, "UTC", "time of the window's first position")
+
+
+def _position_fields(*, nullable: bool) -> list[pa.Field]:
+    return [
+        _field("lat", DEGREES, "degree", "latitude north, WGS 84; null: not available", nullable=nullable),
+        _field("lon", DEGREES, "degree", "longitude east, WGS 84; null: not available", nullable=nullable),
+    ]
+
+
+def _motion_fields(*, nullable: bool) -> list[pa.Field]:
+    return [
+        _field("sog", TENTHS, "knot", "speed over ground; null: not available", nullable=nullable),
+        _field("cog", TENTHS, "degree", "course over ground from true north; null: not available", nullable=nullable),
+    ]
+
+
+RAW_RECORDS: Final = pa.schema(
+    [
+        _TIME,
+        _MMSI,
+        _field("mobile_type", _NAMES, "1", "what sent the message"),
+        *_position_fields(nullable=True),
+        *_motion_fields(nullable=True),
+        _field("heading", pa.int16(), "degree", "true heading, 0 to 359; null: not available", nullable=True),
+        _field("nav_status", _NAMES, "1", "navigational status; null: not available", nullable=True),
+        # Static data repeat on every row of most feeds. They are kept on the row on which this MMSI first
+        # showed this very combination in the file and null on its repeats.
+        _field("imo", pa.int32(), "1", "IMO ship number, where new", nullable=True),
+        _field("callsign", pa.string(), "1", "radio call sign, where new", nullable=True),
+        _field("name", pa.string(), "1", "ship's name, where new", nullable=True),
+        _field("ship_type", pa.string(), "1", "type of ship in the source's words, where new", nullable=True),
+        _field("length", pa.float32(), "metre", "length overall, where new", nullable=True),
+        _field("width", pa.float32(), "metre", "beam, where new", nullable=True),
+        _field("draught", pa.float32(), "metre", "draught, where new", nullable=True),
+        _field("destination", pa.string(), "1", "destination as the crew typed it, where new", nullable=True),
+    ]
+)
+"""One row of a source file, typed; in file order."""
+
+STATIC_COLUMNS: Final = ("imo", "callsign", "name", "ship_type", "length", "width", "draught", "destination")
+
+CLEAN_RECORDS: Final = pa.schema(
+    [
+        _MMSI,
+        _TIME,
+        *_position_fields(nullable=False),
+        *_motion_fields(nullable=True),
+        _field("mobile_type", _NAMES, "1", "what sent the message"),
+    ]
+)
+"""Usable positions of one day by (vessel shard, mmsi, t); one row group a shard."""
+
+VESSELS: Final = pa.schema(
+    [
+        _MMSI,
+        _field("flag", pa.int16(), "1", "maritime identification digits: the flag state's number"),
+        _field("imo", pa.int32(), "1", "IMO ship number; null: none", nullable=True),
+        _field("callsign", pa.string(), "1", "radio call sign", nullable=True),
+        _field("name", pa.string(), "1", "ship's name", nullable=True),
+        _field("ship_type", pa.string(), "1", "type of ship in the source's words", nullable=True),
+        _field("mobile_type", pa.string(), "1", "class of its transponder"),
+        _field("length", pa.float32(), "metre", "length overall", nullable=True),
+        _field("width", pa.float32(), "metre", "beam", nullable=True),
+        _field("draught", pa.float32(), "metre", "largest draught reported", nullable=True),
+        _field("names", pa.list_(pa.string()), "1", "every name this MMSI showed"),
+        _field("first_seen", UTC, "UTC", "first record of any kind"),
+        _field("last_seen", UTC, "UTC", "last record of any kind"),
+        _field("records", pa.int64(), "1", "records of any kind"),
+        _field("split", pa.string(), "1", "train or validation"),
+    ]
+)
+"""Who each vessel MMSI is."""
+
+TRACK_POSITIONS: Final = pa.schema(
+    [
+        _MMSI,
+        _TRACK,
+        _TIME,
+        *_position_fields(nullable=False),
+        *_motion_fields(nullable=False),
+        _field("split", _NAMES, "1", "train or validation, by vessel"),
+    ]
+)
+"""All positions of one shard's vessels by (mmsi, track, t). dt_seconds is t less the track's previous t."""
+
+WINDOW_REFERENCES: Final = pa.schema(
+    [
+        _field("pile", pa.int16(), "1", "the pile this window was thrown into; -1: validation"),
+        _field("row", pa.int64(), "1", "the window's first position: its row in this shard's track file"),
+        _TRACK,
+        _START,
+    ]
+)
+"""Pass 1 of the shuffle: where each window went, by (pile, row); one row group a pile."""
+
+
+def windows_schema(window_len: int) -> pa.Schema:
+    """Schema of a file of windows: `features` holds window_len × 5 float32, position by position."""
+    width = window_len * FEATURE_COUNT
+    return pa.schema(
+        [
+            pa.field(
+                "features",
+                pa.list_(pa.field("element", pa.float32(), nullable=False), width),
+                nullable=False,
+                metadata={
+                    "description": f"{window_len} positions of {FEATURE_COUNT} values, position by position",
+                    "columns": ",".join(FEATURE_NAMES),
+                    "unit": ",".join(feature.unit for feature in FEATURES),
+                    "shape": f"{window_len},{FEATURE_COUNT}",
+                },
+            ),
+            _MMSI,
+            _TRACK,
+            _START,
+        ]
+    )

@@ -1,0 +1,121 @@
+"""Settings: every AIS_* environment variable, its default, and what it may be."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ais_assets import schema
+
+SourceName = Literal["dma", "norway", "simulated"]
+
+_BUCKET = re.compile(r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?$")
+_SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*)://")
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the message says which, what it is and what it should be."""
+
+
+class Settings(BaseSettings):
+    """What a deployment can choose. Each field reads the environment variable AIS_<FIELD> (or `.env`)."""
+
+    model_config = SettingsConfigDict(env_prefix="AIS_", env_file=".env", extra="ignore", frozen=True)
+
+    lake: str = Field("data/lake", description="where every dataset lives: a folder or s3://bucket/prefix")
+    cache: Path = Field(Path("data/cache"), description="local folder for packed positions, shared by all runs here")
+
+    source: SourceName = Field("simulated", description="the raw format")
+    source_uri: str | None = Field(
+        None,
+        description="where the source's files are: a folder, s3://bucket/prefix, or a URL with {day} or {month}; "
+        "a file belongs to the day (or month) that its name carries",
+    )
+    first_day: date = Field(date(2024, 3, 1), description="first day, inclusive")
+    last_day: date = Field(date(2024, 3, 3), description="last day, inclusive")
+    max_archive_gigabytes: float = Field(64.0, gt=0, description="refuse an archive that unpacks to more than this")
+
+    simulated_vessels: int = Field(60, ge=1, le=100_000, description="vessels of the simulated source")
+
+    shards: int = Field(16, ge=1, le=4096, description="vessel shards: a vessel's days all fall into one")
+    piles: int = Field(8, ge=1, le=10_000, description="piles of the global shuffle, each a partition of windows")
+    seed: int = Field(17, ge=0, lt=2**63, description="keys every random stream")
+    validation_fraction: float = Field(0.05, ge=0, lt=1, description="share of vessels kept for validation")
+    seq_len: int = Field(schema.SEQ_LEN, ge=1, description="positions a model sees")
+    max_horizon: int = Field(schema.MAX_HORIZON, ge=1, description="positions it may be asked to forecast")
+    stride: int = Field(schema.STRIDE, ge=1, description="positions from one window's start to the next one's")
+    max_gap_seconds: int = Field(
+        schema.MAX_GAP_SECONDS, ge=1, le=schema.MAX_GAP_SECONDS, description="a longer silence starts a new track"
+    )
+
+    max_speed_knots: float = Field(
+        50.0, gt=0, description="an implied speed above this is no ship's; AISdb and mobiml use 50"
+    )
+    min_track_positions: int = Field(
+        2, ge=1, description="a track with fewer positions is a stray fix and dropped as such"
+    )
+    repeat_seconds: int = Field(
+        120, ge=0, description="a moving fix seen again within this time is a rebroadcast; 0: keep them"
+    )
+
+    mds_size_limit: Annotated[int, Field(ge=1 << 16)] = Field(
+        1 << 26, description="bytes of an MDS shard before compression; MDSWriter's default"
+    )
+    zstd_level: int = Field(1, ge=1, le=19, description="compression of every file")
+
+    @property
+    def window_len(self) -> int:
+        """Positions of a window: what a model sees plus what it may forecast."""
+        return self.seq_len + self.max_horizon
+
+    @property
+    def days(self) -> list[date]:
+        """Every day of the range."""
+        return [self.first_day + timedelta(days=k) for k in range((self.last_day - self.first_day).days + 1)]
+
+    @field_validator("lake", "source_uri")
+    @classmethod
+    def _known_place(cls, uri: str | None) -> str | None:
+        if uri is None:
+            return None
+        if not uri.strip():
+            raise ValueError("is empty; name a folder or s3://bucket/prefix")
+        scheme = _SCHEME.match(uri)
+        if scheme is None:
+            return uri
+        if scheme[1] == "s3" and not _BUCKET.match(uri):
+            raise ValueError(f"{uri!r} is not s3://bucket/prefix")
+        if scheme[1] not in ("s3", "http", "https", "file"):
+            raise ValueError(f"{uri!r} has the scheme {scheme[1]!r}; known are s3, http(s), file and a plain folder")
+        return uri.rstrip("/")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.last_day < self.first_day:
+            raise ValueError(f"AIS_LAST_DAY {self.last_day} is before AIS_FIRST_DAY {self.first_day}")
+        if self.lake.startswith(("http://", "https://")):
+            raise ValueError(f"AIS_LAKE {self.lake!r} must be a folder or s3://bucket/prefix")
+        if self.source != "simulated" and self.source_uri is None:
+            raise ValueError(f"AIS_SOURCE={self.source} needs AIS_SOURCE_URI: where its files are")
+        return self
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment, with `overrides` by field name in their place.
+
+    Raises SettingsError that names each wrong variable, its value and what it should be.
+    """
+    try:
+        return Settings(**overrides)  # pyright: ignore[reportArgumentType]
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            name = "AIS_" + "_".join(str(part) for part in problem["loc"]).upper() if problem["loc"] else "settings"
+            given = f" (it is {problem['input']!r})" if problem["loc"] else ""
+            lines.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}{given}")
+        raise SettingsError("; ".join(lines)) from None

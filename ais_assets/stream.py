@@ -1,0 +1,30 @@
+"""A dataset on its way to storage: tables that come one after the other, and their account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from ais_assets.ledger import Ledger
+
+
+@dataclass
+class RecordStream:
+    """One partition, part by part, so that no stage needs to hold it whole.
+
+    Attributes:
+        schema: what every table has.
+        tables: the rows. Each table becomes one Parquet row group, also one without rows: some datasets
+            promise a row group for every shard or pile.
+        ledger: the stage's account. Complete once `tables` is exhausted, not before.
+        facts: what else describes the partition (settings it was built with, statistics, samples of
+            rejects) as JSON values, kept in the file's own metadata. Complete once `tables` is exhausted.
+    """
+
+    schema: pa.Schema
+    tables: Iterator[pa.Table]
+    ledger: Ledger = field(default_factory=Ledger)
+    facts: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Pure functions on Arrow tables and NumPy arrays; they know neither Dagster nor storage."""
