@@ -30,6 +30,10 @@ class Settings(BaseSettings):
     lake: str = Field("data/lake", description="where every dataset lives: a folder or s3://bucket/prefix")
     cache: Path = Field(Path("data/cache"), description="local folder for packed positions, shared by all runs here")
 
+    s3_endpoint_url: str | None = Field(None, description="an S3 server other than AWS; default: AWS_ENDPOINT_URL")
+    s3_region: str | None = Field(None, description="default: AWS_REGION or the profile's")
+    s3_profile: str | None = Field(None, description="AWS profile with the credentials; default: AWS_PROFILE or AWS_*")
+
     source: SourceName = Field("simulated", description="the raw format")
     source_uri: str | None = Field(
         None,

@@ -1,0 +1,68 @@
+"""Vessel shards: all days of 1/N of the vessels as tracks."""
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+from dagster import AssetDep, AssetExecutionContext, AssetsDefinition, asset
+
+from ais_assets import partitions
+from ais_assets.assets.ingest import days_present
+from ais_assets.assets.ownership import OWNERS
+from ais_assets.io.lake import Lake
+from ais_assets.io.managers import Partitions, each_partition
+from ais_assets.io.parquet import describe
+from ais_assets.partition_keys import day_keys
+from ais_assets.resources.lake import LakeResource
+from ais_assets.settings import Settings
+from ais_assets.stream import RecordStream
+from ais_assets.transforms.tracks import build_tracks
+
+
+def track_assets(settings: Settings, clean_records: AssetsDefinition) -> list[AssetsDefinition]:
+    """`track_shards` for these settings."""
+
+    @asset(
+        partitions_def=partitions.shards(settings),
+        deps=[AssetDep(clean_records, partition_mapping=partitions.EVERY)],
+        group_name="tracks",
+        owners=OWNERS,
+        kinds={"parquet", "numba"},
+        code_version="1",
+        io_manager_key="parquet",
+        backfill_policy=partitions.PER_RUN,
+    )
+    def track_shards(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
+        """All days of 1/N of the vessels as tracks: cut at silences over 4 h and impossible speeds, split by vessel."""
+        place = lake.open()
+        present = days_present(place, "clean_records", settings)
+        absent = sorted(set(day_keys(settings)) - set(present))
+        if absent:
+            context.log.warning(f"{len(absent)} of {len(settings.days)} days are not materialized: {absent[:10]}")
+        return each_partition(context, lambda shard: _tracks(place, present, int(shard), settings, absent))
+
+    return [track_shards]
+
+
+def _tracks(lake: Lake, days: list[str], shard: int, settings: Settings, absent: list[str]) -> RecordStream:
+    stream = build_tracks(
+        _shard_of_days(lake, days, shard, settings.shards),
+        max_gap_seconds=settings.max_gap_seconds,
+        max_speed_knots=settings.max_speed_knots,
+        min_track_positions=settings.min_track_positions,
+        validation_fraction=settings.validation_fraction,
+        seed=settings.seed,
+    )
+    stream.facts |= {"days": len(days), "days_absent": absent}
+    return stream
+
+
+def _shard_of_days(lake: Lake, days: list[str], shard: int, shards: int) -> Iterator[pa.Table]:
+    for day in days:
+        with lake.open("clean_records", day) as file:
+            written_for = describe(file, lake.uri_of("clean_records", day)).facts["shards"]
+            if written_for != shards:
+                raise ValueError(
+                    f"clean_records[{day}] was written for AIS_SHARDS={written_for}, this run has {shards}: "
+                    "materialize clean_records again, or set AIS_SHARDS back"
+                )
+            yield file.read_row_group(shard)

@@ -1,0 +1,109 @@
+"""What training code reads: MDS shards, their root index with statistics and card, and the baseline to beat."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from dagster import AssetDep, AssetExecutionContext, AssetsDefinition, MaterializeResult, MetadataValue, Output, asset
+
+from ais_assets import partitions
+from ais_assets.assets.ownership import OWNERS
+from ais_assets.io.dataset import publish_dataset
+from ais_assets.io.lake import Folder, Lake
+from ais_assets.io.managers import Partitions, each_partition
+from ais_assets.io.mds import write_shards
+from ais_assets.ledger import Ledger
+from ais_assets.resources.lake import LakeResource
+from ais_assets.resources.training_loader import TrainingLoaderResource
+from ais_assets.settings import Settings
+from ais_assets.transforms.dead_reckoning import ForecastErrors
+
+GROUP = "training"
+HORIZONS_MINUTES = (10, 30, 60)
+
+
+def training_assets(
+    settings: Settings, materialized_windows: AssetsDefinition, validation: AssetsDefinition
+) -> list[AssetsDefinition]:
+    """`mds_shards`, `training_dataset` and `dead_reckoning` for these settings."""
+
+    @asset(
+        partitions_def=partitions.piles(settings),
+        deps=[materialized_windows],
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"mds"},
+        code_version="1",
+        io_manager_key="mds",
+        backfill_policy=partitions.PER_RUN,
+    )
+    def mds_shards(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
+        """The pile's windows in the same order as MDS shards, for mosaicml-streaming."""
+        place = lake.open()
+        return each_partition(context, lambda pile: _sharded(place, pile, settings))
+
+    @asset(
+        deps=[AssetDep(mds_shards, partition_mapping=partitions.EVERY), validation],
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"mds", "json"},
+        code_version="1",
+        io_manager_key="json",
+    )
+    def training_dataset(lake: LakeResource) -> MaterializeResult:
+        """The commit point: the root index over all piles, the statistics and the dataset card."""
+        dataset = publish_dataset(lake.open(), settings)
+        return MaterializeResult(
+            metadata={
+                "dagster/uri": dataset.uri,
+                "dagster/row_count": dataset.samples,
+                "shards": dataset.shards,
+                "bytes": dataset.size,
+                "validation windows": dataset.validation_windows,
+                "statistics": MetadataValue.json(dataset.statistics),
+                "card": MetadataValue.md(dataset.card),
+            }
+        )
+
+    @asset(
+        deps=[training_dataset, validation],
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"pytorch"},
+        code_version="1",
+        io_manager_key="json",
+    )
+    def dead_reckoning(training_loader: TrainingLoaderResource) -> Output[dict[str, Any]]:
+        """The baseline that every model must beat: forecast error of holding course and speed, in nautical miles."""
+        errors = ForecastErrors(settings.seq_len, HORIZONS_MINUTES)
+        for batch in training_loader.validation_batches():
+            errors.add(batch.numpy())
+        report = errors.summary()
+        return Output(report, metadata={"error by horizon": MetadataValue.json(report)})
+
+    return [mds_shards, training_dataset, dead_reckoning]
+
+
+@contextmanager
+def _sharded(lake: Lake, pile: str, settings: Settings) -> Iterator[Folder]:
+    windows = lake.describe("materialized_windows", pile)
+    with lake.store.staging() as staging:
+        written = write_shards(
+            lake.row_groups("materialized_windows", pile),
+            staging / pile,
+            window_len=settings.window_len,
+            size_limit=settings.mds_size_limit,
+            level=settings.zstd_level,
+            threads=os.cpu_count() or 1,
+        )
+        facts = {
+            "shards": written.shards,
+            "raw_bytes": written.raw_bytes,
+            "seed": settings.seed,
+            "piles": settings.piles,
+            "tracks": windows.facts["tracks"],
+            "statistics": windows.facts["statistics"],
+        }
+        ledger = Ledger(rows_in=windows.rows, rows_out=written.samples)
+        yield Folder(staging / pile, written.digest, ledger, facts, last="index.json")

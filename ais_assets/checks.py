@@ -1,0 +1,115 @@
+"""Asset checks: what must hold across stages. Each partition's own balance is enforced where it is stored."""
+
+from dagster import AssetCheckResult, AssetChecksDefinition, AssetCheckSeverity, AssetsDefinition, asset_check
+
+from ais_assets.io.dataset import accounts
+from ais_assets.io.lake import Lake
+from ais_assets.partition_keys import day_keys, shard_keys
+from ais_assets.resources.lake import LakeResource
+from ais_assets.settings import Settings
+
+
+def asset_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> list[AssetChecksDefinition]:
+    """All checks for these settings."""
+
+    @asset_check(asset=assets["raw_archives"], name="every_day_published")
+    def every_day_published(lake: LakeResource) -> AssetCheckResult:
+        """Names the days of the range that the source never published."""
+        place = lake.open()
+        landed = [day for day in day_keys(settings) if place.has("raw_archives", day)]
+        absent = [day for day in landed if not place.manifest("raw_archives", day)["facts"]["published"]]
+        return AssetCheckResult(
+            passed=not absent,
+            severity=AssetCheckSeverity.WARN,
+            metadata={"days landed": len(landed), "days never published": absent},
+        )
+
+    @asset_check(asset=assets["clean_records"], name="every_typed_record_is_accounted_for")
+    def every_typed_record_is_accounted_for(lake: LakeResource) -> AssetCheckResult:
+        """Clean rows in = typed rows out, day by day."""
+        place = lake.open()
+        days = [day for day in place.partitions("clean_records") if day in set(day_keys(settings))]
+        differing = {}
+        for day in days:
+            typed, seen = place.ledger("raw_records", day).rows_out, place.ledger("clean_records", day).rows_in
+            if typed != seen:
+                differing[day] = {"typed": typed, "seen by cleaning": seen}
+        return AssetCheckResult(passed=not differing, metadata={"days": len(days), "differing": differing})
+
+    @asset_check(asset=assets["training_dataset"], name="nothing_lost_between_stages")
+    def nothing_lost_between_stages(lake: LakeResource) -> AssetCheckResult:
+        """Rows out of each stage are rows into the next, from the archives to the training samples."""
+        counts = conservation(lake.open(), settings)
+        pairs = [(f"{a} to {b}", counts[a], counts[b]) for a, b in CONSERVED]
+        return AssetCheckResult(
+            passed=all(left == right for _, left, right in pairs),
+            metadata={
+                name: f"{left:,} = {right:,}" if left == right else f"{left:,} ≠ {right:,}"
+                for name, left, right in pairs
+            },
+        )
+
+    @asset_check(asset=assets["training_dataset"], name="no_vessel_in_both_splits")
+    def no_vessel_in_both_splits(lake: LakeResource) -> AssetCheckResult:
+        """No MMSI has windows in training and in validation."""
+        vessels = shared_vessels(lake.open(), settings)
+        return AssetCheckResult(passed=not vessels, metadata={"vessels in both": vessels[:100]})
+
+    @asset_check(asset=assets["training_dataset"], name="every_window_that_tracks_hold")
+    def every_window_that_tracks_hold(lake: LakeResource) -> AssetCheckResult:
+        """Windows = the sum over tracks of ⌊(positions − window) / stride⌋ + 1, counted anew from the tracks."""
+        place = lake.open()
+        expected, found = expected_windows(place, settings), accounts(place, settings)["window_piles"].rows_out
+        return AssetCheckResult(passed=expected == found, metadata={"expected": expected, "found": found})
+
+    return [
+        every_day_published,
+        every_typed_record_is_accounted_for,
+        nothing_lost_between_stages,
+        no_vessel_in_both_splits,
+        every_window_that_tracks_hold,
+    ]
+
+
+CONSERVED = (
+    ("typed records", "records cleaned"),
+    ("clean positions", "positions tracked"),
+    ("windows thrown", "windows delivered"),
+)
+
+
+def conservation(lake: Lake, settings: Settings) -> dict[str, int]:
+    """Rows out of and into each stage, from the accounts in the files and the MDS index."""
+    stages = accounts(lake, settings)
+    samples = sum(shard["samples"] for shard in lake.json("training_dataset")["shards"])
+    return {
+        "typed records": stages["raw_records"].rows_out,
+        "records cleaned": stages["clean_records"].rows_in,
+        "clean positions": stages["clean_records"].rows_out,
+        "positions tracked": stages["track_shards"].rows_in,
+        "windows thrown": stages["window_piles"].rows_out,
+        "windows delivered": samples + lake.describe("validation").rows,
+    }
+
+
+def shared_vessels(lake: Lake, settings: Settings) -> list[int]:
+    """MMSIs with windows both in a training pile and in validation, from the references."""
+    windows = lake.dataset("window_piles", shard_keys(settings))
+    rows = lake.sql_over(
+        {"window_piles": windows},
+        "select track >> 32 as mmsi from window_piles group by 1 "
+        "having bool_or(pile = -1) and bool_or(pile <> -1) order by 1",
+    ).fetchall()
+    return [mmsi for (mmsi,) in rows]
+
+
+def expected_windows(lake: Lake, settings: Settings) -> int:
+    """⌊(n − window) / stride⌋ + 1 summed over tracks of n ≥ window positions, by SQL over the track shards."""
+    tracks = lake.dataset("track_shards", shard_keys(settings))
+    window, stride = settings.window_len, settings.stride
+    (count,) = lake.sql_over(
+        {"track_shards": tracks},
+        f"select coalesce(sum((n - {window}) // {stride} + 1), 0)::bigint from "
+        f"(select count(*) as n from track_shards group by track) where n >= {window}",
+    ).fetchall()[0]
+    return count

@@ -1,0 +1,317 @@
+"""The `ais` command."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ais_assets.settings import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+    from ais_assets.building import Done
+    from ais_assets.io.lake import Lake
+
+INSTANCE_FOLDER = Path("data/dagster")
+"""Where runs are recorded when DAGSTER_HOME does not say otherwise."""
+
+
+class Failure(click.ClickException):
+    """A message for people, without a stack."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """AIS position reports to shuffled training windows.
+
+    Settings are environment variables AIS_*; see the README.
+    """
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one a core.")
+def demo(*, as_json: bool, workers: int | None) -> None:
+    """Builds everything, by default from simulated AIS, and shows the first training batch."""
+    settings = settings_or_fail()
+    seconds = run_build(settings, days=None, assets=None, workers=workers, quiet=as_json)
+    summary = stage_summary(open_lake(settings), settings, seconds)
+    batch = first_batch(settings)
+    if as_json:
+        click.echo(json.dumps({"stages": [row.as_json() for row in summary], "first_batch": batch}, indent=1))
+        return
+    console = Console()
+    console.print(stage_table(summary))
+    console.print(f"First training batch: {batch['batch']} {batch['dtype']}", highlight=False)
+    console.print(f"  to see {batch['input']}, to forecast {batch['target']}", highlight=False)
+    console.print("\nWhere to look next", style="bold")
+    console.print("  make dev          the asset graph, runs and backfills in the browser")
+    console.print("  ais status        what the lake holds")
+    console.print(f"  {settings.lake}/mds/README.md   the dataset's card: features, statistics, how to load it")
+
+
+@main.command()
+@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day; default: AIS_FIRST_DAY.")
+@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day; default: AIS_LAST_DAY.")
+@click.option("--only", "assets", multiple=True, help="Build this asset only; may be repeated.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one a core.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
+def build(*, first: Any, last: Any, assets: Sequence[str], workers: int | None, as_json: bool) -> None:
+    """Materializes every stage: days from --from to --to, then all shards, then all piles."""
+    settings = settings_or_fail()
+    days = days_between(settings, first.date() if first else None, last.date() if last else None)
+    seconds = run_build(settings, days=days, assets=assets or None, workers=workers, quiet=as_json)
+    summary = stage_summary(open_lake(settings), settings, seconds)
+    if as_json:
+        click.echo(json.dumps({"stages": [row.as_json() for row in summary]}, indent=1))
+    else:
+        Console().print(stage_table(summary))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def status(*, as_json: bool) -> None:
+    """What the lake holds of each asset, and where its rows went."""
+    settings = settings_or_fail()
+    with failures():
+        summary = stage_summary(open_lake(settings), settings, {})
+    if as_json:
+        click.echo(json.dumps({"lake": settings.lake, "stages": [row.as_json() for row in summary]}, indent=1))
+    else:
+        Console().print(stage_table(summary, title=f"{settings.lake}"))
+
+
+def settings_or_fail() -> Settings:
+    """The settings; a wrong one ends the command with what it should be."""
+    try:
+        return load_settings()
+    except SettingsError as error:
+        raise Failure(str(error)) from None
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Errors that say themselves what to do are shown as they are, without a stack."""
+    try:
+        yield
+    except (LookupError, OSError, ValueError) as error:
+        raise Failure(str(error)) from error
+
+
+def days_between(settings: Settings, first: date | None, last: date | None) -> list[str] | None:
+    """Partition keys from `first` to `last`, both inclusive; None for the whole range."""
+    if first is None and last is None:
+        return None
+    first, last = first or settings.first_day, last or settings.last_day
+    if first > last:
+        raise Failure(f"--from {first} is after --to {last}")
+    if first < settings.first_day or last > settings.last_day:
+        raise Failure(
+            f"{first} to {last} leaves the range {settings.first_day} to {settings.last_day}: "
+            "widen AIS_FIRST_DAY and AIS_LAST_DAY"
+        )
+    return [day.isoformat() for day in settings.days if first <= day <= last]
+
+
+def open_lake(settings: Settings) -> Lake:
+    """The lake of the settings."""
+    from ais_assets.resources.lake import LakeResource  # noqa: PLC0415 - Dagster takes a second to import
+
+    return LakeResource.from_settings(settings).open()
+
+
+@contextmanager
+def open_instance() -> Iterator[DagsterInstance]:
+    """The Dagster instance of DAGSTER_HOME, or of data/dagster with the project's dagster.yaml."""
+    from dagster import DagsterInstance  # noqa: PLC0415 - Dagster takes a second to import
+
+    if "DAGSTER_HOME" not in os.environ:
+        INSTANCE_FOLDER.mkdir(parents=True, exist_ok=True)
+        if Path("dagster.yaml").is_file():
+            shutil.copyfile("dagster.yaml", INSTANCE_FOLDER / "dagster.yaml")
+        os.environ["DAGSTER_HOME"] = str(INSTANCE_FOLDER.absolute())
+    with DagsterInstance.get() as instance:
+        yield instance
+
+
+def run_build(
+    settings: Settings,
+    *,
+    days: Sequence[str] | None,
+    assets: Sequence[str] | None,
+    workers: int | None,
+    quiet: bool,
+) -> dict[str, float]:
+    """Builds with progress on the terminal; returns each asset's seconds from its first run's start to its last's end."""
+    from ais_assets.building import STAGES, BuildError, build  # noqa: PLC0415 - Dagster takes a second to import
+
+    known = [asset for stage in STAGES for asset in stage]
+    for asset in assets or ():
+        if asset not in known:
+            raise Failure(f"no asset {asset!r}; there are {', '.join(known)}")
+    progress = BuildProgress(quiet=quiet)
+    with open_instance() as instance, progress:
+        try:
+            build(
+                settings,
+                instance,
+                days=days,
+                assets=assets,
+                workers=workers,
+                on_start=progress.start,
+                on_done=progress.advance,
+            )
+        except BuildError as error:
+            raise Failure(str(error)) from None
+    return progress.seconds
+
+
+class BuildProgress:
+    """A bar for each asset in a terminal, a line for each when piped."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.seconds: dict[str, float] = {}
+        self._started: dict[str, float] = {}
+        self._left: dict[str, int] = {}
+        self._bars: dict[str, TaskID] = {}
+        self._console = Console(stderr=True, quiet=quiet)
+        self._progress = Progress(
+            TextColumn("{task.description:<22}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+
+    def __enter__(self) -> BuildProgress:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def start(self, asset: str, partitions: int) -> None:
+        """An asset's runs begin."""
+        self._started[asset] = time.monotonic()
+        self._left[asset] = partitions
+        self._bars[asset] = self._progress.add_task(asset, total=partitions)
+
+    def advance(self, done: Done) -> None:
+        """One of its runs ended."""
+        asset, count = done.task.asset, max(1, len(done.task.partitions))
+        self._left[asset] -= count
+        self._progress.advance(self._bars[asset], count)
+        self.seconds[asset] = time.monotonic() - self._started[asset]
+        if self._left[asset] == 0 and not self._console.is_terminal:
+            self._console.print(f"{asset}: {self.seconds[asset]:.1f} s", highlight=False)
+
+
+@dataclass
+class StageRow:
+    """One asset in the summary."""
+
+    asset: str
+    there: int
+    partitions: int
+    rows_in: int | None = None
+    rows_out: int | None = None
+    dropped: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
+    size: int | None = None
+    seconds: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The row for a program."""
+        return {
+            "asset": self.asset,
+            "partitions_there": self.there,
+            "partitions": self.partitions,
+            "rows_in": self.rows_in,
+            "rows_out": self.rows_out,
+            "dropped": self.dropped,
+            "notes": self.notes,
+            "bytes": self.size,
+            "seconds": self.seconds,
+        }
+
+
+def stage_summary(lake: Lake, settings: Settings, seconds: dict[str, float]) -> list[StageRow]:
+    """What the lake holds of each asset, from the files' own accounts."""
+    from ais_assets.building import STAGES, partition_keys  # noqa: PLC0415 - Dagster takes a second to import
+    from ais_assets.io.inventory import holdings  # noqa: PLC0415
+
+    rows = []
+    for asset in (asset for stage in STAGES for asset in stage):
+        keys = partition_keys(asset, settings)
+        held = holdings(lake, asset, keys)
+        rows.append(
+            StageRow(
+                asset,
+                there=held.partitions,
+                partitions=max(1, len(keys)),
+                rows_in=held.ledger.rows_in if held.ledger else None,
+                rows_out=held.ledger.rows_out if held.ledger else None,
+                dropped={rule: count for rule, count in held.ledger.dropped.items() if count} if held.ledger else {},
+                notes=held.ledger.notes if held.ledger else {},
+                size=held.size,
+                seconds=seconds.get(asset),
+            )
+        )
+    return rows
+
+
+def stage_table(rows: Sequence[StageRow], title: str | None = None) -> Table:
+    """The summary for people."""
+    table = Table(title=title, title_justify="left", caption_justify="left")
+    table.add_column("asset", no_wrap=True)
+    for column in ("there", "rows in", "rows out", "bytes", "seconds"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("dropped by rule; counts")
+    for row in rows:
+        notes = [f"{rule} −{count:,}" for rule, count in row.dropped.items()]
+        notes += [f"{name.replace('_', ' ')} {count:,}" for name, count in row.notes.items() if count]
+        table.add_row(
+            row.asset,
+            f"{row.there}/{row.partitions}",
+            "" if row.rows_in is None else f"{row.rows_in:,}",
+            "" if row.rows_out is None else f"{row.rows_out:,}",
+            "" if row.size is None else f"{row.size:,}",
+            "" if row.seconds is None else f"{row.seconds:.1f}",
+            ", ".join(notes),
+        )
+    return table
+
+
+def first_batch(settings: Settings) -> dict[str, Any]:
+    """Shapes of the first training batch and its two halves."""
+    from ais_assets.io.streaming_loader import split_input_target  # noqa: PLC0415 - loads torch
+
+    dataset = open_lake(settings).loader(local=settings.cache / "mds", batch_size=64, shuffle=True)
+    batch = next(iter(dataset))
+    seen, ahead = split_input_target(batch, settings.seq_len)
+    return {
+        "batch": list(batch.shape),
+        "dtype": str(batch.dtype),
+        "input": list(seen.shape),
+        "target": list(ahead.shape),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,322 @@
+"""The lake: every asset's partitions by name, for the stages, for Dagster and for training code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from ais_assets import schema
+from ais_assets.io.layout import PLACES, Kind, place_of
+from ais_assets.io.parquet import PartitionFile, describe, write_parquet
+from ais_assets.io.store import S3Client, Store, open_store
+from ais_assets.ledger import Ledger
+from ais_assets.stream import RecordStream
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from ais_assets.io.streaming_loader import AISMDSDataset, ValidationDataset
+
+
+class PartitionMissingError(LookupError):
+    """A partition is not in the lake; the message says which and what to materialize."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A partition that is a folder of files, complete on local disk and not yet in the lake.
+
+    Attributes:
+        path: the local folder; its files are moved.
+        digest: hexadecimal, a function of the content alone.
+        ledger: the stage's account.
+        facts: what else describes it, as JSON values.
+        last: the file that readers take as the sign that the folder is complete, published after the rest.
+    """
+
+    path: Path
+    digest: str
+    ledger: Ledger
+    facts: dict[str, Any] = field(default_factory=dict)
+    last: str | None = None
+
+
+@dataclass(frozen=True)
+class Published:
+    """One partition as it now lies in the lake."""
+
+    uri: str
+    size: int
+    rows: int
+    ledger: Ledger
+    facts: Mapping[str, Any]
+    schema: pa.Schema | None
+
+
+class Lake:
+    """All datasets at one address.
+
+    Args:
+        uri: a folder or s3://bucket/prefix.
+        s3_client: a boto3 S3 client; default: one from the standard AWS settings.
+        s3_profile: an AWS profile other than the environment's.
+        zstd_level: compression of what is written.
+
+    >>> lake = Lake("s3://bucket/prefix")                                       # doctest: +SKIP
+    >>> lake.dataset("track_shards").to_table(filter=ds.field("mmsi") == 219000734)  # doctest: +SKIP
+    >>> lake.sql("select mmsi, count(*) from clean_records group by mmsi")      # doctest: +SKIP
+    >>> for batch in lake.loader(local="mds-cache", batch_size=64): ...         # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        uri: str | Path,
+        *,
+        s3_client: S3Client | None = None,
+        s3_profile: str | None = None,
+        zstd_level: int = 1,
+    ) -> None:
+        self.store: Store = open_store(uri, s3_client, s3_profile)
+        self._level = zstd_level
+
+    def __repr__(self) -> str:
+        return f"Lake({self.store.uri!r})"
+
+    @property
+    def uri(self) -> str:
+        """The lake's address."""
+        return self.store.uri
+
+    def uri_of(self, asset: str, partition: str | None = None) -> str:
+        """The address of a partition's object."""
+        return f"{self.store.uri}/{place_of(asset).key(partition)}"
+
+    def partitions(self, asset: str) -> list[str]:
+        """Keys of the partitions that are there, sorted. Raises ValueError for an unpartitioned asset."""
+        place = place_of(asset)
+        if place.single is not None:
+            raise ValueError(f"{asset} has no partitions")
+        names = self.store.names(place.folder, place.suffix)
+        reserved = {other.single for other in PLACES.values() if other.folder == place.folder and other.single}
+        return [name.removesuffix(place.suffix) for name in names if name not in reserved | RESERVED_NAMES]
+
+    def has(self, asset: str, partition: str | None = None) -> bool:
+        """Whether the partition (or the unpartitioned asset) is there."""
+        return self.store.exists(place_of(asset).key(partition))
+
+    def require(self, asset: str, partitions: Sequence[str]) -> None:
+        """Raises PartitionMissingError, naming them, unless all these partitions are there."""
+        missing = sorted(set(partitions) - set(self.partitions(asset)))
+        if missing:
+            shown = ", ".join(missing[:8]) + (", …" if len(missing) > 8 else "")
+            raise PartitionMissingError(
+                f"{asset} has {len(partitions) - len(missing)} of the {len(partitions)} partitions needed in "
+                f"{self.uri}; missing: {shown}. Materialize them first."
+            )
+
+    def write(self, asset: str, partition: str | None, stream: RecordStream) -> Published:
+        """Writes a stream as one Parquet object: whole, or not at all."""
+        key = place_of(asset).key(partition)
+        with self.store.staging() as folder:
+            local = folder / "partition.parquet"
+            written = write_parquet(stream, local, asset=asset, partition=partition, level=self._level)
+            size = local.stat().st_size
+            self.store.publish(local, key)
+        return Published(f"{self.uri}/{key}", size, written.rows, written.ledger, written.facts, written.schema)
+
+    def write_folder(self, asset: str, partition: str, folder: Folder) -> Published:
+        """Publishes a folder under a name of its own and then the manifest that makes it current.
+
+        A former folder of the partition stays, for those who are reading it.
+        """
+        place = place_of(asset)
+        key = place.key(partition)
+        name = f"{partition}-{folder.digest[:12]}"
+        files = sorted(path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*") if path.is_file())
+        if folder.last is not None:
+            files = [file for file in files if file != folder.last] + [folder.last]
+        sizes = {file: (folder.path / file).stat().st_size for file in files}
+        for file in files:
+            self.store.publish(folder.path / file, f"{place.folder}/{name}/{file}")
+        manifest = {
+            "folder": name,
+            "files": sizes,
+            "ledger": json.loads(folder.ledger.to_json()),
+            "facts": folder.facts,
+        }
+        folder.ledger.balance(f"{asset}[{partition}]")
+        self.store.publish_bytes(_json(manifest), key)
+        return Published(
+            f"{self.uri}/{place.folder}/{name}",
+            sum(sizes.values()),
+            folder.ledger.rows_out,
+            folder.ledger,
+            folder.facts,
+            None,
+        )
+
+    def write_json(self, asset: str, value: object) -> Published:
+        """Publishes an unpartitioned asset that is one JSON value."""
+        key = place_of(asset).key(None)
+        data = _json(value)
+        self.store.publish_bytes(data, key)
+        return Published(f"{self.uri}/{key}", len(data), 1, Ledger(), {}, None)
+
+    def json(self, asset: str) -> Any:
+        """The value of an asset that is one JSON value."""
+        return json.loads(self._read(asset, None))
+
+    def manifest(self, asset: str, partition: str) -> dict[str, Any]:
+        """What a folder asset's partition is: its folder, files and sizes, account and facts."""
+        return json.loads(self._read(asset, partition))
+
+    def folder_uri(self, asset: str, partition: str) -> str:
+        """The address of a folder asset's current folder."""
+        return f"{self.uri}/{self.folder_key(asset, partition)}"
+
+    def folder_key(self, asset: str, partition: str) -> str:
+        """The same, relative to the lake."""
+        return f"{place_of(asset).folder}/{self.manifest(asset, partition)['folder']}"
+
+    @contextmanager
+    def local_file(self, asset: str, partition: str, file: str) -> Iterator[Path]:
+        """One file of a folder partition as a local file, for as long as the context lasts."""
+        with TemporaryDirectory(prefix="ais-") as folder:
+            yield self.store.fetch(f"{self.folder_key(asset, partition)}/{file}", Path(folder))
+
+    @contextmanager
+    def local_folder(self, asset: str, partition: str) -> Iterator[Path]:
+        """A folder partition's files as local files of one folder, for as long as the context lasts."""
+        manifest = self.manifest(asset, partition)
+        prefix = f"{place_of(asset).folder}/{manifest['folder']}"
+        with TemporaryDirectory(prefix="ais-") as folder:
+            files = [self.store.fetch(f"{prefix}/{file}", Path(folder)) for file in manifest["files"]]
+            yield files[0].parent if files else Path(folder)
+
+    @contextmanager
+    def open(self, asset: str, partition: str | None = None) -> Iterator[pq.ParquetFile]:
+        """A partition's Parquet file, for reading it by row group."""
+        key = place_of(asset).key(partition)
+        try:
+            source = self.store.filesystem().open_input_file(self.store.path(key))
+        except FileNotFoundError:
+            raise self._missing(asset, partition) from None
+        with source, pq.ParquetFile(source, pre_buffer=True) as file:
+            yield file
+
+    def row_groups(self, asset: str, partition: str | None = None) -> Iterator[pa.Table]:
+        """A partition's rows, a row group at a time."""
+        with self.open(asset, partition) as file:
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group)
+
+    def describe(self, asset: str, partition: str | None = None) -> PartitionFile:
+        """What a partition's file says of itself: rows, schema, account, facts. Reads the footer only."""
+        with self.open(asset, partition) as file:
+            return describe(file, self.uri_of(asset, partition))
+
+    def ledger(self, asset: str, partition: str | None = None) -> Ledger:
+        """The account of the stage that wrote a partition."""
+        if place_of(asset).kind is Kind.FOLDER:
+            return Ledger.from_dict(self.manifest(asset, partition or "")["ledger"])
+        return self.describe(asset, partition).ledger
+
+    def dataset(self, asset: str, partitions: Sequence[str] | None = None) -> ds.Dataset:
+        """A lazy dataset over some (default: all) partitions of a Parquet asset, in partition order.
+
+        Raises PartitionMissingError when a partition asked for, or every one, is missing.
+        """
+        place = place_of(asset)
+        if place.kind is not Kind.PARQUET:
+            raise ValueError(f"{asset} is not stored as Parquet; use manifest(), json() or loader()")
+        if place.single is not None:
+            keys = [place.key(None)]
+            if not self.has(asset):
+                raise self._missing(asset, None)
+        else:
+            if partitions is None:
+                partitions = self.partitions(asset)
+            else:
+                self.require(asset, partitions)
+            keys = [place.key(partition) for partition in partitions]
+        if not keys:
+            raise self._missing(asset, None)
+        return ds.dataset([self.store.path(key) for key in keys], filesystem=self.store.filesystem(), format="parquet")
+
+    def table(self, asset: str, partitions: Sequence[str] | None = None) -> pa.Table:
+        """The rows themselves, in memory."""
+        return self.dataset(asset, partitions).to_table()
+
+    def sql(self, query: str) -> duckdb.DuckDBPyRelation:
+        """Runs SQL over the assets by their names; any that the query names must be in the lake."""
+        named = [
+            asset for asset, place in PLACES.items() if place.kind is Kind.PARQUET and re.search(rf"\b{asset}\b", query)
+        ]
+        return self.sql_over({asset: self.dataset(asset) for asset in named}, query)
+
+    def sql_over(self, tables: Mapping[str, ds.Dataset], query: str) -> duckdb.DuckDBPyRelation:
+        """Runs SQL over these datasets, by the names given."""
+        import duckdb  # noqa: PLC0415 - the loader's users need no DuckDB
+
+        connection = duckdb.connect()
+        connection.execute("set TimeZone = 'UTC'")
+        for name, dataset in tables.items():
+            connection.register(name, dataset)
+        return connection.sql(query)
+
+    def loader(self, local: str | Path, **options: Any) -> AISMDSDataset:
+        """Training batches: `AISMDSDataset` over this lake's MDS, cached in the folder `local`."""
+        from ais_assets.io.streaming_loader import AISMDSDataset  # noqa: PLC0415 - loads torch
+
+        return AISMDSDataset(remote=f"{self.uri}/{place_of('mds_shards').folder}", local=str(local), **options)
+
+    def validation_loader(self, batch_size: int = 64, **options: Any) -> ValidationDataset:
+        """Validation batches, in the file's order, with the interface of `loader`."""
+        from ais_assets.io.streaming_loader import ValidationDataset  # noqa: PLC0415 - loads torch
+
+        key = place_of("validation").key(None)
+        return ValidationDataset(
+            self.store.path(key), filesystem=self.store.filesystem(), batch_size=batch_size, **options
+        )
+
+    def window_len(self) -> int:
+        """Positions a window in this lake's validation file has."""
+        features = self.describe("validation").schema.field("features").type
+        return features.list_size // schema.FEATURE_COUNT
+
+    def object_version(self, asset: str, partition: str) -> str:
+        """Changes whenever the partition is published anew."""
+        return self.store.version(place_of(asset).key(partition))
+
+    def identity(self) -> str:
+        """A short name for the lake's address, for folders of caches."""
+        return hashlib.sha256(self.uri.encode()).hexdigest()[:12]
+
+    def _read(self, asset: str, partition: str | None) -> bytes:
+        try:
+            return self.store.read(place_of(asset).key(partition))
+        except FileNotFoundError:
+            raise self._missing(asset, partition) from None
+
+    def _missing(self, asset: str, partition: str | None) -> PartitionMissingError:
+        name = f"{asset}[{partition}]" if partition else asset
+        return PartitionMissingError(f"{name} is not in {self.uri}: materialize it first")
+
+
+RESERVED_NAMES = frozenset({"statistics.json"})
+"""Objects that lie beside partitions without being one."""
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, sort_keys=True, indent=1) + "\n").encode()

@@ -1,0 +1,229 @@
+"""Dagster's IO managers over the lake: Parquet partitions, folders (archives, MDS piles), JSON values.
+
+An asset hands over `Partitions`: one payload for each partition of its run, made one after the other. A
+consumer gets what its annotation asks for: a lazy `pyarrow.dataset.Dataset` (also the default), a
+`pyarrow.Table`, or a `duckdb.DuckDBPyRelation`. Of several partitions it gets one dataset over all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
+from dagster import (
+    AssetExecutionContext,
+    InputContext,
+    IOManager,
+    MetadataValue,
+    OutputContext,
+    TableColumn,
+    TableColumnConstraints,
+    TableRecord,
+    TableSchema,
+)
+
+from ais_assets.io.lake import Folder, Lake, Published
+from ais_assets.stream import RecordStream
+
+Payload = RecordStream | Folder
+Key = str | None
+Form = TypeVar("Form", RecordStream, Folder)
+
+
+@dataclass(frozen=True)
+class Partitions:
+    """What an asset returns: (partition key, payload), one at a time; the key is None without partitions."""
+
+    items: Iterator[tuple[Key, Payload]]
+
+
+def each_partition(
+    context: AssetExecutionContext, build: Callable[[str], Payload | AbstractContextManager[Payload]]
+) -> Partitions:
+    """Builds every partition of this run, each when its turn comes to be stored.
+
+    What `build` returns may be a context manager, which is left once the payload is stored.
+    """
+
+    def items() -> Iterator[tuple[Key, Payload]]:
+        for number, key in enumerate(context.partition_keys, start=1):
+            context.log.info(f"{key} ({number} of {len(context.partition_keys)})")
+            built = build(key)
+            with nullcontext(built) if isinstance(built, Payload) else built as payload:
+                yield key, payload
+
+    return Partitions(items())
+
+
+def unpartitioned(payload: Payload) -> Partitions:
+    """The one payload of an asset without partitions."""
+    return Partitions(iter([(None, payload)]))
+
+
+def materialization_metadata(published: Published) -> dict[str, Any]:
+    """What the UI shows of a partition: rows, bytes, where it is, its schema, and the account by rule."""
+    metadata: dict[str, Any] = {
+        "dagster/uri": MetadataValue.text(published.uri),
+        "dagster/partition_row_count": published.rows,
+        "bytes": published.size,
+        "rows in": published.ledger.rows_in,
+        "rows out": published.ledger.rows_out,
+        "rows dropped": published.ledger.rows_dropped,
+    }
+    if published.schema is not None:
+        metadata["dagster/column_schema"] = table_schema(published.schema)
+    if published.ledger.dropped:
+        records = [TableRecord({"rule": rule, "rows": rows}) for rule, rows in published.ledger.dropped.items()]
+        metadata["dropped by rule"] = MetadataValue.table(records)
+    metadata |= {name.replace("_", " "): count for name, count in published.ledger.notes.items()}
+    metadata |= {
+        name.replace("_", " "): MetadataValue.json(value) if isinstance(value, (dict, list)) else value
+        for name, value in published.facts.items()
+        if value is not None
+    }
+    return metadata
+
+
+def table_schema(schema: pa.Schema) -> TableSchema:
+    """An Arrow schema as the UI shows it, units and descriptions included."""
+    columns = []
+    for field in schema:
+        metadata = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
+        unit = metadata.get("unit", "1")
+        description = metadata.get("description", "") + (f" [{unit}]" if unit != "1" else "")
+        columns.append(
+            TableColumn(
+                field.name,
+                str(field.type),
+                description=description,
+                constraints=TableColumnConstraints(nullable=field.nullable),
+            )
+        )
+    return TableSchema(columns)
+
+
+class ParquetIOManager(IOManager):
+    """Stores `Partitions` of record streams; loads lazily."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+
+    def handle_output(self, context: OutputContext, obj: Partitions) -> None:
+        asset = context.asset_key.path[-1]
+        store_partitions(context, obj, RecordStream, lambda key, stream: self._lake.write(asset, key, stream))
+
+    def load_input(self, context: InputContext) -> ds.Dataset | pa.Table | duckdb.DuckDBPyRelation:
+        asset = context.asset_key.path[-1]
+        dataset = self._lake.dataset(asset, _partitions_of(context))
+        return _as_annotated(dataset, context)
+
+
+class FolderIOManager(IOManager):
+    """Stores `Partitions` of folders; loads a partition's manifest, with the folder's address as "uri"."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+
+    def handle_output(self, context: OutputContext, obj: Partitions) -> None:
+        asset = context.asset_key.path[-1]
+        store_partitions(context, obj, Folder, lambda key, folder: self._lake.write_folder(asset, key or "", folder))
+
+    def load_input(self, context: InputContext) -> dict[str, Any]:
+        asset = context.asset_key.path[-1]
+        keys = _partitions_of(context) or []
+        loaded = {key: self.load_partition(asset, key, context) for key in keys}
+        return loaded[keys[0]] if len(keys) == 1 else loaded
+
+    def load_partition(self, asset: str, key: str, context: InputContext) -> Any:
+        """One partition as the consumer wants it."""
+        del context
+        return self._lake.manifest(asset, key) | {"uri": self._lake.folder_uri(asset, key)}
+
+
+class MDSIOManager(FolderIOManager):
+    """Stores piles as MDS folders; loads a manifest, or the samples themselves as a `pyarrow.Table`."""
+
+    def load_partition(self, asset: str, key: str, context: InputContext) -> Any:
+        if context.dagster_type.typing_type is not pa.Table:
+            return super().load_partition(asset, key, context)
+        from ais_assets.io.mds import read_samples  # noqa: PLC0415 - loads torch
+
+        with self._lake.local_folder(asset, key) as folder:
+            return read_samples(folder)
+
+
+class JSONIOManager(IOManager):
+    """Stores an unpartitioned asset that is one JSON value."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+
+    def handle_output(self, context: OutputContext, obj: object) -> None:
+        published = self._lake.write_json(context.asset_key.path[-1], obj)
+        context.add_output_metadata({"dagster/uri": published.uri, "bytes": published.size})
+
+    def load_input(self, context: InputContext) -> Any:
+        return self._lake.json(context.asset_key.path[-1])
+
+
+def store_partitions(
+    context: OutputContext,
+    partitions: Partitions,
+    form: type[Form],
+    store: Callable[[Key, Form], Published],
+) -> None:
+    """Stores each payload before the next is made, with metadata of its own for each partition.
+
+    Raises TypeError for a payload of another form than this IO manager stores, ValueError when the asset made
+    other partitions than the run was asked for.
+    """
+    asset = context.asset_key.path[-1]
+    if not isinstance(partitions, Partitions):
+        raise TypeError(f"{asset} must return Partitions, not {type(partitions).__name__}")
+    expected = list(context.asset_partition_keys) if context.has_asset_partitions else [None]
+    made = []
+    for key, payload in partitions.items:
+        if key not in expected:
+            raise ValueError(f"{asset} made partition {key!r}; the run is for {expected}")
+        if not isinstance(payload, form):
+            raise TypeError(f"{asset} made a {type(payload).__name__}; its IO manager stores {form.__name__}")
+        published = store(key, payload)
+        made.append(key)
+        context.log.info(_summary(key, published))
+        context.step_context.add_asset_metadata(
+            materialization_metadata(published), asset_key=context.asset_key, partition_key=key
+        )
+    if set(made) != set(expected):
+        raise ValueError(f"{asset} made the partitions {made} of {expected}")
+
+
+def _summary(key: str | None, published: Published) -> str:
+    ledger = published.ledger
+    dropped = ", ".join(f"{rule} {rows:,}" for rule, rows in ledger.dropped.items() if rows)
+    return (
+        f"{key + ': ' if key else ''}{ledger.rows_in:,} in, {ledger.rows_out:,} out"
+        f"{', dropped: ' + dropped if dropped else ''}; {published.size:,} bytes at {published.uri}"
+    )
+
+
+def _partitions_of(context: InputContext) -> Sequence[str] | None:
+    return list(context.asset_partition_keys) if context.has_asset_partitions else None
+
+
+def _as_annotated(dataset: ds.Dataset, context: InputContext) -> ds.Dataset | pa.Table | duckdb.DuckDBPyRelation:
+    wanted = context.dagster_type.typing_type
+    if wanted is pa.Table:
+        return dataset.to_table()
+    if wanted is duckdb.DuckDBPyRelation:
+        return duckdb.connect().from_arrow(dataset)
+    if wanted is ds.Dataset or wanted is Any:
+        return dataset
+    raise TypeError(
+        f"{context.asset_key.path[-1]} cannot be loaded as {wanted}; annotate pyarrow.dataset.Dataset, "
+        "pyarrow.Table or duckdb.DuckDBPyRelation"
+    )

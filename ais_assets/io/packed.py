@@ -1,0 +1,60 @@
+"""Packed positions: a local, memory-mapped copy of the track shards, shared by every run on this machine.
+
+Pass 2 of the shuffle reads windows from random places of every shard. Parquet cannot be read so; 12
+bytes a position in a memory map can, and the year's 42 GB need not fit into memory: what is not in the page
+cache is read from disk.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ais_assets.io.lake import Lake
+from ais_assets.transforms.windows import pack_positions
+
+PackedShard = NDArray[np.uint32]
+
+
+class PackedPositions:
+    """The cache folder. A shard is packed once for each time that it is published."""
+
+    def __init__(self, folder: Path, lake: Lake) -> None:
+        self._folder = folder / lake.identity()
+        self._lake = lake
+
+    def open(self, shards: Sequence[str]) -> list[PackedShard]:
+        """Memory maps (n, 3) uint32 of the shards, in their order; packs those that are not in the cache."""
+        return [self._open(shard) for shard in shards]
+
+    def _open(self, shard: str) -> PackedShard:
+        path = self._folder / f"{shard}-{self._lake.object_version('track_shards', shard)}.packed"
+        if not path.exists():
+            self._pack(shard, path)
+        if path.stat().st_size == 0:
+            return np.empty((0, 3), np.uint32)
+        return np.memmap(path, np.uint32, mode="r").reshape(-1, 3)
+
+    def _pack(self, shard: str, path: Path) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # Runs that need the same shard at once wait for the first of them instead of packing it again; the
+        # kernel drops the lock of a process that dies.
+        with (self._folder / f"{shard}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if path.exists():
+                return
+            for stale in self._folder.glob(f"{shard}-*"):
+                stale.unlink(missing_ok=True)
+            part = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+            with part.open("wb") as out, self._lake.open("track_shards", shard) as file:
+                for group in range(file.num_row_groups):
+                    out.write(np.ascontiguousarray(pack_positions(file.read_row_group(group))).data)
+                out.flush()
+                os.fsync(out.fileno())
+            part.replace(path)

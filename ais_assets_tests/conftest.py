@@ -1,0 +1,64 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+
+from ais_assets_tests.s3_server import S3Server, running_s3_server
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("AIS_") and name != "AIS_REAL_DATA":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with slices of real AIS files."""
+    folder = Path(os.environ.get("AIS_REAL_DATA", PROJECT.parent / "shared" / "real"))
+    if not folder.is_dir():
+        pytest.skip(f"no real AIS data at {folder}; AIS_REAL_DATA can name another folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """A running S3 server, shared by this process's tests."""
+    with running_s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3_environment(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The server's address and keys in this test's environment."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in s3_server.environment().items():
+        monkeypatch.setenv(name, value)
+    return s3_server
+
+
+@pytest.fixture
+def bucket(s3_environment: S3Server) -> str:
+    """A new bucket's name."""
+    name = f"lake-{uuid.uuid4().hex[:12]}"
+    boto3.session.Session().client("s3").create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture(params=["local", "s3"])
+def lake_uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A place for a lake: once a folder, once a prefix of a bucket."""
+    if request.param == "local":
+        return str(tmp_path / "lake")
+    return f"s3://{request.getfixturevalue('bucket')}/some/prefix"

@@ -1,0 +1,206 @@
+"""The lake on local disk and on S3: whole objects or none, found by name, with their accounts."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import duckdb
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ais_assets import schema
+from ais_assets.io.lake import Folder, Lake, PartitionMissingError
+from ais_assets.io.parquet import PartitionFileError
+from ais_assets.io.store import STAGING, StoreError, checked_key
+from ais_assets.ledger import Ledger, LedgerError
+from ais_assets.stream import RecordStream
+from ais_assets_tests.s3_server import S3Server
+
+
+def positions(mmsi: list[int]) -> pa.Table:
+    """Clean records with one position each."""
+    count = len(mmsi)
+    microdegrees = pa.array([55_123_456] * count, pa.int32())
+    tenths = pa.array([123] * count, pa.int32())
+    return pa.table(
+        [
+            pa.array(mmsi, pa.int32()),
+            pa.array([1_709_251_200_000 + 1000 * k for k in range(count)], pa.timestamp("ms", tz="UTC")),
+            pa.Array.from_buffers(schema.DEGREES, count, microdegrees.buffers()),
+            pa.Array.from_buffers(schema.DEGREES, count, microdegrees.buffers()),
+            pa.Array.from_buffers(schema.TENTHS, count, tenths.buffers()),
+            pa.Array.from_buffers(schema.TENTHS, count, tenths.buffers()),
+            pa.DictionaryArray.from_arrays(pa.array([1] * count, pa.int8()), list(schema.MOBILE_TYPES)),
+        ],
+        schema=schema.CLEAN_RECORDS,
+    )
+
+
+def stream(*tables: pa.Table, rows_in: int | None = None, **facts: object) -> RecordStream:
+    """A stream of these tables whose account adds up."""
+    rows = sum(table.num_rows for table in tables)
+    rows_in = rows if rows_in is None else rows_in
+    return RecordStream(
+        schema.CLEAN_RECORDS, iter(tables), Ledger(rows_in, rows, {"rule": rows_in - rows}), dict(facts)
+    )
+
+
+def test_what_is_written_is_read_by_everybody(lake_uri: str) -> None:
+    lake = Lake(lake_uri)
+    first, second = positions([219000001, 219000002]), positions([219000003])
+    published = lake.write("clean_records", "2024-03-01", stream(first, second, rows_in=5, shards=2))
+    assert (published.rows, published.ledger.dropped) == (3, {"rule": 2})
+    assert lake.partitions("clean_records") == ["2024-03-01"]
+    assert lake.table("clean_records").equals(pa.concat_tables([first, second]))
+    found = lake.sql("select mmsi, lat, t from clean_records order by mmsi limit 1").fetchall()[0]
+    assert (found[0], str(found[1]), found[2].isoformat()) == (219000001, "55.123456", "2024-03-01T00:00:00+00:00")
+    described = lake.describe("clean_records", "2024-03-01")
+    assert described.ledger == published.ledger
+    assert described.facts == {"shards": 2}
+    assert described.row_groups == 2
+
+
+def test_other_readers_see_degrees_and_units(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    lake.write("clean_records", "2024-03-01", stream(positions([]), positions([219000001]), positions([])))
+    path = lake.uri_of("clean_records", "2024-03-01")
+    assert duckdb.sql(f"select lat::varchar, cog::varchar from '{path}'").fetchall() == [("55.123456", "12.3")]
+    assert pl.read_parquet(path)["lat"].cast(pl.Float64).to_list() == [55.123456]
+    assert pq.read_schema(path).field("lat").metadata[b"unit"] == b"degree"
+    assert pq.ParquetFile(path).metadata.row_group(1).column(2).physical_type == "INT32"
+
+
+def test_same_rows_same_bytes_on_either_store(tmp_path: Path, bucket: str) -> None:
+    client = boto3.session.Session().client("s3")
+    for number in range(2):
+        Lake(tmp_path / str(number)).write("clean_records", "2024-03-01", stream(positions([219000001])))
+    Lake(f"s3://{bucket}/p").write("clean_records", "2024-03-01", stream(positions([219000001])))
+    local = [(tmp_path / str(k) / "clean_records" / "2024-03-01.parquet").read_bytes() for k in range(2)]
+    remote = client.get_object(Bucket=bucket, Key="p/clean_records/2024-03-01.parquet")["Body"].read()
+    assert local[0] == local[1] == remote
+
+
+def test_a_stage_that_fails_half_way_leaves_the_former_partition(lake_uri: str) -> None:
+    lake = Lake(lake_uri)
+    lake.write("clean_records", "2024-03-01", stream(positions([219000001])))
+
+    def breaking() -> Iterator[pa.Table]:
+        yield positions([219000002])
+        raise RuntimeError("the disk is on fire")
+
+    with pytest.raises(RuntimeError, match="on fire"):
+        lake.write("clean_records", "2024-03-01", RecordStream(schema.CLEAN_RECORDS, breaking()))
+    with pytest.raises(LedgerError, match=r"clean_records\[2024-03-01\].*do not add up"):
+        unbalanced = RecordStream(schema.CLEAN_RECORDS, iter([positions([219000002])]), Ledger(3, 1))
+        lake.write("clean_records", "2024-03-01", unbalanced)
+    assert lake.table("clean_records")["mmsi"].to_pylist() == [219000001]
+
+
+def test_missing_partitions_are_named(lake_uri: str) -> None:
+    lake = Lake(lake_uri)
+    with pytest.raises(PartitionMissingError, match="clean_records is not in .*materialize it first"):
+        lake.dataset("clean_records")
+    lake.write("clean_records", "2024-03-01", stream(positions([219000001])))
+    with pytest.raises(PartitionMissingError, match="1 of the 2 partitions.*missing: 2024-03-02"):
+        lake.dataset("clean_records", ["2024-03-01", "2024-03-02"])
+    with pytest.raises(PartitionMissingError, match=r"clean_records\[2024-03-02\]"):
+        lake.describe("clean_records", "2024-03-02")
+    with pytest.raises(KeyError, match="the lake knows raw_archives"):
+        lake.dataset("cleaned")
+
+
+def test_folders_are_complete_before_they_are_current(lake_uri: str, tmp_path: Path) -> None:
+    lake = Lake(lake_uri)
+    for content in ("one", "two"):
+        with lake.store.staging() as staging:
+            folder = staging / "pile"
+            folder.mkdir()
+            (folder / "shard").write_text(content)
+            (folder / "index.json").write_text("{}")
+            lake.write_folder(
+                "mds_shards", "00000", Folder(folder, f"{content}-digest", Ledger(1, 1), last="index.json")
+            )
+    assert lake.manifest("mds_shards", "00000")["folder"] == "00000-two-digest"
+    assert lake.store.read("mds/00000-one-digest/shard") == b"one"
+    assert lake.partitions("mds_shards") == ["00000"]
+    with lake.local_folder("mds_shards", "00000") as local:
+        assert sorted(path.name for path in local.iterdir()) == ["index.json", "shard"]
+
+
+def test_foreign_parquet_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "clean_records").mkdir()
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "clean_records" / "2024-03-01.parquet")
+    with pytest.raises(PartitionFileError, match="not of this lake"):
+        Lake(tmp_path).describe("clean_records", "2024-03-01")
+
+
+@pytest.mark.parametrize("key", ["", "/etc/passwd", "../x", "a/../../x", "a//b", "./a"])
+def test_keys_stay_inside_the_lake(key: str) -> None:
+    with pytest.raises(ValueError, match="not a path inside the lake"):
+        checked_key(key)
+
+
+@pytest.mark.parametrize("partition", ["../2024", "a/b", "", ".hidden", "x" * 200])
+def test_partition_keys_are_plain_names(tmp_path: Path, partition: str) -> None:
+    with pytest.raises(ValueError, match="not a partition key"):
+        Lake(tmp_path).write("clean_records", partition, stream(positions([])))
+
+
+def _die_while_writing(root: str) -> None:
+    def dying() -> Iterator[pa.Table]:
+        yield positions([219000002])
+        os.kill(os.getpid(), signal.SIGKILL)
+        yield positions([219000003])
+
+    Lake(root).write("clean_records", "2024-03-01", RecordStream(schema.CLEAN_RECORDS, dying(), Ledger(2, 2)))
+
+
+def test_a_killed_writer_leaves_the_former_partition_and_nothing_else(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    lake.write("clean_records", "2024-03-01", stream(positions([219000001])))
+    process = multiprocessing.get_context("spawn").Process(target=_die_while_writing, args=(str(tmp_path),))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert any((tmp_path / STAGING).iterdir())
+    assert lake.table("clean_records")["mmsi"].to_pylist() == [219000001]
+    lake.write("clean_records", "2024-03-01", stream(positions([219000004])))
+    assert lake.table("clean_records")["mmsi"].to_pylist() == [219000004]
+    assert not any((tmp_path / STAGING).iterdir())
+
+
+def test_a_living_writers_staging_is_left_alone(tmp_path: Path) -> None:
+    store = Lake(tmp_path).store
+    with store.staging() as mine:
+        (mine / "part").write_text("unfinished")
+        with store.staging():
+            assert (mine / "part").read_text() == "unfinished"
+    assert not mine.exists()
+
+
+def test_wrong_keys_and_missing_buckets_say_what_to_do(
+    s3_environment: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StoreError, match="NoSuchBucket: create the bucket or correct AIS_LAKE"):
+        Lake("s3://no-such-bucket-here/p").partitions("clean_records")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(StoreError, match="SignatureDoesNotMatch: check AWS_SECRET_ACCESS_KEY") as raised:
+        Lake("s3://no-such-bucket-here/p").partitions("clean_records")
+    assert s3_environment.secret_key not in str(raised.value)
+
+
+@pytest.mark.timeout(60)
+def test_an_unreachable_server_is_an_error_and_no_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
+    with pytest.raises(StoreError, match="cannot be reached.*check the endpoint"):
+        Lake("s3://bucket/p").partitions("clean_records")
