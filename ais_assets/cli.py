@@ -157,7 +157,7 @@ def run_build(
     workers: int | None,
     quiet: bool,
 ) -> dict[str, float]:
-    """Builds with progress on the terminal; returns each asset's seconds from its first run's start to its last's end."""
+    """Builds with progress on the terminal; returns each asset's seconds from its first run's start to its last's."""
     from ais_assets.building import STAGES, BuildError, build  # noqa: PLC0415 - Dagster takes a second to import
 
     known = [asset for stage in STAGES for asset in stage]

@@ -19,7 +19,7 @@ def test_in_is_kept_plus_dropped(dropped: dict[str, int], kept: int) -> None:
     ledger.rows_in = kept + sum(dropped.values())
     ledger.balance("here")
     ledger.rows_in += 1
-    with pytest.raises(LedgerError, match="here: .* do not add up"):
+    with pytest.raises(LedgerError, match=r"here: .* do not add up"):
         ledger.balance("here")
 
 

@@ -74,7 +74,7 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         automation_condition=AutomationCondition.eager(),
     )
     def clean_records(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
-        """Usable positions, deduplicated, by (vessel shard, MMSI, time), with a count for every rule that dropped any."""
+        """Usable positions, deduplicated, by (vessel shard, MMSI, time); a count for every rule that dropped any."""
         place = lake.open()
         return each_partition(
             context,

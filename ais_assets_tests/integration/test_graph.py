@@ -1,0 +1,258 @@
+"""The whole graph on a small simulated set, on local disk and on S3, and what must hold of its output."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from ais_assets import schema
+from ais_assets.building import RANGE_END, RANGE_START, STAGES, partition_keys
+from ais_assets.definitions import build_definitions
+from ais_assets.io.lake import Lake
+from ais_assets.settings import Settings, load_settings
+
+SMALL = {
+    "simulated_vessels": 14,
+    "first_day": "2024-03-01",
+    "last_day": "2024-03-02",
+    "shards": 3,
+    "piles": 2,
+    "seq_len": 16,
+    "max_horizon": 48,
+    "stride": 8,
+    "validation_fraction": 0.3,
+    "mds_size_limit": 1 << 20,
+}
+
+
+def materialize(settings: Settings, instance: dg.DagsterInstance, *, together: bool, reverse: bool = False) -> None:
+    """Runs every stage: all partitions of an asset in one run, or one run a partition (last first if `reverse`)."""
+    job = build_definitions(settings).resolve_implicit_global_asset_job_def()
+    for asset in (asset for stage in STAGES for asset in stage):
+        keys = partition_keys(asset, settings)
+        ranges = [(keys[0], keys[-1])] if keys and together else [(key, key) for key in keys]
+        for first, last in reversed(ranges) if reverse else ranges or [None]:
+            tags = {RANGE_START: first, RANGE_END: last} if keys else {}
+            assert run(job, instance, asset, tags).success
+
+
+def run(
+    job: dg.JobDefinition, instance: dg.DagsterInstance, asset: str, tags: dict[str, str]
+) -> dg.ExecuteInProcessResult:
+    """Materializes one asset in this process."""
+    return job.execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey(asset)],
+        tags=tags,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+
+
+def digests(settings: Settings) -> dict[str, str]:
+    """sha256 of every object in the lake."""
+    if not settings.lake.startswith("s3://"):
+        root = Path(settings.lake)
+        files = [path for path in root.rglob("*") if path.is_file() and ".staging" not in path.parts]
+        return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    bucket, _, prefix = settings.lake.removeprefix("s3://").partition("/")
+    client = boto3.session.Session().client("s3")
+    found = {}
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for entry in page["Contents"]:
+            body = client.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read()
+            found[entry["Key"].removeprefix(prefix + "/")] = hashlib.sha256(body).hexdigest()
+    return found
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, dg.DagsterInstance]]:
+    """The small set, built on local disk with one run an asset."""
+    folder = tmp_path_factory.mktemp("graph")
+    settings = load_settings(lake=str(folder / "lake"), cache=folder / "cache", **SMALL)
+    with dg.DagsterInstance.ephemeral() as instance:
+        materialize(settings, instance, together=True)
+        yield settings, instance
+
+
+def test_everything_is_there(built: tuple[Settings, dg.DagsterInstance]) -> None:
+    settings, instance = built
+    lake = Lake(settings.lake)
+    for asset in (asset for stage in STAGES for asset in stage):
+        keys = partition_keys(asset, settings)
+        if keys:
+            assert lake.partitions(asset) == keys
+            assert set(instance.get_materialized_partitions(dg.AssetKey(asset))) == set(keys)
+        else:
+            assert lake.has(asset)
+
+
+def test_a_second_build_gives_the_same_bytes(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path) -> None:
+    settings, _ = built
+    again = load_settings(lake=str(tmp_path / "lake"), cache=tmp_path / "cache", **SMALL)
+    with dg.DagsterInstance.ephemeral() as instance:
+        materialize(again, instance, together=False, reverse=True)
+    assert _without_card(digests(again)) == _without_card(digests(settings))
+
+
+def test_s3_has_the_same_bytes(built: tuple[Settings, dg.DagsterInstance], bucket: str, tmp_path: Path) -> None:
+    settings, _ = built
+    remote = load_settings(lake=f"s3://{bucket}/some/prefix", cache=tmp_path / "cache", **SMALL)
+    with dg.DagsterInstance.ephemeral() as instance:
+        materialize(remote, instance, together=True)
+    assert _without_card(digests(remote)) == _without_card(digests(settings))
+
+
+def _without_card(found: dict[str, str]) -> dict[str, str]:
+    # The card says where the lake is.
+    return {key: digest for key, digest in found.items() if key != "mds/README.md"}
+
+
+def _samples(lake: Lake, settings: Settings) -> pa.Table:
+    return pa.concat_tables([lake.table("materialized_windows"), lake.table("validation")])
+
+
+def test_every_window_is_found_in_the_tracks(built: tuple[Settings, dg.DagsterInstance]) -> None:
+    settings, _ = built
+    lake = Lake(settings.lake)
+    samples = _samples(lake, settings)
+    tracks = lake.table("track_shards")
+    rng = np.random.default_rng(5)
+    assert samples.num_rows > 100
+    for row in rng.choice(samples.num_rows, 60, replace=False):
+        sample = {name: samples[name][int(row)] for name in ("mmsi", "track", "start", "features")}
+        of_track = tracks.filter(pa.compute.equal(tracks["track"], sample["track"]))
+        times = of_track["t"].to_numpy().astype("datetime64[s]").astype(np.int64)
+        first = int(np.searchsorted(times, sample["start"].as_py().timestamp()))
+        assert of_track["mmsi"][first] == sample["mmsi"]
+        dt = np.diff(times, prepend=times[0])
+        columns = [of_track[name].cast(pa.float64()).to_numpy() for name in ("lat", "lon", "sog", "cog")]
+        expected = np.stack([*columns, dt], axis=1).astype(np.float32)[first : first + settings.window_len]
+        found = np.array(sample["features"].as_py(), np.float32).reshape(settings.window_len, schema.FEATURE_COUNT)
+        np.testing.assert_array_equal(found, expected)
+        assert first % settings.stride == 0
+
+
+def test_window_count_is_the_formula(built: tuple[Settings, dg.DagsterInstance]) -> None:
+    settings, _ = built
+    lake = Lake(settings.lake)
+    lengths = Counter(lake.table("track_shards")["track"].to_pylist()).values()
+    expected = sum((n - settings.window_len) // settings.stride + 1 for n in lengths if n >= settings.window_len)
+    assert expected == _samples(lake, settings).num_rows
+
+
+def test_no_vessel_is_in_both_splits(built: tuple[Settings, dg.DagsterInstance]) -> None:
+    lake = Lake(built[0].lake)
+    training = set(lake.table("materialized_windows")["mmsi"].to_pylist())
+    validation = set(lake.table("validation")["mmsi"].to_pylist())
+    assert training
+    assert validation
+    assert not training & validation
+
+
+def test_mds_is_the_parquet_in_the_same_order(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path) -> None:
+    from streaming import StreamingDataset
+
+    settings, _ = built
+    lake = Lake(settings.lake)
+    windows = lake.table("materialized_windows")
+    dataset = StreamingDataset(remote=f"{settings.lake}/mds", local=str(tmp_path), shuffle=False, batch_size=1)
+    assert dataset.num_samples == windows.num_rows
+    for row in (0, 1, windows.num_rows // 2, windows.num_rows - 1):
+        sample = dataset[row]
+        assert sample["mmsi"] == windows["mmsi"][row].as_py()
+        assert sample["track"] == windows["track"][row].as_py()
+        assert sample["start"] == windows["start"][row].as_py().timestamp()
+        expected = np.array(windows["features"][row].as_py(), np.float32)
+        np.testing.assert_array_equal(np.frombuffer(sample["features"], np.float32), expected)
+
+
+def test_statistics_are_those_of_the_training_windows(built: tuple[Settings, dg.DagsterInstance]) -> None:
+    settings, _ = built
+    lake = Lake(settings.lake)
+    statistics = json.loads(lake.store.read("mds/statistics.json"))["features"]
+    windows = lake.table("materialized_windows")
+    features = (
+        np.array(windows["features"].to_pylist(), np.float32).reshape(-1, schema.FEATURE_COUNT).astype(np.float64)
+    )
+    for column, name in enumerate(schema.FEATURE_NAMES):
+        values = features[:, column]
+        assert statistics[name]["count"] == len(values)
+        assert statistics[name]["min"] == values.min()
+        assert statistics[name]["max"] == values.max()
+        assert statistics[name]["mean"] == pytest.approx(values.mean(), rel=1e-9)
+        assert statistics[name]["std"] == pytest.approx(values.std(), rel=1e-6)
+
+
+def test_asset_checks_pass(built: tuple[Settings, dg.DagsterInstance]) -> None:
+    settings, instance = built
+    definitions = build_definitions(settings)
+    job = definitions.resolve_implicit_global_asset_job_def()
+    result = run(job, instance, "training_dataset", {})
+    evaluations = result.get_asset_check_evaluations()
+    assert {evaluation.check_name for evaluation in evaluations} == {
+        "nothing_lost_between_stages",
+        "no_vessel_in_both_splits",
+        "every_window_that_tracks_hold",
+    }
+    assert all(evaluation.passed for evaluation in evaluations), [e.metadata for e in evaluations]
+
+
+@pytest.mark.parametrize(
+    "asset", ["raw_records", "clean_records", "track_shards", "window_piles", "materialized_windows"]
+)
+@pytest.mark.parametrize("form", [ds.Dataset, pa.Table])
+def test_load_asset_value(built: tuple[Settings, dg.DagsterInstance], asset: str, form: type) -> None:
+    settings, instance = built
+    key = partition_keys(asset, settings)[0]
+    loaded = build_definitions(settings).load_asset_value(
+        dg.AssetKey(asset), python_type=form, instance=instance, partition_key=key
+    )
+    assert isinstance(loaded, form)
+    table = loaded.to_table() if isinstance(loaded, ds.Dataset) else loaded
+    assert table.num_rows == Lake(settings.lake).describe(asset, key).rows
+
+
+def test_folder_and_json_assets_load(built: tuple[Settings, dg.DagsterInstance]) -> None:
+    settings, instance = built
+    definitions = build_definitions(settings)
+    archive = definitions.load_asset_value("raw_archives", instance=instance, partition_key="2024-03-01")
+    assert archive["facts"]["published"]
+    assert (Path(archive["uri"]) / archive["facts"]["file"]).stat().st_size == archive["facts"]["bytes"]
+    pile = definitions.load_asset_value("mds_shards", python_type=pa.Table, instance=instance, partition_key="00000")
+    assert pile.select(["mmsi", "track"]).equals(
+        Lake(settings.lake).table("materialized_windows", ["00000"]).select(["mmsi", "track"])
+    )
+    index = definitions.load_asset_value("training_dataset", instance=instance)
+    assert sum(shard["samples"] for shard in index["shards"]) > 0
+    report = definitions.load_asset_value("dead_reckoning", instance=instance)
+    assert report["10"]["windows"] > 0
+
+
+def test_materializations_say_what_the_ui_shows(built: tuple[Settings, dg.DagsterInstance]) -> None:
+    _, instance = built
+    event = instance.get_latest_materialization_event(dg.AssetKey("clean_records"))
+    assert event is not None
+    assert event.asset_materialization is not None
+    metadata = event.asset_materialization.metadata
+    for name in ("dagster/uri", "dagster/partition_row_count", "dagster/column_schema", "bytes", "dropped by rule"):
+        assert name in metadata
+    assert metadata["rows in"].value == metadata["rows out"].value + metadata["rows dropped"].value
+
+
+def test_validation_reads_as_the_readme_says(built: tuple[Settings, dg.DagsterInstance]) -> None:
+    settings, _ = built
+    file = pq.ParquetFile(Path(settings.lake) / "materialized" / "validation.parquet")
+    batch = next(file.iter_batches(batch_size=64))
+    features = np.array(batch["features"].to_pylist(), dtype=np.float32).reshape(-1, settings.window_len, 5)
+    assert features.shape[1:] == (settings.window_len, 5)
