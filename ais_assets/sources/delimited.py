@@ -1,0 +1,425 @@
+"""Delimiter-separated AIS files to typed records: the header by name, the rows by the compiled kernel."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ais_assets import schema
+from ais_assets.ledger import Ledger
+from ais_assets.sources.archive import row_blocks
+from ais_assets.sources.row_kernel import (
+    NO_STATIC,
+    NULL,
+    NULL_CODE,
+    NULL_HEADING,
+    PADDING,
+    TO_LINE_END,
+    Codes,
+    Found,
+    Note,
+    Progress,
+    Records,
+    Reject,
+    Role,
+    RowPlan,
+    grown,
+    parse_rows,
+    span_hash,
+)
+from ais_assets.sources.source import SourceError
+from ais_assets.stream import RecordStream
+
+BLOCK_BYTES: Final = 1 << 20
+"""Unpacked bytes parsed at a time: they are still in the cache when they are."""
+TABLE_ROWS: Final = 1 << 20
+"""Records of a table."""
+SAMPLES_PER_REASON: Final = 100 // len(Reject)
+"""Rejected rows of each reason that facts["rejects"] shows; at most 100 in all."""
+
+_MAX_LINE_BYTES = 1 << 20
+_SAMPLE_CHARACTERS = 200
+_SEEN_AT_FIRST = 1 << 16
+_BOM = codecs.BOM_UTF8
+# Placeholders as sources write them. A crew's own UNKNOWN is upper case, as all text in AIS messages, and stays.
+_NO_TEXT = frozenset({"", "Unknown", "Undefined", "Unknown value"})
+_MALFORMED_STATIC = "malformed_static"
+"""Note: static values that could not be read, and rows of other columns than the header's; of new ones only."""
+
+_ROLES: Final = {
+    "t": Role.TIME,
+    "mmsi": Role.MMSI,
+    "lat": Role.LATITUDE,
+    "lon": Role.LONGITUDE,
+    "mobile_type": Role.MOBILE_TYPE,
+    "nav_status": Role.NAV_STATUS,
+    "sog": Role.SOG,
+    "cog": Role.COG,
+    "heading": Role.HEADING,
+}
+"""The columns of `schema.RAW_RECORDS` that every row is read for; each must be in the header."""
+
+StaticValue = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a format writes its rows. Names of columns are compared trimmed, in lower case and without a leading `#`.
+
+    Attributes:
+        name: the format, for messages.
+        delimiter: one ASCII character.
+        columns: the file's name for each column of `schema.RAW_RECORDS` it has. All of t, mmsi, lat, lon,
+            mobile_type, nav_status, sog, cog and heading are needed; static columns may be absent.
+        mobile_types: code in `schema.MOBILE_TYPES` by the file's text. A blank is 0, unknown.
+        nav_statuses: code in `schema.NAV_STATUSES` by the file's text, None for a text that means unknown.
+        static_company: other columns that change only with the static data (a vessel's ETA, her antenna's
+            place). A row's static data are looked at only where the bytes from its first to its last static
+            column are new for its MMSI; between and after them only these are free to stand.
+    """
+
+    name: str
+    delimiter: str
+    columns: Mapping[str, str]
+    mobile_types: Mapping[str, int]
+    nav_statuses: Mapping[str, int | None]
+    static_company: frozenset[str] = field(default=frozenset())
+
+    def __post_init__(self) -> None:
+        missing = [name for name in _ROLES if name not in self.columns]
+        unknown = [name for name in self.columns if name not in _ROLES and name not in schema.STATIC_COLUMNS]
+        if missing or unknown:
+            raise ValueError(f"layout {self.name}: columns lack {missing} and have unknown {unknown}")
+
+
+@dataclass(frozen=True)
+class DelimitedReader:
+    """Reads archives of one layout.
+
+    Attributes:
+        layout: the format.
+        max_bytes: an archive that unpacks to more is refused.
+        block_bytes: unpacked bytes parsed at a time; the records do not depend on it.
+        table_rows: records of a table.
+        samples_per_reason: rejected rows to show of each reason.
+    """
+
+    layout: Layout
+    max_bytes: int
+    block_bytes: int = BLOCK_BYTES
+    table_rows: int = TABLE_ROWS
+    samples_per_reason: int = SAMPLES_PER_REASON
+
+    def read(self, archive: Path, day: date) -> RecordStream:
+        """The archive's records; see `Source.read`. Errors are raised as the tables are drawn."""
+        stream = RecordStream(schema.RAW_RECORDS, iter(()))
+        stream.tables = self._tables(archive, day, stream.ledger, stream.facts)
+        return stream
+
+    def _tables(self, archive: Path, day: date, ledger: Ledger, facts: dict[str, Any]) -> Iterator[pa.Table]:
+        blocks = row_blocks(archive, day, block_bytes=self.block_bytes, max_bytes=self.max_bytes)
+        lines = _whole_lines(blocks, archive.name)
+        first = next(lines, b"")
+        header = first[: first.find(b"\n")]
+        if not header.strip():
+            raise SourceError(
+                f"{archive.name}: {'is empty' if not first else 'begins with a blank line, not a header'}; "
+                "fetch it again, or remove it if the source never published the day"
+            )
+        parse = _Parse(self, _Header.read(header, self.layout, archive.name))
+        yield from parse.rows(first, begin=len(header) + 1)
+        for block in lines:
+            yield from parse.rows(block)
+        yield from parse.last_table()
+        parse.account(ledger, facts)
+        if not ledger.rows_in:
+            raise SourceError(
+                f"{archive.name}: holds a header and no rows; remove the file if the source never published the day"
+            )
+
+
+@dataclass(frozen=True)
+class _Header:
+    """A file's columns."""
+
+    names: tuple[str, ...]
+    roles: dict[int, Role]
+    static: dict[str, int]
+    static_last: int
+
+    @classmethod
+    def read(cls, line: bytes, layout: Layout, where: str) -> _Header:
+        """Finds the layout's columns by name. Raises SourceError where one is missing or stands twice."""
+        text = line.removeprefix(_BOM).decode("utf-8", "replace").strip("\r\n")
+        try:
+            names = tuple(_plain(name) for name in _split(text, layout.delimiter))
+        except csv.Error:
+            names = ()
+        wanted = {column: _plain(name) for column, name in layout.columns.items()}
+        missing = [layout.columns[column] for column in _ROLES if wanted[column] not in names]
+        twice = [layout.columns[column] for column in wanted if names.count(wanted[column]) > 1]
+        if missing or twice:
+            fault = f"lacks {', '.join(missing)}" if missing else f"has {', '.join(twice)} more than once"
+            raise SourceError(
+                f"{where}: the header {fault}. Found {text[:_SAMPLE_CHARACTERS]!r}; a {layout.name} file needs the "
+                f"columns {', '.join(layout.columns[column] for column in _ROLES)}, separated by {layout.delimiter!r}"
+            )
+        static = {
+            column: names.index(wanted[column]) for column in schema.STATIC_COLUMNS if wanted.get(column) in names
+        }
+        company = {_plain(name) for name in layout.static_company}
+        last = max(static.values(), default=NO_STATIC)
+        to_line_end = static and all(name in company for name in names[last + 1 :])
+        return cls(
+            names,
+            {names.index(wanted[column]): role for column, role in _ROLES.items()},
+            static,
+            TO_LINE_END if to_line_end else last,
+        )
+
+    def plan(self, layout: Layout, samples_per_reason: int) -> RowPlan:
+        """The same for the kernel."""
+        first = min(self.static.values(), default=NO_STATIC)
+        last_needed = max(self.roles)
+        roles = np.zeros(max(last_needed, first, self.static_last) + 1, np.int8)
+        for column, role in self.roles.items():
+            roles[column] = role
+        return RowPlan(
+            ord(layout.delimiter),
+            roles,
+            last_needed,
+            len(self.names),
+            first,
+            self.static_last,
+            _codes(layout.mobile_types),
+            _codes(layout.nav_statuses),
+            samples_per_reason,
+        )
+
+
+class _Parse:
+    """One file on its way through the kernel."""
+
+    def __init__(self, reader: DelimitedReader, header: _Header) -> None:
+        self._reader = reader
+        self._header = header
+        self._plan = header.plan(reader.layout, reader.samples_per_reason)
+        self._progress = Progress(0, 0, 1, 0, 0, 0)
+        self._records = _empty_records(reader.table_rows)
+        self._found = Found(
+            np.zeros(len(Reject), np.int64),
+            np.zeros(len(Note), np.int64),
+            np.zeros((len(Reject) * reader.samples_per_reason, 4), np.int64),
+            np.zeros((reader.table_rows, 3), np.int64),
+            np.zeros(_SEEN_AT_FIRST, np.uint64),
+        )
+        self._rows_out = 0
+        self._malformed_static = 0
+        self._rejects: list[dict[str, Any]] = []
+        self._static_seen: set[tuple[int, tuple[StaticValue, ...]]] = set()
+        self._static_rows: list[int] = []
+        self._static_values: list[tuple[StaticValue, ...]] = []
+
+    def rows(self, lines: bytes, begin: int = 0) -> Iterator[pa.Table]:
+        """Parses whole lines and then PADDING, from byte `begin`; gives the tables that they fill."""
+        text = np.frombuffer(lines, np.uint8)
+        self._progress = self._progress._replace(position=begin)
+        while self._progress.position < len(lines) - len(PADDING):
+            self._progress = parse_rows(text, self._plan, self._progress, self._records, self._found)
+            self._take_samples(lines)
+            self._take_static(lines)
+            self._progress = self._progress._replace(samples=0, fresh=0)
+            if 2 * self._progress.known >= self._found.seen.size:
+                self._found = self._found._replace(seen=grown(self._found.seen))
+            if self._progress.records == self._reader.table_rows:
+                yield self._table()
+
+    def last_table(self) -> Iterator[pa.Table]:
+        """What is left after the last line."""
+        if self._progress.records:
+            yield self._table()
+
+    def account(self, ledger: Ledger, facts: dict[str, Any]) -> None:
+        """Writes down what became of every line."""
+        blank = int(self._found.noted[Note.BLANK_LINES])
+        ledger.rows_in = self._progress.lines - 1 - blank
+        ledger.rows_out = self._rows_out
+        for reason in Reject:
+            ledger.drop(reason.name.lower(), int(self._found.rejected[reason]))
+        for note in Note:
+            ledger.note(note.name.lower(), int(self._found.noted[note]))
+        ledger.note(_MALFORMED_STATIC, self._malformed_static)
+        facts["rejects"] = self._rejects
+        facts["columns"] = list(self._header.names)
+
+    def _take_samples(self, lines: bytes) -> None:
+        for line, reason, start, end in self._found.samples[: self._progress.samples].tolist():
+            text = lines[start:end].decode("utf-8", "replace").rstrip("\r")[:_SAMPLE_CHARACTERS]
+            self._rejects.append({"line": line, "reason": Reject(reason).name.lower(), "text": text})
+
+    def _take_static(self, lines: bytes) -> None:
+        for record, start, end in self._found.fresh[: self._progress.fresh].tolist():
+            values = self._static_of(lines[start:end])
+            if not any(value is not None for value in values):
+                continue
+            key = (int(self._records.mmsi[record]), values)
+            if key not in self._static_seen:
+                self._static_seen.add(key)
+                self._static_rows.append(record)
+                self._static_values.append(values)
+
+    def _static_of(self, line: bytes) -> tuple[StaticValue, ...]:
+        """The values of schema.STATIC_COLUMNS in a row; all None where it has other columns than the header."""
+        text = line.decode("utf-8", "replace").rstrip("\r")
+        try:
+            fields = _split(text, self._reader.layout.delimiter)
+        except csv.Error:
+            fields = []
+        if len(fields) != len(self._header.names):
+            self._malformed_static += 1
+            return (None,) * len(schema.STATIC_COLUMNS)
+        return tuple(self._static_value(column, fields) for column in schema.STATIC_COLUMNS)
+
+    def _static_value(self, column: str, fields: list[str]) -> StaticValue:
+        place = self._header.static.get(column)
+        if place is None:
+            return None
+        text = fields[place].strip(" @")
+        if text in _NO_TEXT:
+            return None
+        try:
+            return _STATIC_READERS[column](text)
+        except ValueError:
+            self._malformed_static += 1
+            return None
+
+    def _table(self) -> pa.Table:
+        rows = self._progress.records
+        records = Records._make(column[:rows] for column in self._records)
+        columns = {
+            "t": _array(schema.UTC, records.t, None),
+            "mmsi": _array(pa.int32(), records.mmsi, None),
+            "mobile_type": _dictionary(records.mobile_type, schema.MOBILE_TYPES),
+            "lat": _array(schema.DEGREES, records.lat, records.lat != NULL),
+            "lon": _array(schema.DEGREES, records.lon, records.lon != NULL),
+            "sog": _array(schema.TENTHS, records.sog, records.sog != NULL),
+            "cog": _array(schema.TENTHS, records.cog, records.cog != NULL),
+            "heading": _array(pa.int16(), records.heading, records.heading != NULL_HEADING),
+            "nav_status": _dictionary(records.nav_status, schema.NAV_STATUSES),
+        }
+        place = np.full(rows, NULL, np.int32)
+        place[self._static_rows] = np.arange(len(self._static_rows), dtype=np.int32)
+        places = _array(pa.int32(), place, place != NULL)
+        for k, column in enumerate(schema.STATIC_COLUMNS):
+            new = pa.array([values[k] for values in self._static_values], schema.RAW_RECORDS.field(column).type)
+            columns[column] = new.take(places)
+        self._rows_out += rows
+        self._progress = self._progress._replace(records=0)
+        # The table keeps the buffers; the next one needs its own.
+        self._records = _empty_records(self._reader.table_rows)
+        self._static_rows, self._static_values = [], []
+        return pa.table(columns, schema.RAW_RECORDS)
+
+
+def _whole_lines(blocks: Iterator[bytes], where: str) -> Iterator[bytes]:
+    """The same bytes cut after newlines, each with PADDING; a newline is put where the file ends without one."""
+    carry = b""
+    total = 0
+    for block in blocks:
+        cut = block.rfind(b"\n") + 1
+        if cut:
+            yield b"".join((carry, memoryview(block)[:cut], PADDING))
+            total += len(carry) + cut
+            carry = block[cut:]
+        else:
+            carry += block
+        if len(carry) > max(_MAX_LINE_BYTES, len(block)):
+            raise SourceError(
+                f"{where}: the line that begins at byte {total:,} of the unpacked file is longer than "
+                f"{_MAX_LINE_BYTES:,} bytes: this is no file of AIS rows"
+            )
+    if carry:
+        yield carry + b"\n" + PADDING
+
+
+def _plain(name: str) -> str:
+    return name.strip().removeprefix("#").strip().lower()
+
+
+def _split(text: str, delimiter: str) -> list[str]:
+    """The fields of one row, blanks around quotes forgiven. Raises csv.Error where a field is absurdly long."""
+    if '"' not in text:
+        return text.split(delimiter)
+    return next(csv.reader([text], delimiter=delimiter, skipinitialspace=True))
+
+
+def _imo(text: str) -> int | None:
+    number = int(text)
+    return number if 0 < number < 10_000_000 else None
+
+
+def _metres(text: str) -> float | None:
+    # ITU-R M.1371-5, tables 48 and 52: 0 means not available.
+    metres = float(text)
+    if not 0 <= metres < float("inf"):
+        raise ValueError(text)
+    return float(np.float32(metres)) or None
+
+
+_STATIC_READERS: Final[Mapping[str, Callable[[str], StaticValue]]] = {
+    "imo": _imo,
+    "callsign": str,
+    "name": str,
+    "ship_type": str,
+    "length": _metres,
+    "width": _metres,
+    "draught": _metres,
+    "destination": str,
+}
+
+
+def _codes(texts: Mapping[str, int | None]) -> Codes:
+    size = 1 << (2 * len(texts)).bit_length()
+    hashes, codes = np.zeros(size, np.uint64), np.zeros(size, np.int8)
+    for text, code in texts.items():
+        raw = text.encode()
+        value = span_hash(np.frombuffer(raw + PADDING, np.uint8), 0, len(raw))
+        slot = int(value) % size
+        while hashes[slot]:
+            slot = (slot + 1) % size
+        hashes[slot] = value
+        codes[slot] = NULL_CODE if code is None else code
+    return Codes(hashes, codes)
+
+
+def _empty_records(rows: int) -> Records:
+    return Records(
+        t=np.empty(rows, np.int64),
+        mmsi=np.empty(rows, np.int32),
+        mobile_type=np.empty(rows, np.int8),
+        lat=np.empty(rows, np.int32),
+        lon=np.empty(rows, np.int32),
+        sog=np.empty(rows, np.int32),
+        cog=np.empty(rows, np.int32),
+        heading=np.empty(rows, np.int16),
+        nav_status=np.empty(rows, np.int8),
+    )
+
+
+def _array(type_: pa.DataType, values: NDArray[Any], valid: NDArray[np.bool_] | None) -> pa.Array:
+    """An Arrow array over the values' own memory, null where not valid."""
+    bitmap = None if valid is None or valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
+    return pa.Array.from_buffers(type_, len(values), [bitmap, pa.py_buffer(values)])
+
+
+def _dictionary(codes: NDArray[np.int8], names: tuple[str, ...]) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(_array(pa.int8(), codes, codes != NULL_CODE), pa.array(names))

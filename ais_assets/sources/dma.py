@@ -1,0 +1,102 @@
+"""AIS as the Danish Maritime Authority publishes it: `aisdk-2024-03-01.zip`, CSV, one row a message.
+
+Columns by the authority's own list (`!_README_information_CSV_files.txt`): 22 to 2018, 26 since. Timestamps
+are UTC, day first. Static data are blank until a vessel's first static message of the day and then stand on
+every row of hers; a row without a position carries them with latitude 91.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import ClassVar, Final
+
+from ais_assets import schema
+from ais_assets.sources.delimited import DelimitedReader, Layout
+from ais_assets.sources.landing import FileSource
+from ais_assets.stream import RecordStream
+
+_MOBILE_TYPES: Final = {
+    "Class A": "class A",
+    "Class B": "class B",
+    "Base Station": "base station",
+    "AtoN": "aid to navigation",
+    "SAR Airborne": "search and rescue aircraft",
+    "Search and Rescue Transponder": "search and rescue transponder",
+    "Man Overboard Device": "man overboard device",
+    "Emergency PIRB": "EPIRB",
+    "EPIRB": "EPIRB",
+}
+
+# Codes 11 to 13 were reserved up to ITU-R M.1371-4, which older files' texts go by.
+_NAV_STATUSES: Final = {
+    "Under way using engine": 0,
+    "At anchor": 1,
+    "Not under command": 2,
+    "Restricted maneuverability": 3,
+    "Restricted manoeuverability": 3,
+    "Constrained by her draught": 4,
+    "Moored": 5,
+    "Aground": 6,
+    "Engaged in fishing": 7,
+    "Under way sailing": 8,
+    "Reserved for future amendment [HSC]": 9,
+    "Reserved for future amendment [WIG]": 10,
+    "Power-driven vessel towing astern": 11,
+    "Reserved for future use [11]": 11,
+    "Power-driven vessel pushing ahead or towing alongside": 12,
+    "Reserved for future use [12]": 12,
+    "Reserved for future use": 13,
+    "Reserved for future use [13]": 13,
+    "AIS-SART": 14,
+    "AIS-SART (active)": 14,
+    "Unknown value": None,
+    "Undefined": None,
+    "Unknown": None,
+}
+
+LAYOUT: Final = Layout(
+    name="DMA",
+    delimiter=",",
+    columns={
+        "t": "# Timestamp",
+        "mobile_type": "Type of mobile",
+        "mmsi": "MMSI",
+        "lat": "Latitude",
+        "lon": "Longitude",
+        "nav_status": "Navigational status",
+        "sog": "SOG",
+        "cog": "COG",
+        "heading": "Heading",
+        "imo": "IMO",
+        "callsign": "Callsign",
+        "name": "Name",
+        "ship_type": "Ship type",
+        "width": "Width",
+        "length": "Length",
+        "draught": "Draught",
+        "destination": "Destination",
+    },
+    mobile_types={text: schema.MOBILE_TYPES.index(name) for text, name in _MOBILE_TYPES.items()},
+    nav_statuses=_NAV_STATUSES,
+    static_company=frozenset(
+        {"Cargo type", "Type of position fixing device", "ETA", "Data source type", "A", "B", "C", "D"}
+    ),
+)
+
+
+class DmaSource(FileSource):
+    """Daily archives of the Danish Maritime Authority, and its monthly ones of 2006 to February 2024."""
+
+    name = "dma"
+    examples: ClassVar[tuple[str, ...]] = (
+        "aisdk-2024-03-01.zip",
+        "aisdk_20240301.csv",
+        "aisdk-2024-03-01.csv.gz",
+        "aisdk-2023-01.zip (monthly)",
+    )
+    suffixes: ClassVar[tuple[str, ...]] = (".zip", ".csv.gz", ".csv")
+    monthly_suffixes: ClassVar[tuple[str, ...]] = (".zip",)
+
+    def read(self, archive: Path, day: date) -> RecordStream:
+        return DelimitedReader(LAYOUT, self.max_bytes).read(archive, day)
