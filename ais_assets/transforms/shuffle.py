@@ -1,0 +1,375 @@
+"""The global shuffle: a uniformly random order of all training windows, in two passes, by reference.
+
+Pass 1 (`throw_windows`, once a vessel shard) throws every window's reference into one of P piles, drawn
+independently and uniformly for each window. Pass 2 (`pile_windows`, once a pile) puts a pile's references
+into a uniformly random order and gathers the windows. The dataset is pile 0, then pile 1, and so on.
+
+Why that order is uniform (Rao 1961; Sandelius 1962): give each of n windows an infinite string of independent
+uniform digits in base P and sort by it. The strings are independent and almost surely distinct, so by
+symmetry each of the n! orders is equally likely. The first digit decides the pile. Given all first digits,
+the rest of the strings in a pile are again independent and uniform, so the pile's order is a uniform
+permutation, independent of the other piles: exactly what the two passes draw, the digit in pass 1 and the
+permutation in pass 2. The argument needs a draw for *each window*: where whole tracks are thrown, or windows
+in turn, some orders cannot occur. It also makes a pile's size binomial, not fixed.
+
+Random streams are keyed on (seed, pass, partition), so partitions can be built in any order, again, and
+anywhere. They are read as raw 64-bit words, and bounded by rejection here: NumPy promises the words of PCG64 and
+SeedSequence for ever, but not what Generator makes of them (NEP 19).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+from numpy.typing import DTypeLike, NDArray
+
+from ais_assets import schema
+from ais_assets.stream import RecordStream
+from ais_assets.transforms.statistics import WindowStatistics
+from ais_assets.transforms.tracks import run_starts, stored_integers
+from ais_assets.transforms.windows import gather, window_counts, windows_table
+
+PASS_THROW: Final = 1
+PASS_PERMUTE: Final = 2
+"""Keys of the two passes' random streams."""
+
+TABLE_WINDOWS: Final = 1 << 10
+"""Windows of a table, hence of a row group: 19 MB at the contract's length. Measured with zstd-1, 1,024 were written
+and read as fast as any number from 512 to 2,048, and buffers under 32 MB are reused by the allocator, which
+makes the gather half as fast again."""
+
+
+@dataclass(frozen=True)
+class _Throw:
+    """What pass 1 of a shard was asked for."""
+
+    shard: int
+    piles: int
+    window_len: int
+    stride: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Pile:
+    """What pass 2 of a pile was asked for."""
+
+    pile: int
+    seed: int
+    window_len: int
+
+
+class _Tracks(NamedTuple):
+    """One entry a track, in the order of rows."""
+
+    track: NDArray[np.int64]
+    row: NDArray[np.int64]
+    """The track's first row in the shard."""
+    positions: NDArray[np.int64]
+    validation: NDArray[np.bool_]
+
+
+def throw_windows(
+    tracks: Iterator[pa.Table], *, shard: int, piles: int, window_len: int, stride: int, seed: int
+) -> RecordStream:
+    """Pass 1: throws a reference to every window of a shard into a pile.
+
+    A training window's pile is uniform on 0 to piles − 1 and independent of all others; a validation vessel's
+    windows go to `schema.VALIDATION_PILE`. The result does not depend on how the tables are cut.
+
+    Args:
+        tracks: the shard's `schema.TRACK_POSITIONS` in order; of it track, t and split are read. Read when
+            the first table is asked for.
+        shard: the shard's number, which keys its random stream.
+        piles: number of training piles, 1 to 32,767.
+        window_len: positions of a window.
+        stride: positions from one window's start to the next one's in the same track.
+        seed: keys the shuffle, 0 or more.
+
+    Returns:
+        `schema.WINDOW_REFERENCES` in exactly piles + 1 tables, for pile −1, 0, …, piles − 1, some perhaps empty,
+        each by row. Ledger: rows in are the windows that the tracks hold by `window_count`, rows out the
+        references; notes count positions, tracks, tracks that are too short for a window, and windows of
+        each split. Facts: the arguments.
+
+    Raises:
+        ValueError: for an argument out of range; while iterating, for tables that are not in order or have
+            other columns.
+    """
+    if not 1 <= piles <= np.iinfo(np.int16).max:
+        raise ValueError(f"piles is {piles}; it must be 1 to {np.iinfo(np.int16).max:,}")
+    if shard < 0 or seed < 0:
+        raise ValueError(f"shard is {shard} and seed {seed}; neither can be negative")
+    if window_len < 1 or stride < 1:
+        raise ValueError(f"window_len is {window_len} and stride {stride}; both must be at least 1")
+    throw = _Throw(shard, piles, window_len, stride, seed)
+    stream = RecordStream(schema.WINDOW_REFERENCES, iter(()), facts=asdict(throw))
+    stream.tables = _thrown(tracks, stream, throw)
+    return stream
+
+
+def _thrown(tables: Iterator[pa.Table], stream: RecordStream, throw: _Throw) -> Iterator[pa.Table]:
+    tracks, strided_times = _tracks_and_strides(tables, throw.stride)
+    windows = window_counts(tracks.positions, throw.window_len, throw.stride)
+    ledger = stream.ledger
+    ledger.rows_in = int(windows.sum())
+    ledger.note("positions", int(tracks.positions.sum()))
+    ledger.note("tracks", len(tracks.track))
+    ledger.note("tracks_too_short", int((windows == 0).sum()))
+    ledger.note("windows_training", int(windows[~tracks.validation].sum()))
+    ledger.note("windows_validation", int(windows[tracks.validation].sum()))
+
+    of_track = np.repeat(np.arange(len(windows)), windows)
+    number = np.arange(len(of_track)) - np.repeat(np.cumsum(windows) - windows, windows)
+    strides = -(-tracks.positions // throw.stride)
+    start = strided_times[(np.cumsum(strides) - strides)[of_track] + number]
+    row = tracks.row[of_track] + throw.stride * number
+    pile = np.full(len(row), schema.VALIDATION_PILE, np.int16)
+    training = np.flatnonzero(~tracks.validation[of_track])
+    pile[training] = _uniform(_stream(throw.seed, PASS_THROW, throw.shard), throw.piles, len(training))
+
+    # Stable, so that each pile stays in the order of rows.
+    order = np.argsort(pile, kind="stable")
+    bounds = np.searchsorted(pile[order], np.arange(schema.VALIDATION_PILE, throw.piles + 1))
+    for first, end in pairwise(bounds):
+        chosen = order[first:end]
+        ledger.rows_out += len(chosen)
+        yield _references(pile[chosen], row[chosen], tracks.track[of_track[chosen]], start[chosen])
+
+
+def _references(
+    pile: NDArray[np.int16], row: NDArray[np.int64], track: NDArray[np.int64], start: NDArray[np.int64]
+) -> pa.Table:
+    columns = {
+        "pile": pa.array(pile),
+        "row": pa.array(row),
+        "track": pa.array(track),
+        "start": pa.Array.from_buffers(schema.UTC, len(start), [None, pa.py_buffer(start)]),
+    }
+    arrays = [columns[name] for name in schema.WINDOW_REFERENCES.names]
+    return pa.Table.from_arrays(arrays, schema=schema.WINDOW_REFERENCES)
+
+
+def _tracks_and_strides(tables: Iterator[pa.Table], stride: int) -> tuple[_Tracks, NDArray[np.int64]]:
+    """A shard's tracks, and the times (ms) of position 0, stride, 2 stride, … of each: wherever a window may start.
+
+    These few are all that has to be kept: which of them do start a window is known when the track ends.
+    """
+    ids, rows, validation, times = [], [], [], []
+    seen = 0
+    open_track, open_positions = -1, 0
+    for number, table in enumerate(tables):
+        if table.num_rows == 0:
+            continue
+        try:
+            track = stored_integers(table, "track", schema.TRACK_POSITIONS)
+            t = stored_integers(table, "t", schema.TRACK_POSITIONS)
+        except ValueError as error:
+            raise ValueError(f"track positions, table {number}: {error}") from error
+        starts = run_starts(track)
+        goes_on = int(track[0]) == open_track
+        times.append(_every_stride(t, np.append(starts, len(t)), open_positions if goes_on else 0, stride))
+        open_positions = len(t) - int(starts[-1]) + (open_positions if goes_on and len(starts) == 1 else 0)
+        open_track = int(track[-1])
+        begun = starts[1:] if goes_on else starts
+        ids.append(track[begun])
+        rows.append(begun + seen)
+        validation.append(_is_validation(table, begun))
+        seen += len(t)
+    track, row = _joined(ids, np.int64), _joined(rows, np.int64)
+    astray = np.flatnonzero(np.diff(track) <= 0)
+    if len(astray):
+        raise ValueError(
+            f"track positions, row {row[astray[0] + 1]:,}: track {track[astray[0] + 1]} comes after "
+            f"{track[astray[0]]}; rows must be by (mmsi, track, t), and a shard's tables in their order"
+        )
+    tracks = _Tracks(track, row, np.diff(np.append(row, seen)), _joined(validation, np.bool_))
+    return tracks, _joined(times, np.int64)
+
+
+def _joined(parts: Iterable[NDArray[Any]], dtype: DTypeLike) -> NDArray[Any]:
+    """The parts one after the other; also of no parts."""
+    return np.concatenate([np.empty(0, dtype), *parts])
+
+
+def _is_validation(table: pa.Table, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    if "split" not in table.column_names:
+        raise ValueError(f"track positions have no column 'split', only {', '.join(table.column_names)}")
+    split = table["split"].take(pa.array(rows)).cast(pa.string()).to_numpy()
+    training, validation = (split == name for name in schema.SPLITS)
+    if not np.all(training | validation):
+        unknown = split[~(training | validation)][0]
+        raise ValueError(f"track positions have the split {unknown!r}; it must be {' or '.join(schema.SPLITS)}")
+    return validation
+
+
+def shuffle_pile(
+    references: Sequence[pa.Table], seed: int, pile: int
+) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Pass 2 without the windows: a pile's references in a uniformly random order.
+
+    Args:
+        references: for each shard, in the order of shards, its table for this pile of `throw_windows`.
+        seed: keys the shuffle, 0 or more.
+        pile: the pile's number, −1 for validation; with the seed it keys the random stream.
+
+    Returns:
+        shard int32, row int64, track int64, start int64 (Unix time in ms), each of shape (n,).
+
+    Raises:
+        ValueError: a table has other columns or holds references of another pile.
+    """
+    for shard, table in enumerate(references):
+        others = [value for value in table["pile"].unique().to_pylist() if value != pile]
+        if others:
+            raise ValueError(f"shard {shard} has references of pile {others[0]} where those of pile {pile} should be")
+    shard = np.repeat(np.arange(len(references), dtype=np.int32), [table.num_rows for table in references])
+    row, track, start = (
+        _joined((stored_integers(table, name, schema.WINDOW_REFERENCES) for table in references), np.int64)
+        for name in ("row", "track", "start")
+    )
+    order = _permutation(_stream(seed, PASS_PERMUTE, pile - schema.VALIDATION_PILE), len(row))
+    return shard[order], row[order], track[order], start[order]
+
+
+def pile_windows(
+    references: Sequence[pa.Table],
+    packed: Sequence[NDArray[np.uint32]],
+    *,
+    window_len: int,
+    seed: int,
+    pile: int,
+    batch: int = TABLE_WINDOWS,
+) -> RecordStream:
+    """Pass 2: a pile's windows in a uniformly random order.
+
+    Args:
+        references: for each shard, in the order of shards, its table for this pile of `throw_windows`.
+        packed: for each shard its packed positions, uint32 (n, 3); see `windows.pack_tables`.
+        window_len: positions of a window, as in pass 1.
+        seed: keys the shuffle, 0 or more.
+        pile: the pile's number, −1 for validation.
+        batch: windows of a table. Rows and statistics are the same for any; only row groups differ.
+
+    Returns:
+        `schema.windows_schema(window_len)`, a table for each `batch` windows. Ledger: references in, windows
+        out. Facts: pile, seed, window_len, and statistics as `WindowStatistics.to_json` has them.
+
+        Peak memory: 28 bytes a reference, twice over while they are put in order, and two tables.
+
+    Raises:
+        ValueError: the references are not of this pile or not of these positions; see `windows.gather`.
+    """
+    if batch < 1:
+        raise ValueError(f"batch is {batch}; it must be 1 or more")
+    if len(references) != len(packed):
+        raise ValueError(f"references of {len(references)} shards but positions of {len(packed)}")
+    wanted = _Pile(pile, seed, window_len)
+    stream = RecordStream(schema.windows_schema(window_len), iter(()), facts=asdict(wanted))
+    stream.tables = _gathered(references, packed, stream, wanted, batch)
+    return stream
+
+
+def _gathered(
+    references: Sequence[pa.Table],
+    packed: Sequence[NDArray[np.uint32]],
+    stream: RecordStream,
+    wanted: _Pile,
+    batch: int,
+) -> Iterator[pa.Table]:
+    stream.ledger.rows_in = sum(table.num_rows for table in references)
+    shard, row, track, start = shuffle_pile(references, wanted.seed, wanted.pile)
+    statistics = WindowStatistics()
+    for first in range(0, len(row), batch):
+        part = slice(first, first + batch)
+        features = gather(packed, shard[part], row[part], wanted.window_len)
+        statistics.add(features)
+        stream.ledger.rows_out += len(features)
+        yield windows_table(features, track[part], start[part], wanted.window_len)
+    stream.facts["statistics"] = statistics.to_json()
+
+
+def _stream(seed: int, stage: int, partition: int) -> Callable[[int], NDArray[np.uint64]]:
+    """Raw 64-bit words of the random stream keyed on (seed, stage, partition): call it for the next n."""
+    words = np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(stage, partition)))
+    return lambda count: np.asarray(words.random_raw(count), np.uint64)
+
+
+def _uniform(words: Callable[[int], NDArray[np.uint64]], bound: int, count: int) -> NDArray[np.int64]:
+    """`count` independent integers, uniform on 0 to bound − 1."""
+    values = np.empty(count, np.int64)
+    done = 0
+    while done < count:
+        done = _fill_uniform(words(count - done), bound, values, done)
+    return values
+
+
+def _permutation(words: Callable[[int], NDArray[np.uint64]], count: int) -> NDArray[np.int64]:
+    """A uniformly random permutation of 0 to count − 1."""
+    order = np.arange(count, dtype=np.int64)
+    left = count
+    while left > 1:
+        left = _swap_down(words(left - 1), order, left)
+    return order
+
+
+@njit(cache=True, nogil=True)
+def _first_rejected(bound: np.uint64) -> np.uint64:
+    """The largest multiple of `bound` in 64 bits. Words below it are spread evenly over the remainders.
+
+    2^64 mod bound is (2^64 − bound) mod bound, which 64 bits can express; where it is 0, so is the result,
+    for 2^64 itself: no word is rejected.
+    """
+    return np.uint64(0) - (np.uint64(0) - bound) % bound
+
+
+@njit(cache=True, nogil=True)
+def _fill_uniform(words: NDArray[np.uint64], bound: int, values: NDArray[np.int64], done: int) -> int:
+    """Writes one value for each word that is not rejected, from values[done] on; returns the new `done`."""
+    divisor = np.uint64(bound)
+    rejected = _first_rejected(divisor)
+    for word in words:
+        if rejected == 0 or word < rejected:
+            values[done] = word % divisor
+            done += 1
+    return done
+
+
+@njit(cache=True, nogil=True)
+def _swap_down(words: NDArray[np.uint64], order: NDArray[np.int64], left: int) -> int:
+    """Fisher-Yates from the end (Durstenfeld 1964), a step for each word not rejected.
+
+    order[left:] is done; returns the new `left`.
+    """
+    for word in words:
+        divisor = np.uint64(left)
+        rejected = _first_rejected(divisor)
+        if rejected == 0 or word < rejected:
+            other = np.int64(word % divisor)
+            left -= 1
+            order[left], order[other] = order[other], order[left]
+    return left
+
+
+@njit(cache=True, nogil=True)
+def _every_stride(
+    t: NDArray[np.int64], bounds: NDArray[np.int64], positions_before: int, stride: int
+) -> NDArray[np.int64]:
+    """Times at position 0, stride, 2 stride, … of each track, of which run k is rows bounds[k] to bounds[k + 1].
+
+    `positions_before`: how many positions of the first run's track the tables before this one had.
+    """
+    times = np.empty(len(t) // stride + len(bounds), np.int64)
+    count = 0
+    for run in range(len(bounds) - 1):
+        skip = (-positions_before) % stride if run == 0 else 0
+        for i in range(bounds[run] + skip, bounds[run + 1], stride):
+            times[count] = t[i]
+            count += 1
+    return times[:count]

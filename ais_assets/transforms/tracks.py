@@ -1,0 +1,596 @@
+"""Tracks: all positions of one vessel shard, cut where no ship can have gone from one to the next.
+
+The rule. Every vessel has a few *open segments*. A position joins, among the open segments that it can
+have come from, the nearest one, and opens a new segment where there is none:
+
+- A silence over `max_gap_seconds` closes a segment; one of exactly `max_gap_seconds` does not.
+- It can have come from a segment if the great-circle distance from that segment's last position is at
+  most `max_speed_knots` × time + `POSITION_TOLERANCE_METRES`, a time under `SHORTEST_SECONDS` counting as
+  that.
+- Distances are compared in whole millimetres; of equally near segments the one heard last is taken.
+- No more than `OPEN_SEGMENTS` are open: the one silent for longest is closed for a new one.
+
+So a single jump is a segment of its own and does no harm to its neighbours, a jump that lasts becomes
+the ship's new track, and two ships that send under one MMSI become two tracks instead of one that zigzags
+between them. Comparing with the last position *kept* in a segment, over several open ones, is what Global
+Fishing Watch's gpsdio-segment (`Segmentizer`) and AISdb (`encode_greatcircledistance`, 50 kn) do; a lag
+over all rows would condemn the good position after a bad one as well.
+
+Then, in this order, so that every position is dropped by one rule at most:
+
+1. `no_motion_yet`. A missing SOG or COG holds the last known value of its segment. Positions before both
+   are known have nothing to hold and are dropped; a segment in which one is never known is dropped whole.
+2. `stray_position`. A segment that is left with fewer than `min_track_positions` is dropped. What is left
+   of a segment is a *track*.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+from numpy.typing import NDArray
+
+from ais_assets import schema
+from ais_assets.stream import RecordStream
+from ais_assets.transforms.split import is_validation
+
+OPEN_SEGMENTS: Final = 8
+"""Segments of one MMSI that may be open at a time. Two or three ships share one; the rest are stray fixes."""
+
+SHORTEST_SECONDS: Final = 2
+"""A shorter time counts as this long. Reports carry whole seconds, so a second apart may be almost two."""
+
+POSITION_TOLERANCE_METRES: Final = 20
+"""What two positions may be off together: 10 m each, AIS's bound of a high-accuracy fix (ITU-R M.1371-5).
+It also covers the sources that print four decimals of a degree, where rounding alone moves a fix by 8 m."""
+
+EARTH_RADIUS_METRES: Final = 6_371_008.8
+"""Mean radius of the WGS 84 ellipsoid (IUGG, R1). The sphere errs by 0.6 % at most."""
+
+METRES_PER_NAUTICAL_MILE: Final = 1_852
+
+TABLE_POSITIONS: Final = 1 << 20
+"""Positions a table holds at most. Tables are row groups, which readers take into memory whole."""
+
+DT_EDGES: Final = (0, 2, 5, 10, 30, 60, 180, 600, 3_600, schema.MAX_GAP_SECONDS)
+"""Upper edges in seconds, inclusive, of the dt_seconds histogram. The first counts the tracks' first positions."""
+
+_MISSING: Final = np.iinfo(np.int16).min
+_MILLIMETRES_PER_RADIAN: Final = EARTH_RADIUS_METRES * 1_000
+_RADIANS_PER_STEP: Final = math.pi / 180 / schema.MICRODEGREES
+_MILLIMETRES_PER_STEP: Final = _MILLIMETRES_PER_RADIAN * _RADIANS_PER_STEP
+_STEPS_AROUND: Final = 360 * schema.MICRODEGREES
+TRACK_SHIFT: Final = 32
+_DT_EDGES: Final = np.array(DT_EDGES, np.int64)
+
+
+class _Reports(NamedTuple):
+    """Position reports in compact form, 16 bytes each: a column an array."""
+
+    t: NDArray[np.uint32]
+    """Unix time in seconds."""
+    lat: NDArray[np.int32]
+    lon: NDArray[np.int32]
+    """Micro-degrees."""
+    sog: NDArray[np.int16]
+    cog: NDArray[np.int16]
+    """Tenths of a knot or degree; _MISSING where not available."""
+
+
+class _Positions(NamedTuple):
+    """Positions of tracks in the order and the types of `schema.TRACK_POSITIONS`."""
+
+    mmsi: NDArray[np.int32]
+    track: NDArray[np.int64]
+    t: NDArray[np.int64]
+    lat: NDArray[np.int32]
+    lon: NDArray[np.int32]
+    sog: NDArray[np.int32]
+    cog: NDArray[np.int32]
+
+
+class _Vessels(NamedTuple):
+    """Reports by (vessel, time): those of vessels[k], an MMSI, are rows starts[k] to starts[k + 1]."""
+
+    vessels: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    reports: _Reports
+
+
+@dataclass(frozen=True)
+class _Limits:
+    max_gap_seconds: int
+    millimetres_per_second: float
+    min_track_positions: int
+
+
+def build_tracks(
+    days: Iterator[pa.Table],
+    *,
+    max_gap_seconds: int,
+    max_speed_knots: float,
+    min_track_positions: int,
+    validation_fraction: float,
+    seed: int,
+) -> RecordStream:
+    """Tracks of one vessel shard, by the rule in this module's docstring.
+
+    A track's id is mmsi × 2^32 + the Unix time in seconds of its first position, so it stays the same when the
+    shard is built again with more days after it.
+
+    Args:
+        days: the shard's `schema.CLEAN_RECORDS`, one table a day in the order of days, each sorted by
+            (mmsi, t) with one position a vessel and second. Read when the first table is asked for.
+        max_gap_seconds: a longer silence ends a track; 1 to `schema.MAX_GAP_SECONDS`.
+        max_speed_knots: a greater implied speed is no ship's; above 0.
+        min_track_positions: a track with fewer is dropped; 1 or more.
+        validation_fraction: share of vessels kept for validation, from 0 up to but without 1.
+        seed: keys the split.
+
+    Returns:
+        `schema.TRACK_POSITIONS` by (mmsi, track, t), in tables of up to `TABLE_POSITIONS` cut between
+        tracks, and inside only of a longer track. Ledger: positions in, out, and dropped by rule; notes count vessels
+        (with a track), tracks, and positions with a held SOG or COG. Facts: the arguments, and the
+        distribution of dt_seconds: counts[k] positions with edges[k − 1] < dt_seconds ≤ edges[k].
+
+        Peak memory: 16 bytes for each of the shard's positions, and some 60 for each position of a
+        table or of the vessel with the most, whichever are more.
+
+    Raises:
+        ValueError: for an argument out of range; while iterating, for a day that has other columns, is not
+            sorted, or is not later than the day before it.
+    """
+    if not 1 <= max_gap_seconds <= schema.MAX_GAP_SECONDS:
+        raise ValueError(f"max_gap_seconds is {max_gap_seconds}; it must be 1 to {schema.MAX_GAP_SECONDS:,}")
+    if not (max_speed_knots > 0 and math.isfinite(max_speed_knots)):
+        raise ValueError(f"max_speed_knots is {max_speed_knots}; it must be above 0 and finite")
+    if min_track_positions < 1:
+        raise ValueError(f"min_track_positions is {min_track_positions}; it must be 1 or more")
+    limits = _Limits(max_gap_seconds, max_speed_knots * METRES_PER_NAUTICAL_MILE * 1_000 / 3_600, min_track_positions)
+    stream = RecordStream(schema.TRACK_POSITIONS, iter(()))
+    stream.facts = {
+        "max_gap_seconds": max_gap_seconds,
+        "max_speed_knots": max_speed_knots,
+        "min_track_positions": min_track_positions,
+        "validation_fraction": validation_fraction,
+        "seed": seed,
+        "dt_seconds": {"edges": list(DT_EDGES), "counts": [0] * len(DT_EDGES)},
+    }
+    stream.tables = _track_tables(days, limits, validation_fraction, seed, stream)
+    return stream
+
+
+def _track_tables(
+    days: Iterator[pa.Table], limits: _Limits, validation_fraction: float, seed: int, stream: RecordStream
+) -> Iterator[pa.Table]:
+    ledger = stream.ledger
+    for rule in ("no_motion_yet", "stray_position"):
+        ledger.drop(rule, 0)
+    for name in ("vessels", "tracks", "sog_held", "cog_held"):
+        ledger.note(name, 0)
+    compact = [_compact_day(table, number) for number, table in enumerate(days)]
+    ledger.rows_in = sum(len(day.reports.t) for day in compact)
+    histogram = np.zeros(len(DT_EDGES), np.int64)
+    for block in _blocks(compact):
+        positions = _tracks_of(block, limits, stream)
+        _count_dt(positions.track, positions.t, _DT_EDGES, histogram)
+        for start, end in _cuts(positions.track, TABLE_POSITIONS):
+            table = _table(_Positions._make(column[start:end] for column in positions), validation_fraction, seed)
+            ledger.rows_out += table.num_rows
+            yield table
+    stream.facts["dt_seconds"]["counts"] = histogram.tolist()
+
+
+def stored_integers(table: pa.Table, name: str, like: pa.Schema, missing: int | None = None) -> NDArray[Any]:
+    """The integers behind a column of integers, decimals or times, without a copy where it is one chunk.
+
+    Args:
+        table: holds the column.
+        name: its name.
+        like: the schema that says what its type must be.
+        missing: stands for null; None where there must be no null.
+
+    Raises:
+        ValueError: the column is absent, of another type, or null where it must not be.
+    """
+    if name not in table.column_names:
+        raise ValueError(f"there is no column {name!r}, only {', '.join(table.column_names)}")
+    column, wanted = table[name], like.field(name).type
+    if column.type != wanted:
+        raise ValueError(f"column {name!r} is {column.type}; it must be {wanted}")
+    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    integers = array.view(pa.int32() if wanted.bit_width == 32 else pa.int64())
+    if integers.null_count:
+        if missing is None:
+            raise ValueError(f"column {name!r} has {integers.null_count:,} nulls; it must have none")
+        integers = integers.fill_null(missing)
+    return integers.to_numpy()
+
+
+def _compact_day(table: pa.Table, number: int) -> _Vessels:
+    try:
+        mmsi = stored_integers(table, "mmsi", schema.CLEAN_RECORDS)
+        milliseconds = stored_integers(table, "t", schema.CLEAN_RECORDS)
+        reports = _Reports(
+            (milliseconds // 1_000).astype(np.uint32),
+            # Copies, so that the day's table can be freed.
+            stored_integers(table, "lat", schema.CLEAN_RECORDS).copy(),
+            stored_integers(table, "lon", schema.CLEAN_RECORDS).copy(),
+            stored_integers(table, "sog", schema.CLEAN_RECORDS, _MISSING).astype(np.int16),
+            stored_integers(table, "cog", schema.CLEAN_RECORDS, _MISSING).astype(np.int16),
+        )
+    except ValueError as error:
+        raise ValueError(f"clean records, table {number}: {error}") from error
+    bad = _first_unsorted(mmsi, milliseconds)
+    if bad >= 0:
+        before = f" after ({mmsi[bad - 1]}, {_moment(milliseconds[bad - 1])})" if bad else ""
+        raise ValueError(
+            f"clean records, table {number}, row {bad}: (mmsi, t) = ({mmsi[bad]}, {_moment(milliseconds[bad])})"
+            f"{before}: positions must be sorted by (mmsi, t), whole seconds, at most one a vessel and second; "
+            "clean the day again"
+        )
+    starts = run_starts(mmsi)
+    return _Vessels(mmsi[starts].copy(), np.append(starts, len(mmsi)), reports)
+
+
+def _moment(milliseconds: int) -> str:
+    return str(np.datetime64(int(milliseconds), "ms")) + "Z"
+
+
+def run_starts(keys: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Rows at which a sorted column of keys shows a new one, int64; the first is 0 unless there are none."""
+    if len(keys) == 0:
+        return np.empty(0, np.int64)
+    return np.concatenate([np.zeros(1, np.int64), np.flatnonzero(keys[1:] != keys[:-1]) + 1])
+
+
+def _blocks(days: list[_Vessels]) -> Iterator[_Vessels]:
+    """Merges the days: vessels in order, as many at a time as have TABLE_POSITIONS together, or one that has more."""
+    vessels = np.unique(np.concatenate([np.empty(0, np.int32), *(day.vessels for day in days)]))
+    starts = np.zeros(len(vessels) + 1, np.int64)
+    for day in days:
+        starts[1 + np.searchsorted(vessels, day.vessels)] += np.diff(day.starts)
+    starts = np.cumsum(starts)
+    first = 0
+    while first < len(vessels):
+        fitting = int(np.searchsorted(starts, starts[first] + TABLE_POSITIONS, side="right")) - 1
+        end = max(fitting, first + 1)
+        yield _merged(days, vessels[first:end], starts[first : end + 1] - starts[first])
+        first = end
+
+
+def _merged(days: list[_Vessels], vessels: NDArray[np.int32], starts: NDArray[np.int64]) -> _Vessels:
+    rows = int(starts[-1])
+    into = _Reports(
+        np.empty(rows, np.uint32),
+        np.empty(rows, np.int32),
+        np.empty(rows, np.int32),
+        np.empty(rows, np.int16),
+        np.empty(rows, np.int16),
+    )
+    block = _Vessels(vessels, starts, into)
+    ends = starts[:-1].copy()
+    for number, day in enumerate(days):
+        low = int(np.searchsorted(day.vessels, vessels[0]))
+        high = int(np.searchsorted(day.vessels, vessels[-1], side="right"))
+        slots = np.searchsorted(vessels, day.vessels[low:high])
+        early = _append_day(day, low, slots, ends, block)
+        if early >= 0:
+            slot = slots[early]
+            raise ValueError(
+                f"clean records, table {number}: MMSI {vessels[slot]} begins at "
+                f"{_moment(1_000 * int(day.reports.t[day.starts[low + early]]))}, not later than its last position "
+                f"before, {_moment(1_000 * int(into.t[ends[slot] - 1]))}: tables must be whole days, in their order"
+            )
+    return block
+
+
+def _tracks_of(block: _Vessels, limits: _Limits, stream: RecordStream) -> _Positions:
+    reports, ledger = block.reports, stream.ledger
+    rows = len(reports.t)
+    segment_of = np.empty(rows, np.int32)
+    segments = _assign_segments(block, limits.max_gap_seconds, limits.millimetres_per_second, segment_of)
+    moving = np.zeros(segments, np.int64)
+    track_of = np.zeros(segments, np.int64)
+    held_sog, held_cog = _hold_motion(block, segment_of, moving, track_of)
+    ledger.drop("no_motion_yet", rows - int(moving.sum()))
+    ledger.note("sog_held", held_sog)
+    ledger.note("cog_held", held_cog)
+
+    long_enough = moving >= limits.min_track_positions
+    ledger.drop("stray_position", int(moving[~long_enough].sum()))
+    kept = np.flatnonzero(long_enough)
+    # A track id begins with the MMSI and ends with the start, so ids sort as (mmsi, start) does. Times are
+    # unique within a vessel, hence ids are too.
+    kept = kept[np.argsort(track_of[kept])]
+    ledger.note("tracks", len(kept))
+    ledger.note("vessels", len(run_starts(track_of[kept] >> TRACK_SHIFT)))
+    place = np.full(segments, -1, np.int64)
+    place[kept] = np.cumsum(moving[kept]) - moving[kept]
+    return _laid_out(reports, segment_of, track_of, place, int(moving[kept].sum()))
+
+
+def _laid_out(
+    reports: _Reports,
+    segment_of: NDArray[np.int32],
+    track_of: NDArray[np.int64],
+    place: NDArray[np.int64],
+    rows: int,
+) -> _Positions:
+    positions = _Positions(
+        np.empty(rows, np.int32),
+        np.empty(rows, np.int64),
+        np.empty(rows, np.int64),
+        np.empty(rows, np.int32),
+        np.empty(rows, np.int32),
+        np.empty(rows, np.int32),
+        np.empty(rows, np.int32),
+    )
+    _lay_out(reports, segment_of, track_of, place, positions)
+    return positions
+
+
+def _cuts(track: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
+    """Row ranges of up to `most` rows that end where a track does, unless a single track is longer than that."""
+    boundaries = np.append(run_starts(track), len(track))
+    start = 0
+    while start < len(track):
+        end = int(boundaries[np.searchsorted(boundaries, start + most, side="right") - 1])
+        if end <= start:
+            end = start + most
+        yield start, end
+        start = end
+
+
+def _table(positions: _Positions, validation_fraction: float, seed: int) -> pa.Table:
+    starts = run_starts(positions.mmsi)
+    validation = is_validation(positions.mmsi[starts], validation_fraction, seed).astype(np.int8)
+    split = np.repeat(validation, np.diff(np.append(starts, len(positions.mmsi))))
+    columns = dict(zip(_Positions._fields, positions, strict=True))
+    arrays = [
+        pa.DictionaryArray.from_arrays(pa.array(split), pa.array(schema.SPLITS))
+        if field.name == "split"
+        else pa.Array.from_buffers(field.type, len(split), [None, pa.py_buffer(columns[field.name])])
+        for field in schema.TRACK_POSITIONS
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema.TRACK_POSITIONS)
+
+
+@njit(cache=True, nogil=True)
+def _first_unsorted(mmsi: NDArray[np.int32], milliseconds: NDArray[np.int64]) -> int:
+    """The first row that is not after the row before it by (mmsi, t), or not a whole Unix second of 32 bits; or −1."""
+    for i in range(len(mmsi)):
+        if milliseconds[i] % 1_000 != 0 or milliseconds[i] < 0 or milliseconds[i] >= 1_000 << TRACK_SHIFT:
+            return i
+        if i > 0 and (mmsi[i] < mmsi[i - 1] or (mmsi[i] == mmsi[i - 1] and milliseconds[i] <= milliseconds[i - 1])):
+            return i
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def _append_day(
+    day: _Vessels, first_vessel: int, slots: NDArray[np.int64], ends: NDArray[np.int64], block: _Vessels
+) -> int:
+    """Appends each of a day's vessels, from `first_vessel` on, to its slot in the block, and moves the slot's end.
+
+    Returns the number of the first vessel that does not go forward in time, or −1.
+    """
+    source = day.reports
+    into = block.reports
+    for k in range(len(slots)):
+        slot = slots[k]
+        first = day.starts[first_vessel + k]
+        count = day.starts[first_vessel + k + 1] - first
+        end = ends[slot]
+        if end > block.starts[slot] and source.t[first] <= into.t[end - 1]:
+            return k
+        for i in range(count):
+            into.t[end + i] = source.t[first + i]
+            into.lat[end + i] = source.lat[first + i]
+            into.lon[end + i] = source.lon[first + i]
+            into.sog[end + i] = source.sog[first + i]
+            into.cog[end + i] = source.cog[first + i]
+        ends[slot] = end + count
+    return -1
+
+
+@njit(cache=True, nogil=True)
+def _seconds_between(reports: _Reports, a: int, b: int) -> np.int64:
+    # Signed first: the compiler makes the difference of two unsigned times unsigned.
+    return np.int64(reports.t[b]) - np.int64(reports.t[a])
+
+
+@njit(cache=True, nogil=True)
+def _reach_millimetres(seconds: np.int64, millimetres_per_second: float) -> int:
+    """How far a ship can be after so many seconds."""
+    return math.floor(millimetres_per_second * max(seconds, SHORTEST_SECONDS)) + POSITION_TOLERANCE_METRES * 1_000
+
+
+@njit(cache=True, nogil=True)
+def _great_circle_millimetres(reports: _Reports, a: int, b: int) -> int:
+    """Haversine distance of two reports, rounded to a millimetre.
+
+    Rounded, since mathematical libraries differ in the last digit and the output may not. Differences of
+    longitude enter through sin² of half their angle, so ±180° is no edge.
+    """
+    half_lat = math.sin((reports.lat[b] - reports.lat[a]) * _RADIANS_PER_STEP / 2)
+    half_lon = math.sin((reports.lon[b] - reports.lon[a]) * _RADIANS_PER_STEP / 2)
+    across = math.cos(reports.lat[a] * _RADIANS_PER_STEP) * math.cos(reports.lat[b] * _RADIANS_PER_STEP)
+    haversine = min(1.0, half_lat * half_lat + across * half_lon * half_lon)
+    return round(2 * _MILLIMETRES_PER_RADIAN * math.asin(math.sqrt(haversine)))
+
+
+@njit(cache=True, nogil=True)
+def _bounds_millimetres(reports: _Reports, a: int, b: int) -> tuple[float, float]:
+    """A lower and an upper bound of two reports' great-circle distance, without trigonometry.
+
+    No path is shorter than its difference of latitude; one along the meridian and then along the parallel is
+    no longer than both differences as if at the equator.
+    """
+    north = abs(reports.lat[b] - reports.lat[a])
+    east = abs(reports.lon[b] - reports.lon[a])
+    east = min(east, _STEPS_AROUND - east)
+    return north * _MILLIMETRES_PER_STEP, (north + east) * _MILLIMETRES_PER_STEP
+
+
+@njit(cache=True, nogil=True)
+def _surely_nearest(
+    reports: _Reports, i: int, last: NDArray[np.int64], count: int, millimetres_per_second: float
+) -> int:
+    """The open segment that report i joins, where bounds alone prove it; else −1.
+
+    Nearly every position is metres from its own track and kilometres from any other, and this spares it the
+    sines. The millimetre to spare covers the rounding of distances.
+    """
+    best = -1
+    best_upper = math.inf
+    for k in range(count):
+        _, upper = _bounds_millimetres(reports, last[k], i)
+        if upper < best_upper:
+            best = k
+            best_upper = upper
+    if best < 0:
+        return -1
+    if best_upper + 1 > _reach_millimetres(_seconds_between(reports, last[best], i), millimetres_per_second):
+        return -1
+    for k in range(count):
+        lower, _ = _bounds_millimetres(reports, last[k], i)
+        if k != best and lower <= best_upper + 1:
+            return -1
+    return best
+
+
+@njit(cache=True, nogil=True)
+def _nearest(reports: _Reports, i: int, last: NDArray[np.int64], count: int, millimetres_per_second: float) -> int:
+    """The open segment that report i joins, or −1; of equally near ones that heard last."""
+    best = -1
+    best_distance = 0
+    for k in range(count):
+        distance = _great_circle_millimetres(reports, last[k], i)
+        if distance > _reach_millimetres(_seconds_between(reports, last[k], i), millimetres_per_second):
+            continue
+        if best < 0 or distance < best_distance or (distance == best_distance and last[k] > last[best]):
+            best = k
+            best_distance = distance
+    return best
+
+
+@njit(cache=True, nogil=True)
+def _assign_segments(
+    block: _Vessels, max_gap_seconds: int, millimetres_per_second: float, segment_of: NDArray[np.int32]
+) -> int:
+    """Numbers the segment of every report; returns how many there are.
+
+    `last` and `name` hold, for the open segments of the vessel at hand, the row of the last position and
+    the segment's number.
+    """
+    reports = block.reports
+    last = np.empty(OPEN_SEGMENTS, np.int64)
+    name = np.empty(OPEN_SEGMENTS, np.int32)
+    segments = 0
+    for vessel in range(len(block.vessels)):
+        count = 0
+        for i in range(block.starts[vessel], block.starts[vessel + 1]):
+            still_open = 0
+            for k in range(count):
+                if _seconds_between(reports, last[k], i) <= max_gap_seconds:
+                    last[still_open] = last[k]
+                    name[still_open] = name[k]
+                    still_open += 1
+            count = still_open
+            chosen = _surely_nearest(reports, i, last, count, millimetres_per_second)
+            if chosen < 0:
+                chosen = _nearest(reports, i, last, count, millimetres_per_second)
+            if chosen < 0:
+                if count < OPEN_SEGMENTS:
+                    chosen = count
+                    count += 1
+                else:
+                    chosen = np.argmin(last)
+                name[chosen] = segments
+                segments += 1
+            last[chosen] = i
+            segment_of[i] = name[chosen]
+    return segments
+
+
+@njit(cache=True, nogil=True)
+def _hold_motion(
+    block: _Vessels, segment_of: NDArray[np.int32], moving: NDArray[np.int64], track_of: NDArray[np.int64]
+) -> tuple[int, int]:
+    """Fills a missing SOG or COG with the segment's last known one, in place.
+
+    Counts each segment's positions at which both are known into `moving`, and writes the track id that the
+    first of them gives into `track_of`. Returns how many of those positions have a held SOG, a held COG.
+    """
+    reports = block.reports
+    sog = np.full(len(moving), _MISSING, np.int16)
+    cog = np.full(len(moving), _MISSING, np.int16)
+    held_sog = 0
+    held_cog = 0
+    for vessel in range(len(block.vessels)):
+        for i in range(block.starts[vessel], block.starts[vessel + 1]):
+            segment = segment_of[i]
+            sog_is_held = reports.sog[i] == _MISSING
+            cog_is_held = reports.cog[i] == _MISSING
+            if sog_is_held:
+                reports.sog[i] = sog[segment]
+            else:
+                sog[segment] = reports.sog[i]
+            if cog_is_held:
+                reports.cog[i] = cog[segment]
+            else:
+                cog[segment] = reports.cog[i]
+            if reports.sog[i] == _MISSING or reports.cog[i] == _MISSING:
+                continue
+            if moving[segment] == 0:
+                track_of[segment] = (np.int64(block.vessels[vessel]) << TRACK_SHIFT) | np.int64(reports.t[i])
+            moving[segment] += 1
+            held_sog += sog_is_held
+            held_cog += cog_is_held
+    return held_sog, held_cog
+
+
+@njit(cache=True, nogil=True)
+def _lay_out(
+    reports: _Reports,
+    segment_of: NDArray[np.int32],
+    track_of: NDArray[np.int64],
+    place: NDArray[np.int64],
+    into: _Positions,
+) -> None:
+    """Copies every report with known motion to its segment's place, and moves the place; −1 drops the segment."""
+    for i in range(len(segment_of)):
+        segment = segment_of[i]
+        row = place[segment]
+        if row < 0 or reports.sog[i] == _MISSING or reports.cog[i] == _MISSING:
+            continue
+        place[segment] = row + 1
+        into.mmsi[row] = track_of[segment] >> TRACK_SHIFT
+        into.track[row] = track_of[segment]
+        into.t[row] = np.int64(reports.t[i]) * 1_000
+        into.lat[row] = reports.lat[i]
+        into.lon[row] = reports.lon[i]
+        into.sog[row] = reports.sog[i]
+        into.cog[row] = reports.cog[i]
+
+
+@njit(cache=True, nogil=True)
+def _count_dt(
+    track: NDArray[np.int64], t: NDArray[np.int64], edges: NDArray[np.int64], histogram: NDArray[np.int64]
+) -> None:
+    """Adds the dt_seconds of whole tracks to the histogram."""
+    for i in range(len(track)):
+        seconds = np.int64(0)
+        if i > 0 and track[i] == track[i - 1]:
+            seconds = (t[i] - t[i - 1]) // 1_000
+        bin_ = 0
+        while edges[bin_] < seconds:
+            bin_ += 1
+        histogram[bin_] += 1

@@ -1,0 +1,390 @@
+"""The shuffle: every window once, uniformly random, and the same however it is cut, batched or run."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from ais_assets import schema
+from ais_assets.transforms import shuffle as module
+from ais_assets.transforms.shuffle import pile_windows, shuffle_pile, throw_windows
+from ais_assets.transforms.statistics import WindowStatistics
+from ais_assets.transforms.windows import gather, pack_positions, window_count
+
+NOON = 1_709_294_400
+FIRST_VESSEL = 201_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Throw:
+    """Arguments of `throw_windows`."""
+
+    shard: int = 0
+    piles: int = 3
+    window_len: int = 4
+    stride: int = 2
+    seed: int = 17
+
+
+def tracks_table(lengths: Sequence[int], validation: Sequence[int] = (), first_vessel: int = FIRST_VESSEL) -> pa.Table:
+    """TRACK_POSITIONS: a track a vessel, of so many positions; those numbered in `validation` are kept out."""
+    rows = sum(lengths)
+    vessel = np.repeat(np.arange(len(lengths)), lengths)
+    k = np.arange(rows) - np.repeat(np.cumsum([0, *lengths])[:-1], lengths)
+    mmsi = (first_vessel + vessel).astype(np.int32)
+    zeros = np.zeros(rows, np.int32)
+    columns = {
+        "mmsi": mmsi,
+        "track": (mmsi.astype(np.int64) << 32) | NOON,
+        "t": 1_000 * (NOON + 10 * k),
+        "lat": (1_000 * vessel + k).astype(np.int32),
+        "lon": zeros,
+        "sog": zeros,
+        "cog": zeros,
+    }
+    split = pa.array(np.array(schema.SPLITS)[np.isin(vessel, list(validation)).astype(int)], pa.string())
+    arrays = [
+        split.cast(field.type)
+        if field.name == "split"
+        else pa.Array.from_buffers(field.type, rows, [None, pa.py_buffer(columns[field.name])])
+        for field in schema.TRACK_POSITIONS
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema.TRACK_POSITIONS)
+
+
+def thrown(tables: Sequence[pa.Table], throw: Throw) -> list[pa.Table]:
+    """The piles of `throw_windows`, whose account must add up."""
+    stream = throw_windows(iter(tables), **dataclasses.asdict(throw))
+    result = list(stream.tables)
+    stream.ledger.balance("test")
+    assert stream.ledger.rows_out == sum(table.num_rows for table in result)
+    assert {name: stream.facts[name] for name in dataclasses.asdict(throw)} == dataclasses.asdict(throw)
+    assert all(table.schema.equals(schema.WINDOW_REFERENCES, check_metadata=True) for table in result)
+    return result
+
+
+def reference_windows(table: pa.Table, throw: Throw) -> set[tuple[int, int, int, bool]]:
+    """(row, track, start in ms, validation) of every window, found by looking at each row."""
+    track, t, split = table["track"].to_pylist(), table["t"].cast(pa.int64()).to_pylist(), table["split"].to_pylist()
+    found = set()
+    for row in range(len(track) - throw.window_len + 1):
+        of_this_track = row - track.index(track[row])
+        if of_this_track % throw.stride == 0 and track[row + throw.window_len - 1] == track[row]:
+            found.add((row, track[row], t[row], split[row] == "validation"))
+    return found
+
+
+def rows_of(pile: pa.Table) -> list[tuple[int, int, int]]:
+    """(row, track, start in ms) of references."""
+    columns = (pile["row"], pile["track"], pile["start"].cast(pa.int64()))
+    return list(zip(*(column.to_pylist() for column in columns), strict=True))
+
+
+throws = st.builds(
+    Throw,
+    shard=st.integers(0, 100),
+    piles=st.integers(1, 5),
+    window_len=st.integers(1, 6),
+    stride=st.integers(1, 9),
+    seed=st.integers(0, 2**63 - 1),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 25), max_size=6), st.sets(st.integers(0, 5)), throws)
+def test_every_window_is_in_one_pile(lengths: list[int], validation: set[int], throw: Throw) -> None:
+    table = tracks_table(lengths, sorted(validation))
+    expected = reference_windows(table, throw)
+    piles = thrown([table], throw)
+    assert len(piles) == throw.piles + 1
+    for number, pile in enumerate(piles, start=-1):
+        assert set(pile["pile"].to_pylist()) <= {number}
+        assert pile["row"].to_pylist() == sorted(pile["row"].to_pylist())
+    assert len(expected) == sum(window_count(n, throw.window_len, throw.stride) for n in lengths)
+    assert set(rows_of(piles[0])) == {window[:3] for window in expected if window[3]}
+    training = list(itertools.chain.from_iterable(rows_of(pile) for pile in piles[1:]))
+    assert sorted(training) == sorted(window[:3] for window in expected if not window[3])
+
+
+def test_windows_at_the_contract() -> None:
+    window, stride = schema.SEQ_LEN + schema.MAX_HORIZON, schema.STRIDE
+    lengths = [window - 1, window, window + 1, window + stride - 1, window + stride, 1]
+    table = tracks_table(lengths, validation=[4])
+    stream = throw_windows(iter([table]), shard=0, piles=2, window_len=window, stride=stride, seed=17)
+    rows = [row for pile in stream.tables for row, _, _ in rows_of(pile)]
+    first = np.cumsum([0, *lengths])
+    assert sorted(rows) == [first[1], first[2], first[3], first[4], first[4] + stride]
+    assert stream.ledger.notes == {
+        "positions": sum(lengths),
+        "tracks": 6,
+        "tracks_too_short": 2,
+        "windows_training": 3,
+        "windows_validation": 2,
+    }
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 25), max_size=6), st.lists(st.integers(0, 150), max_size=6), st.integers(1, 6), throws)
+def test_how_tables_are_cut_does_not_matter(lengths: list[int], cuts: list[int], chunk: int, throw: Throw) -> None:
+    table = tracks_table(lengths, [1])
+    bounds = [0, *sorted(min(cut, table.num_rows) for cut in cuts), table.num_rows]
+    parts = [table.slice(low, high - low) for low, high in itertools.pairwise(bounds)]
+    chunked = pa.concat_tables([schema.TRACK_POSITIONS.empty_table(), *parts])
+    whole = thrown([table], throw)
+    assert thrown(parts, throw) == whole
+    assert thrown([chunked], throw) == whole
+
+
+def test_streams_differ_by_seed_shard_and_pass() -> None:
+    table = tracks_table([200])
+    throws = [Throw(), Throw(shard=1), Throw(seed=18), Throw(seed=17 + (1 << 32))]
+    piles = [tuple(pile.num_rows for pile in thrown([table], throw)) for throw in throws]
+    rows = [tuple(rows_of(thrown([table], throw)[1])) for throw in throws]
+    assert len(set(rows)) == len(throws), piles
+    words = {tuple(module._stream(5, stage, part)(4)) for stage in (1, 2) for part in (0, 1, 2)}
+    assert len(words) == 6
+
+
+def test_the_streams_are_what_they_were() -> None:
+    # A changed stream would change every dataset that is built again: this is a decision, not a refactoring.
+    assert module._uniform(module._stream(17, 1, 0), 10, 12).tolist() == [8, 2, 5, 6, 0, 6, 2, 7, 4, 4, 4, 0]
+    assert module._permutation(module._stream(17, 2, 0), 12).tolist() == [6, 2, 1, 9, 0, 10, 4, 8, 5, 7, 3, 11]
+
+
+def _words(values: Sequence[int]) -> Any:
+    """A stream of these words, which must suffice."""
+    left = iter(values)
+    return lambda count: np.fromiter(itertools.islice(left, count), np.uint64)
+
+
+def test_words_beyond_the_last_multiple_are_rejected() -> None:
+    # 2^64 = 3 × 6148914691236517205 + 1: the highest word alone would make 0 likelier than 1 and 2.
+    highest = 2**64 - 1
+    assert module._uniform(_words([highest, 5, highest, highest, 1]), 3, 2).tolist() == [2, 1]
+    assert module._uniform(_words([highest, 0]), 2**15, 2).tolist() == [2**15 - 1, 0]
+    assert module._uniform(_words([highest]), 1, 1).tolist() == [0]
+    # Fisher-Yates from the end: swap 2 with word % 3, then 1 with word % 2.
+    assert module._permutation(_words([highest, 4, highest]), 3).tolist() == [0, 2, 1]
+    assert module._permutation(_words([]), 1).tolist() == [0]
+    assert module._permutation(_words([]), 0).tolist() == []
+
+
+def references(rows: Sequence[int], pile: int = 0) -> pa.Table:
+    """References of a pile to windows at these rows of vessel FIRST_VESSEL's track."""
+    count = len(rows)
+    return pa.table(
+        {
+            "pile": pa.array([pile] * count, pa.int16()),
+            "row": pa.array(rows, pa.int64()),
+            "track": pa.array([(FIRST_VESSEL << 32) | NOON] * count, pa.int64()),
+            "start": pa.array([1_000 * (NOON + 10 * row) for row in rows], schema.UTC),
+        },
+        schema=schema.WINDOW_REFERENCES,
+    )
+
+
+def chi_square(counts: NDArray[np.int64], expected: NDArray[np.float64]) -> float:
+    """How many standard deviations Pearson's statistic is above its mean; its degrees of freedom are large."""
+    freedom = counts.size - 1
+    statistic = float((((counts - expected) ** 2) / expected).sum())
+    return (statistic - freedom) / math.sqrt(2 * freedom)
+
+
+def global_order(table: pa.Table, throw: Throw) -> tuple[int, ...]:
+    """The rows of all training windows in the order of the dataset."""
+    piles = thrown([table], throw)[1:]
+    return tuple(
+        row for number, pile in enumerate(piles) for row in shuffle_pile([pile], throw.seed, number)[1].tolist()
+    )
+
+
+@pytest.mark.parametrize("piles", [1, 2, 3])
+def test_all_orders_of_four_windows_are_equally_likely(piles: int) -> None:
+    # Two tracks of two windows each, the smallest case in which throwing whole tracks shows.
+    table = tracks_table([6, 6])
+    seeds = 4_800
+    found = Counter(global_order(table, Throw(piles=piles, seed=seed)) for seed in range(seeds))
+    counts = np.array([found[order] for order in itertools.permutations((0, 2, 6, 8))])
+    assert counts.sum() == seeds
+    assert chi_square(counts, np.full(24, seeds / 24)) < 4
+
+
+def test_piles_are_drawn_independently_for_each_window() -> None:
+    # Of three windows in a row, each of the 27 ways to fall into three piles.
+    table = tracks_table([8])
+    seeds = 5_400
+    found: Counter[tuple[int, ...]] = Counter()
+    for seed in range(seeds):
+        fallen = {row: pile for pile, p in enumerate(thrown([table], Throw(seed=seed))) for row, _, _ in rows_of(p)}
+        found[tuple(fallen[row] for row in sorted(fallen))] += 1
+    counts = np.array([found[way] for way in itertools.product((1, 2, 3), repeat=3)])
+    assert counts.sum() == seeds
+    assert chi_square(counts, np.full(27, seeds / 27)) < 4
+
+
+def test_neighbours_are_of_one_track_no_more_often_than_by_chance() -> None:
+    lengths = [200] * 40
+    per_track = window_count(200, 4, 2)
+    throw = Throw(piles=4)
+    order = np.array(global_order(tracks_table(lengths), throw)) // 200
+    pairs, same = len(order) - 1, int((order[1:] == order[:-1]).sum())
+    chance = (per_track - 1) / (len(order) - 1)
+    assert abs(same - pairs * chance) < 4 * math.sqrt(pairs * chance * (1 - chance))
+    # Nor are they nearby in the file: the mean distance of two random places of n is n / 3.
+    places = np.array(global_order(tracks_table(lengths), throw))
+    assert np.abs(np.diff(places)).mean() == pytest.approx(sum(lengths) / 3, rel=0.05)
+
+
+def _shards() -> tuple[list[pa.Table], Throw]:
+    first = tracks_table([30, 3, 18], validation=[2])
+    second = tracks_table([], first_vessel=FIRST_VESSEL + 100)
+    third = tracks_table([12, 40], first_vessel=FIRST_VESSEL + 200)
+    return [first, second, third], Throw(piles=2, window_len=5, stride=3)
+
+
+def _pile(pile: int, batch: int) -> tuple[pa.Table, Any, list[int]]:
+    shards, throw = _shards()
+    thrown_shards = [thrown([t], dataclasses.replace(throw, shard=k)) for k, t in enumerate(shards)]
+    stream = pile_windows(
+        [piles[pile + 1] for piles in thrown_shards],
+        [pack_positions(table) for table in shards],
+        window_len=throw.window_len,
+        seed=throw.seed,
+        pile=pile,
+        batch=batch,
+    )
+    tables = list(stream.tables)
+    stream.ledger.balance("test")
+    whole = pa.concat_tables([stream.schema.empty_table(), *tables])
+    assert stream.ledger.rows_out == whole.num_rows
+    return whole, stream.facts, [table.num_rows for table in tables]
+
+
+@pytest.mark.parametrize("pile", [-1, 0, 1])
+def test_batches_do_not_matter(pile: int) -> None:
+    whole, facts, _ = _pile(pile, 1_000)
+    assert whole.num_rows > 1
+    for batch in (1, 3):
+        table, batch_facts, sizes = _pile(pile, batch)
+        assert table.equals(whole)
+        assert batch_facts == facts
+        assert set(sizes[:-1]) <= {batch}
+        assert 0 < sizes[-1] <= batch
+
+
+def test_every_window_is_delivered_once_with_what_it_says() -> None:
+    shards, throw = _shards()
+    positions = {
+        (track, t): (float(lat), dt)
+        for table in shards
+        for track, t, lat, dt in zip(
+            table["track"].to_pylist(), table["t"].to_pylist(), table["lat"].to_pylist(), _dt(table), strict=True
+        )
+    }
+    delivered = []
+    for pile in (-1, 0, 1):
+        windows, facts, _ = _pile(pile, 4)
+        features = windows["features"].combine_chunks().values.to_numpy().reshape(-1, throw.window_len, 5)
+        statistics = WindowStatistics()
+        statistics.add(features)
+        assert facts["statistics"] == statistics.to_json()
+        for sample, mmsi, track, start in zip(
+            features, *(windows[name].to_pylist() for name in ("mmsi", "track", "start")), strict=True
+        ):
+            times = [key for key in positions if key[0] == track and key[1] >= start][: throw.window_len]
+            expected = np.array([positions[key] for key in times], np.float32)
+            np.testing.assert_array_equal(sample[:, [0, 4]], expected)
+            assert mmsi == track >> 32
+            delivered.append((track, int(start.timestamp() * 1_000), pile == -1))
+    expected_windows = set().union(*(reference_windows(table, throw) for table in shards))
+    assert len(delivered) == len(expected_windows)
+    assert set(delivered) == {window[1:] for window in expected_windows}
+
+
+def _dt(table: pa.Table) -> Iterator[float]:
+    before = None
+    for track, t in zip(table["track"].to_pylist(), table["t"].to_pylist(), strict=True):
+        yield (t - before[1]).total_seconds() if before is not None and before[0] == track else 0.0
+        before = (track, t)
+
+
+def test_shuffle_pile_says_where_each_window_is() -> None:
+    shard, row, track, start = shuffle_pile([references([0, 2]), references([]), references([4, 6, 8])], 17, 0)
+    assert (shard.dtype, row.dtype, track.dtype, start.dtype) == (np.int32, np.int64, np.int64, np.int64)
+    assert sorted(zip(shard.tolist(), row.tolist(), strict=True)) == [(0, 0), (0, 2), (2, 4), (2, 6), (2, 8)]
+    assert start.tolist() == [1_000 * (NOON + 10 * value) for value in row.tolist()]
+    assert set(track.tolist()) == {(FIRST_VESSEL << 32) | NOON}
+
+
+def test_a_pile_without_windows_has_empty_statistics() -> None:
+    stream = pile_windows([references([])], [np.empty((0, 3), np.uint32)], window_len=4, seed=17, pile=0)
+    assert list(stream.tables) == []
+    assert stream.ledger.rows_in == stream.ledger.rows_out == 0
+    assert WindowStatistics.from_json(stream.facts["statistics"]).to_json() == WindowStatistics().to_json()
+
+
+def test_no_tracks_have_empty_piles() -> None:
+    for tables in ([], [schema.TRACK_POSITIONS.empty_table()]):
+        assert [pile.num_rows for pile in thrown(tables, Throw(piles=4))] == [0] * 5
+
+
+def test_references_of_another_pile_are_refused() -> None:
+    with pytest.raises(ValueError, match="shard 1 has references of pile 3 where those of pile 2"):
+        shuffle_pile([references([0], 2), references([0], 3)], 17, 2)
+
+
+def test_references_of_other_tracks_are_refused() -> None:
+    packed = pack_positions(tracks_table([6, 6]))
+    with pytest.raises(ValueError, match="not of the same tracks"):
+        list(pile_windows([references([4])], [packed], window_len=4, seed=17, pile=0).tables)
+    with pytest.raises(ValueError, match="references of 1 shards but positions of 2"):
+        pile_windows([references([4])], [packed, packed], window_len=4, seed=17, pile=0)
+    with pytest.raises(ValueError, match="batch is 0"):
+        pile_windows([references([4])], [packed], window_len=4, seed=17, pile=0, batch=0)
+    assert gather([packed], np.zeros(1, np.int64), np.array([2]), 4).shape == (1, 4, 5)
+
+
+def test_tracks_out_of_order_are_refused() -> None:
+    first, second = tracks_table([5]), tracks_table([5], first_vessel=FIRST_VESSEL + 1)
+    with pytest.raises(ValueError, match=r"row 5: track .* must be by \(mmsi, track, t\)"):
+        thrown([second, first], Throw())
+    with pytest.raises(ValueError, match=r"row 10: track .* comes after"):
+        thrown([first, second, first], Throw())
+
+
+def test_other_columns_are_refused() -> None:
+    table = tracks_table([5])
+    with pytest.raises(ValueError, match="table 0: there is no column 't'"):
+        thrown([table.drop_columns(["t"])], Throw())
+    with pytest.raises(ValueError, match="no column 'split'"):
+        thrown([table.drop_columns(["split"])], Throw())
+    tested = table.set_column(table.column_names.index("split"), "split", pa.array(["test"] * 5))
+    with pytest.raises(ValueError, match="split 'test'; it must be train or validation"):
+        thrown([tested], Throw())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"piles": 0}, "piles is 0"),
+        ({"piles": 32_768}, "piles is 32768"),
+        ({"shard": -1}, "shard is -1"),
+        ({"seed": -1}, "seed -1"),
+        ({"stride": 0}, "stride 0"),
+        ({"window_len": 0}, "window_len is 0"),
+    ],
+)
+def test_arguments_out_of_range_are_refused_at_once(wrong: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        throw_windows(iter(()), **(dataclasses.asdict(Throw()) | wrong))
