@@ -1,0 +1,384 @@
+"""The loader's cache of raw shards: nothing is read from it that was not checked against the published index.
+
+mosaicml-streaming decides which shard is wanted when and which one has to go. This fetches a shard into memory,
+checks it against its hash, and unpacks it beside the others under a temporary name; so a raw shard is there whole or
+not at all, whoever is killed when, and several processes and jobs can share a folder.
+
+A checked file is marked by its time of modification: a number made from the shard's hash and the machine's
+boot. Whoever writes to it loses the mark, a shard of the same name from another publication never had it, and
+after a crash of the machine, which may lose what was not yet on disk, no mark holds. Without it a file is
+hashed again before use.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+import numpy as np
+import torch
+import zstandard
+from numpy.typing import NDArray
+from streaming import Stream
+from streaming.base.compression import decompress
+from streaming.base.format import reader_from_json
+from streaming.base.format.base.reader import FileInfo, Reader
+from streaming.base.format.mds.reader import MDSReader
+from streaming.base.hashing import get_hash, is_hash
+from streaming.base.world import World
+from torch import distributed as dist
+
+from ais_assets.io.loader_remote import LoaderError, Remote
+from ais_assets.io.loader_rows import FEATURES, ShardDamagedError, ShardRows
+
+INDEX_FILE: Final = "index.json"
+INDEX_VERSION: Final = 2
+_PART_SUFFIX: Final = ".part"
+_PIECE_BYTES: Final = 1 << 22
+
+
+class PublishedStream(Stream):
+    """A published MDS folder and its cache.
+
+    To mosaicml-streaming it is a stream without a remote, since everything remote is done here. That also keeps it
+    from refusing a folder which another job, or one that was killed, has registered.
+
+    Args:
+        remote: where the dataset is published; None: `local` is the dataset itself.
+        local: the cache folder.
+        split: a folder inside both, or None.
+        retries: further attempts to read a file, and to fetch a damaged one.
+        timeout: seconds for one attempt.
+        s3: see `Remote`.
+    """
+
+    def __init__(
+        self,
+        remote: str | None,
+        local: str,
+        split: str | None,
+        *,
+        retries: int,
+        timeout: float,
+        s3: Mapping[str, str] | None,
+    ) -> None:
+        super().__init__(
+            remote=None,
+            local=str(Path(local).absolute()),
+            split=split,
+            download_retry=retries,
+            download_timeout=timeout,
+        )
+        self.folder = Path(self.local) / self.split
+        self.in_place = remote is None or _same_folder(remote, local)
+        base = str(local) if remote is None else remote.rstrip("/")
+        self.published = Remote(f"{base}/{self.split}" if self.split else base, retries=retries, timeout=timeout, s3=s3)
+        self._index = b""
+        self._checked_in_place: set[str] = set()
+
+    def get_shards(self, world: World, allow_unsafe_types: bool) -> list[Reader]:
+        """The shards of the published index, which is read anew at every start: a cached one may be stale.
+
+        Raises LoaderError when there is none, it is damaged, or ranks have read different ones.
+        """
+        self._index = self._published_index()
+        _agree(self._index, self.published.uri)
+        if world.is_local_leader and not self.in_place:
+            _sweep(self.folder)
+            cached = self.folder / INDEX_FILE
+            if not cached.is_file() or cached.read_bytes() != self._index:
+                # Nothing here reads it; it makes the folder a dataset for mosaicml-streaming's own reader.
+                self._write(cached, [self._index])
+        shards = _parse_index(self._index, self.published.uri, self.local, self.split)
+        for shard in shards:
+            shard.validate(allow_unsafe_types)
+        return shards
+
+    @property
+    def index_digest(self) -> str:
+        """sha256 of the index: which publication this is."""
+        return hashlib.sha256(self._index).hexdigest()
+
+    def get_index_size(self) -> int:
+        """Bytes of the index."""
+        return len(self._index)
+
+    def set_up_local(self, shards: list[Reader], cache_usage_per_shard: NDArray[np.int64]) -> None:
+        """Counts the checked shards that are there already; any other one will be checked or fetched when needed."""
+        there = {}
+        for entry in _files(self.folder):
+            with suppress(FileNotFoundError):  # another job over this folder has just evicted it
+                there[os.path.relpath(entry.path, self.folder)] = entry.stat()
+        for number, shard in enumerate(shards):
+            raw = shard.file_pairs[0][0]
+            found = there.get(raw.basename)
+            if found is not None and found.st_size == raw.bytes and found.st_mtime_ns == self._mark(shard):
+                cache_usage_per_shard[number] = raw.bytes
+
+    def raw_path(self, shard: Reader) -> Path:
+        """Where the raw shard lies in the cache."""
+        return self.folder / shard.file_pairs[0][0].basename
+
+    def prepare_shard(self, shard: Reader) -> int:
+        """Makes sure that the shard is in the cache, raw and checked; returns its bytes.
+
+        Raises LoaderError when it cannot be had: it is missing, damaged twice, or there is no room.
+        """
+        raw, packed = shard.file_pairs[0]
+        if not self._usable(shard):
+            if packed is None and self.in_place:
+                raise LoaderError(
+                    f"{self.raw_path(shard)} is missing or damaged: restore it, or publish the dataset again"
+                )
+            self._fetch(shard)
+        return raw.bytes
+
+    def open_rows(self, shard: Reader) -> ShardRows:
+        """Maps a prepared shard.
+
+        Raises FileNotFoundError when it is not in the cache, checked; LoaderError when it is no shard of windows.
+        """
+        path = self.raw_path(shard)
+        if not self._usable(shard):
+            raise FileNotFoundError(path)
+        assert isinstance(shard, MDSReader)
+        try:
+            return ShardRows(path, shard)
+        except ShardDamagedError as error:
+            raise LoaderError(f"{path} is not what {self.published.uri}/{INDEX_FILE} says: {error}") from error
+
+    def _usable(self, shard: Reader) -> bool:
+        """Whether the cached raw file is the index's, by its mark or by its hash; marks it."""
+        if self._is_checked(shard):
+            return True
+        raw = shard.file_pairs[0][0]
+        path = self.raw_path(shard)
+        if not path.is_file() or path.stat().st_size != raw.bytes:
+            return False
+        if _hash_of(raw) is None:
+            # Nothing tells whether these bytes are the index's; what is in place is all there is.
+            if not self.in_place:
+                return False
+        elif not _matches(raw, path.read_bytes()):
+            return False
+        self._set_checked(shard)
+        return True
+
+    def _is_checked(self, shard: Reader) -> bool:
+        if self.in_place:
+            return shard.file_pairs[0][0].basename in self._checked_in_place
+        try:
+            found = self.raw_path(shard).stat()
+        except FileNotFoundError:
+            return False
+        return found.st_size == shard.file_pairs[0][0].bytes and found.st_mtime_ns == self._mark(shard)
+
+    def _set_checked(self, shard: Reader) -> None:
+        if self.in_place:
+            # The times of somebody's own files are left alone.
+            self._checked_in_place.add(shard.file_pairs[0][0].basename)
+        else:
+            os.utime(self.raw_path(shard), ns=(self._mark(shard), self._mark(shard)))
+
+    def _mark(self, shard: Reader) -> int:
+        raw = shard.file_pairs[0][0]
+        # Without a hash a raw file cannot be checked again, only known to have been fetched for this very index.
+        known_by = _hash_of(raw) or (raw.basename, self.index_digest)
+        digest = hashlib.sha256(repr((known_by, raw.bytes, _boot() if _hash_of(raw) else "")).encode()).digest()
+        # Whole seconds, below 2^31: any file system can keep them.
+        return (int.from_bytes(digest[:4], "little") >> 1) * 10**9
+
+    def _fetch(self, shard: Reader) -> None:
+        """Fetches, checks, unpacks and publishes a shard; a damaged one is fetched anew."""
+        raw, packed = shard.file_pairs[0]
+        stored = packed or raw
+        problem = ""
+        for _ in range(1 + max(1, self.published.retries)):
+            data = self._read(stored.basename)
+            if not _matches(stored, data):
+                problem = (
+                    f"its {len(data):,} bytes are not those of the index ({stored.bytes:,} bytes, {stored.hashes})"
+                )
+                continue
+            try:
+                self._write(self.raw_path(shard), _unpacked(data, shard, raw), self._mark(shard))
+            except ShardDamagedError as error:
+                problem = str(error)
+                continue
+            self._set_checked(shard)
+            return
+        raise LoaderError(
+            f"{self.published.uri}/{stored.basename} is damaged, also when fetched anew: {problem}. "
+            "Materialize its pile in mds_shards again, then training_dataset; or restore the object"
+        )
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return self.published.read(name)
+        except FileNotFoundError:
+            raise LoaderError(self._why_missing(name)) from None
+
+    def _why_missing(self, name: str) -> str:
+        missing = f"{self.published.uri}/{name} is missing, though the index names it"
+        if not self.in_place and self._published_index() != self._index:
+            return f"{missing}: the dataset was published anew since this job started. Start the job again"
+        return f"{missing}. Restore it, or materialize its pile in mds_shards again, then training_dataset"
+
+    def _published_index(self) -> bytes:
+        try:
+            return self.published.read(INDEX_FILE)
+        except FileNotFoundError:
+            raise LoaderError(
+                f"{self.published.uri} has no {INDEX_FILE}: materialize training_dataset, or correct the address"
+            ) from None
+
+    def _write(self, path: Path, pieces: Any, mark: int | None = None) -> None:
+        """Publishes a file of the cache whole."""
+        part = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}{_PART_SUFFIX}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("xb") as file:
+                # Says that its writer lives; see `_sweep`.
+                fcntl.flock(file, fcntl.LOCK_EX)
+                for piece in pieces:
+                    file.write(piece)
+                file.flush()
+                if mark is not None:
+                    os.utime(file.fileno(), ns=(mark, mark))
+                part.replace(path)
+        except OSError as error:
+            cure = (
+                "free some space, name another folder as `local`, or set cache_limit"
+                if error.errno in (errno.ENOSPC, errno.EDQUOT)
+                else "check the folder and its permissions, or name another one as `local`"
+            )
+            raise LoaderError(f"{path} cannot be written into the cache: {error.strerror or error}: {cure}") from error
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _same_folder(remote: str, local: str) -> bool:
+    path = remote.removeprefix("file://")
+    return "://" not in path and Path(path).absolute() == Path(local).absolute()
+
+
+def _files(folder: Path) -> list[os.DirEntry[str]]:
+    """All files under a folder; none where it is absent."""
+    found: list[os.DirEntry[str]] = []
+    try:
+        entries = list(os.scandir(folder))
+    except FileNotFoundError:
+        return []
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            found += _files(Path(entry.path))
+        else:
+            found.append(entry)
+    return found
+
+
+def _sweep(folder: Path) -> None:
+    """Removes unfinished files whose writers were killed: their locks can be taken."""
+    for entry in _files(folder):
+        if not entry.name.endswith(_PART_SUFFIX):
+            continue
+        try:
+            with Path(entry.path).open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                Path(entry.path).unlink(missing_ok=True)
+        except (BlockingIOError, FileNotFoundError):
+            continue
+
+
+def _agree(index: bytes, uri: str) -> None:
+    """Checks that all ranks have read the same index; a dataset may be published in the middle of a start."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return
+    digest = int.from_bytes(hashlib.sha256(index).digest()[:8], "little", signed=True)
+    device = "cpu"
+    if dist.get_backend() == "nccl":
+        device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    ours = torch.tensor([digest], dtype=torch.int64, device=device)
+    all_digests = [torch.empty_like(ours) for _ in range(dist.get_world_size())]
+    dist.all_gather(all_digests, ours)
+    if any(int(other) != digest for other in all_digests):
+        raise LoaderError(f"{uri} was published anew while this job's ranks were starting: start the job again")
+
+
+def _parse_index(index: bytes, uri: str, local: str, split: str) -> list[Reader]:
+    """Readers of the index's shards. Raises LoaderError when it is not an index of windows."""
+    where = f"{uri}/{INDEX_FILE}"
+    try:
+        parsed = json.loads(index)
+        version, infos = parsed["version"], parsed["shards"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise LoaderError(f"{where} is empty or damaged ({error}): materialize training_dataset again") from error
+    if version != INDEX_VERSION:
+        raise LoaderError(f"{where} has version {version}; this loader reads {INDEX_VERSION}")
+    shards = []
+    for info in infos:
+        if info.get("format") != "mds":
+            raise LoaderError(f"{where} lists shards of the format {info.get('format')!r}; this loader reads mds")
+        columns = dict(zip(info["column_names"], info["column_encodings"], strict=True))
+        if columns.get(FEATURES) != "bytes":
+            raise LoaderError(f"{where} has the columns {columns}; this loader needs {FEATURES}: bytes")
+        for part in ("raw_data", "zip_data"):
+            name = PurePosixPath((info[part] or {}).get("basename") or ".")
+            if name.is_absolute() or ".." in name.parts:
+                raise LoaderError(f"{where} names the file {str(name)!r}, which is not inside its folder")
+        shards.append(reader_from_json(local, split, info))
+    return shards
+
+
+def _hash_of(info: FileInfo) -> tuple[str, str] | None:
+    """A hash that the index has of a file and that can be computed here, as (algorithm, digest)."""
+    return next(((name, digest) for name, digest in sorted(info.hashes.items()) if is_hash(name)), None)
+
+
+def _matches(info: FileInfo, data: bytes) -> bool:
+    """Whether the bytes are the index's, as far as it says."""
+    known = _hash_of(info)
+    return len(data) == info.bytes and (known is None or get_hash(known[0], data) == known[1])
+
+
+def _unpacked(data: bytes, shard: Reader, raw: FileInfo) -> Any:
+    """The raw shard in pieces. Raises ShardDamagedError, at the latest after the last one, when it is not whole."""
+    compression = (shard.compression or "").partition(":")[0]
+    if not compression:
+        yield data
+        return
+    if compression != "zstd":
+        try:
+            whole = decompress(shard.compression, data)
+        except Exception as error:  # every compression raises its own kinds
+            raise ShardDamagedError(f"it does not unpack: {error}") from error
+        if len(whole) != raw.bytes:
+            raise ShardDamagedError(f"it unpacks to {len(whole):,} bytes; the index says {raw.bytes:,}")
+        yield whole
+        return
+    size = 0
+    # mosaicml-streaming's own binding keeps the GIL while it unpacks.
+    reader = zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True)
+    try:
+        while piece := reader.read(_PIECE_BYTES):
+            size += len(piece)
+            yield piece
+    except zstandard.ZstdError as error:
+        raise ShardDamagedError(f"it does not unpack after {size:,} bytes: {error}") from error
+    if size != raw.bytes:
+        raise ShardDamagedError(f"it unpacks to {size:,} bytes; the index says {raw.bytes:,}")
+
+
+@functools.cache
+def _boot() -> str:
+    """A name for the time since the machine was started; empty where the system has none."""
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.is_file() else ""

@@ -1,0 +1,151 @@
+"""Batches gathered from memory-mapped shards, which threads open ahead of their first use."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import get_worker_info
+
+from ais_assets import schema
+from ais_assets.io.loader_device import Batch
+from ais_assets.io.loader_rows import ShardRows
+
+MOST_MAPPED: Final = 8192
+"""Shards mapped at once by an epoch; Linux allows a process 65,530 maps by default."""
+_LOOK_AHEAD: Final = 1 << 15
+"""Samples whose shards are looked up at once."""
+
+
+class OpenShards:
+    """Shards mapped, and threads that fetch and map the next ones.
+
+    Args:
+        open_shard: fetches, checks and maps a shard; called in threads.
+        is_cached: whether a shard is still in the cache: a map of one that is not keeps its disk space.
+        threads: their number.
+        ahead: shards opened or being opened that no batch has used yet, at most.
+    """
+
+    def __init__(
+        self, open_shard: Callable[[int], ShardRows], is_cached: Callable[[int], bool], *, threads: int, ahead: int
+    ) -> None:
+        self._open_shard = open_shard
+        self._is_cached = is_cached
+        self._ahead = ahead
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="shards")
+        self._wanted: deque[int] = deque()
+        self._opening: dict[int, Future[ShardRows]] = {}
+        self._mapped: dict[int, ShardRows] = {}
+
+    def want(self, shards: Iterable[int]) -> None:
+        """Opens these shards ahead, in this order, as far as that is allowed."""
+        known = self._mapped.keys() | self._opening.keys() | set(self._wanted)
+        self._wanted.extend(shard for shard in shards if shard not in known)
+        self._start()
+
+    def get(self, shards: set[int]) -> dict[int, ShardRows]:
+        """All mapped shards, among them these; waits for them. Raises what opening one of them raised."""
+        missing = shards - self._mapped.keys()
+        if missing:
+            # A shard that left the cache is mapped no longer than until the next one comes.
+            for shard in [shard for shard in self._mapped if not self._is_cached(shard)]:
+                del self._mapped[shard]
+            missing = shards - self._mapped.keys()
+        for shard in missing:
+            if shard not in self._opening:
+                self._submit(shard)
+        for shard in missing:
+            self._mapped[shard] = self._opening.pop(shard).result()
+            self._start()
+        if len(self._mapped) > MOST_MAPPED:
+            # Shards are used for a stretch of an epoch, so the one mapped first is the one done with.
+            for shard in [shard for shard in self._mapped if shard not in shards][: len(self._mapped) - MOST_MAPPED]:
+                del self._mapped[shard]
+        return self._mapped
+
+    def close(self) -> None:
+        """Ends the threads once what they are at is done; waits for nothing."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _start(self) -> None:
+        while self._wanted and len(self._opening) < self._ahead:
+            shard = self._wanted.popleft()
+            if shard not in self._mapped and shard not in self._opening:
+                self._submit(shard)
+
+    def _submit(self, shard: int) -> None:
+        self._opening[shard] = self._pool.submit(self._open_shard, shard)
+
+
+def gathered(
+    sample_ids: NDArray[np.unsignedinteger],
+    first_samples: NDArray[np.int64],
+    shards: OpenShards,
+    *,
+    batch_size: int,
+    drop_last: bool,
+    provenance: bool,
+    pin_memory: bool,
+    on_use: Callable[[set[int]], None],
+) -> Iterator[Batch]:
+    """Batches of samples, in their order.
+
+    Args:
+        sample_ids: (n,).
+        first_samples: each shard's first sample, and the number of all samples: (shards + 1,).
+        shards: to gather from; closed at the end.
+        batch_size: samples a batch.
+        drop_last: whether to drop the last batch if it is smaller.
+        provenance: whether to yield the columns of `loader_rows.PROVENANCE` too.
+        pin_memory: gather into pinned memory.
+        on_use: told of each batch's shards.
+    """
+    total = len(sample_ids) - (len(sample_ids) % batch_size if drop_last else 0)
+    stretch = max(1, _LOOK_AHEAD // batch_size) * batch_size
+
+    def located(begin: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        ids = sample_ids[begin : min(begin + stretch, total)].astype(np.int64)
+        of_shard = np.searchsorted(first_samples, ids, side="right") - 1
+        _, first_uses = np.unique(of_shard, return_index=True)
+        shards.want(of_shard[np.sort(first_uses)].tolist())
+        return of_shard, ids - first_samples[of_shard]
+
+    try:
+        upcoming = located(0)
+        for begin in range(0, total, stretch):
+            (of_shard, numbers), upcoming = upcoming, located(begin + stretch)
+            for first in range(0, len(of_shard), batch_size):
+                wanted = of_shard[first : first + batch_size].tolist()
+                distinct = set(wanted)
+                mapped = shards.get(distinct)
+                on_use(distinct)
+                rows = [mapped[shard] for shard in wanted]
+                yield _batch(rows, numbers[first : first + batch_size].tolist(), provenance, pin_memory)
+    finally:
+        shards.close()
+
+
+def _batch(rows: list[ShardRows], numbers: list[int], provenance: bool, pin_memory: bool) -> Batch:
+    """The samples with these numbers in these shards, as one batch."""
+    features = torch.empty((len(rows), rows[0].window_len, schema.FEATURE_COUNT), pin_memory=pin_memory)
+    if get_worker_info() is not None:
+        # Gathered where the training process can see it, the batch is not copied on its way there.
+        features.share_memory_()
+    into = features.numpy().reshape(len(rows), -1).view(np.uint8)
+    for place, (shard, number) in enumerate(zip(rows, numbers, strict=True)):
+        into[place] = shard.features[number]
+    if not provenance:
+        return features
+    columns = {
+        name: torch.tensor(
+            [int(shard.provenance[name][number][0]) for shard, number in zip(rows, numbers, strict=True)]
+        )
+        for name in rows[0].provenance
+    }
+    return features, columns

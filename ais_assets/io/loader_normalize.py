@@ -1,0 +1,117 @@
+"""Scaling of batches and their division into what a model sees and what it forecasts."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import torch
+
+from ais_assets import schema
+
+_COURSE: Final = schema.FEATURE_NAMES.index("cog")
+_LOW: Final = tuple(feature.low for feature in schema.FEATURES)
+_SPAN: Final = tuple(feature.high - feature.low for feature in schema.FEATURES)
+
+
+def normalize_batch(
+    batch: torch.Tensor, statistics: Mapping[str, Any] | None = None, *, course_as_sine_cosine: bool = False
+) -> torch.Tensor:
+    """Scales each feature: its range to 0…1, or, with `statistics`, to mean 0 and standard deviation 1.
+
+    Args:
+        batch: (..., 5), floating, on any device; not changed. Half precision is scaled in float32.
+        statistics: the content of mds/statistics.json; a feature that never varies is only centred.
+        course_as_sine_cosine: the course becomes two features, its sine and cosine, which are not scaled any
+            further: the result is (..., 6), `lat, lon, sog, sin(cog), cos(cog), dt_seconds`. North is then no jump.
+
+    Returns:
+        (..., 5) or (..., 6), of the batch's dtype and device.
+
+    Raises:
+        ValueError: the last dimension is not the 5 features.
+        TypeError: the batch is not floating.
+    """
+    _check(batch, schema.FEATURE_COUNT)
+    work = _computable(batch)
+    offset, scale = _scaling(_offsets_and_scales(statistics), work)
+    scaled = (work - offset) / scale
+    if course_as_sine_cosine:
+        angle = torch.deg2rad(work[..., _COURSE])
+        course = torch.stack([torch.sin(angle), torch.cos(angle)], dim=-1)
+        scaled = torch.cat([scaled[..., :_COURSE], course, scaled[..., _COURSE + 1 :]], dim=-1)
+    return scaled.to(batch.dtype)
+
+
+def denormalize_batch(
+    batch: torch.Tensor, statistics: Mapping[str, Any] | None = None, *, course_as_sine_cosine: bool = False
+) -> torch.Tensor:
+    """The inverse of `normalize_batch` with the same options: (..., 5) in the features' units.
+
+    Sine and cosine need not lie on the unit circle, as a model's will not; the course is their angle, 0 to 360.
+    """
+    _check(batch, schema.FEATURE_COUNT + int(course_as_sine_cosine))
+    work = _computable(batch)
+    course = None
+    if course_as_sine_cosine:
+        course = torch.rad2deg(torch.atan2(work[..., _COURSE], work[..., _COURSE + 1])) % 360
+        work = torch.cat([work[..., : _COURSE + 1], work[..., _COURSE + 2 :]], dim=-1)
+    offset, scale = _scaling(_offsets_and_scales(statistics), work)
+    features = work * scale + offset
+    if course is not None:
+        features = torch.cat([features[..., :_COURSE], course.unsqueeze(-1), features[..., _COURSE + 1 :]], dim=-1)
+    return features.to(batch.dtype)
+
+
+def split_input_target(batch: torch.Tensor, seq_len: int = schema.SEQ_LEN) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a model sees and what it forecasts: views (B, seq_len, k) and (B, window − seq_len, k) of the batch.
+
+    Raises ValueError where a window is not longer than `seq_len`.
+    """
+    if batch.ndim != 3:
+        raise ValueError(f"a batch has 3 dimensions (windows, positions, features); this one has {tuple(batch.shape)}")
+    if not 0 < seq_len < batch.shape[1]:
+        raise ValueError(
+            f"seq_len is {seq_len}; a window of {batch.shape[1]} positions needs 1 to {batch.shape[1] - 1}"
+        )
+    return batch[:, :seq_len], batch[:, seq_len:]
+
+
+def _check(batch: torch.Tensor, features: int) -> None:
+    if batch.shape[-1] != features:
+        raise ValueError(f"the last dimension is {batch.shape[-1]}; it must be the {features} features")
+    if not batch.is_floating_point():
+        raise TypeError(f"the batch is {batch.dtype}; it must be floating")
+
+
+def _computable(batch: torch.Tensor) -> torch.Tensor:
+    """Half precision knows a longitude to a tenth of a degree at best: 180 and 179.9 must not be subtracted in it."""
+    return batch.float() if batch.dtype in (torch.float16, torch.bfloat16) else batch
+
+
+def _offsets_and_scales(statistics: Mapping[str, Any] | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if statistics is None:
+        return _LOW, _SPAN
+    of_features = [statistics["features"][name] for name in schema.FEATURE_NAMES]
+    return (
+        tuple(float(values["mean"]) for values in of_features),
+        tuple(float(values["std"]) or 1.0 for values in of_features),
+    )
+
+
+def _scaling(
+    numbers: tuple[tuple[float, ...], tuple[float, ...]], like: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return _constant(numbers[0], like.dtype, like.device), _constant(numbers[1], like.dtype, like.device)
+
+
+@functools.lru_cache(maxsize=64)
+def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """A small tensor, made once: making it anew for every batch would copy from the host and wait for the GPU."""
+    if not all(math.isfinite(value) for value in values):
+        raise ValueError(f"the statistics {values} are not all finite")
+    # A tensor made in inference mode could not be used in a later training step.
+    with torch.inference_mode(mode=False):
+        return torch.tensor(values, dtype=dtype, device=device)

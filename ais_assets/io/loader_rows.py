@@ -1,0 +1,106 @@
+"""A raw MDS shard as arrays over a memory map: any sample's features and columns without decoding it.
+
+A shard is a uint32 count n, n + 1 uint32 offsets, the writer's configuration, and the samples. A sample is a uint32
+size for each column of variable size, then the columns' values. Shards are written without padding, so values lie at
+any byte; all are little-endian.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from streaming.base.format.mds.reader import MDSReader
+
+from ais_assets import schema
+
+FEATURES: Final = "features"
+PROVENANCE: Final = ("mmsi", "track", "start")
+"""Columns that say where a window came from; `start` is Unix time in seconds."""
+_INTEGERS: Final = {"int32": "<i4", "int64": "<i8", "uint32": "<u4"}
+POSITION_BYTES: Final = 4 * schema.FEATURE_COUNT
+
+
+class ShardDamagedError(ValueError):
+    """A raw shard is not what its index says; the message says in what."""
+
+
+class ShardRows:
+    """A raw shard, mapped.
+
+    Attributes:
+        window_len: positions of a window.
+        features: by sample, uint8 (window_len × 20,): the window's float32.
+        provenance: by the column's name, then by sample.
+
+    Raises FileNotFoundError where there is no such file, ShardDamagedError for one that is not the index's.
+    """
+
+    def __init__(self, path: Path, shard: MDSReader) -> None:
+        with path.open("rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        # Reads every page into memory and into this process's page table: a thread's work, not the training loop's.
+        np.frombuffer(self._map, np.uint8)[:: mmap.PAGESIZE].max()
+        begins, feature_bytes = self._columns(self._offsets(shard.samples), shard.column_names, shard.column_sizes)
+        if feature_bytes % POSITION_BYTES or not feature_bytes:
+            raise ShardDamagedError(f"its windows of {feature_bytes:,} bytes are no whole number of positions")
+        self.window_len = feature_bytes // POSITION_BYTES
+        self.features: Sequence[NDArray[np.uint8]] = self._values(begins[FEATURES], np.dtype(np.uint8), feature_bytes)
+        encodings = dict(zip(shard.column_names, shard.column_encodings, strict=True))
+        self.provenance: dict[str, Sequence[NDArray[np.integer]]] = {
+            name: self._values(begins[name], np.dtype(_INTEGERS[encodings[name]]), 1)
+            for name in PROVENANCE
+            if encodings.get(name) in _INTEGERS
+        }
+
+    def _offsets(self, samples: int) -> NDArray[np.int64]:
+        """Where each sample begins, and where the last one ends: (samples + 1,)."""
+        head = 4 * (samples + 2)
+        if len(self._map) < head:
+            raise ShardDamagedError(f"its {len(self._map):,} bytes are too few for {samples:,} samples")
+        (count,) = np.frombuffer(self._map, "<u4", 1)
+        if count != samples:
+            raise ShardDamagedError(f"it says that it has {count:,} samples; the index says {samples:,}")
+        offsets = np.frombuffer(self._map, "<u4", samples + 1, offset=4).astype(np.int64)
+        if offsets[0] < head or offsets[-1] != len(self._map) or (np.diff(offsets) < 0).any():
+            raise ShardDamagedError("its offsets do not fit its size")
+        return offsets
+
+    def _columns(
+        self, offsets: NDArray[np.int64], names: list[str], sizes: list[int | None]
+    ) -> tuple[dict[str, NDArray[np.int64]], int]:
+        """Where each column's values begin, by name, each (samples,); and the bytes of a window."""
+        begin = offsets[:-1]
+        variable = [name for name, size in zip(names, sizes, strict=True) if not size]
+        head = 4 * len(variable)
+        fixed = sum(size for size in sizes if size)
+        if variable == [FEATURES]:
+            # What is left of a sample: its own size field need not be read, which would touch every page.
+            lengths = {FEATURES: np.diff(offsets) - head - fixed}
+        else:
+            fields = np.frombuffer(self._map, np.uint8)[begin[:, None] + np.arange(head)]
+            lengths = dict(zip(variable, fields.view("<u4").astype(np.int64).T, strict=True))
+        feature_bytes = int(lengths[FEATURES][0])
+        if (lengths[FEATURES] != feature_bytes).any():
+            raise ShardDamagedError("its windows are of different lengths")
+        begins = {}
+        begin = begin + head
+        for name, size in zip(names, sizes, strict=True):
+            begins[name] = begin
+            begin = begin + (size or lengths[name])
+        if (begin != offsets[1:]).any():
+            raise ShardDamagedError("its samples are not of the size that their columns have")
+        return begins, feature_bytes
+
+    def _values(self, begins: NDArray[np.int64], kind: np.dtype, count: int) -> Sequence[NDArray]:
+        """A column's `count` values of each sample: one strided array where samples are of one size, else a list."""
+        step = int(begins[1] - begins[0]) if len(begins) > 1 else 0
+        if (np.diff(begins) != step).any():
+            return [np.frombuffer(self._map, kind, count, offset=begin) for begin in begins.tolist()]
+        return np.ndarray(  # pyright: ignore[reportReturnType] - an array is a sequence of its rows
+            (len(begins), count), kind, self._map, int(begins[0]), (step, kind.itemsize)
+        )

@@ -1,0 +1,376 @@
+"""Batches for training code: (B, window, 5) float32 from MDS shards, on top of mosaicml-streaming.
+
+The order of the samples, elastic determinism, resumption and the choice of what stays in the cache are
+mosaicml-streaming's own. This adds whole batches gathered from memory-mapped shards, shards fetched in threads ahead of
+their use and checked against the published index, and an epoch that either delivers every sample or raises.
+
+    loader_normalize      scaling, and division into input and target
+    loader_validation     the same interface over a Parquet file of windows
+    loader_gather         shards opened ahead, and batches gathered from them
+    loader_cache          the index, and the folder of raw shards
+    loader_remote         reads that end
+    loader_rows           a raw shard as arrays
+    loader_device         copies to the accelerator
+    loader_shared_memory  what killed jobs leave behind
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from math import ceil
+from os import cpu_count
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+from streaming import StreamingDataset
+from streaming.base.constant import TICK
+from streaming.base.dataset import _ShardState  # the states that it keeps in shared memory
+from streaming.base.world import World
+from torch.utils.data import get_worker_info
+
+from ais_assets.io.loader_cache import PublishedStream
+from ais_assets.io.loader_device import Batch, on_device
+from ais_assets.io.loader_gather import OpenShards, gathered
+from ais_assets.io.loader_normalize import denormalize_batch, normalize_batch, split_input_target
+from ais_assets.io.loader_remote import LoaderError
+from ais_assets.io.loader_rows import ShardRows
+from ais_assets.io.loader_shared_memory import own, remove_leftovers
+from ais_assets.io.loader_validation import ValidationDataset
+
+__all__ = [
+    "AISMDSDataset",
+    "LoaderError",
+    "ValidationDataset",
+    "denormalize_batch",
+    "normalize_batch",
+    "split_input_target",
+]
+
+STATISTICS_FILE: Final = "statistics.json"
+Normalization = Literal["ranges", "statistics"]
+
+
+class AISMDSDataset(StreamingDataset):
+    """Training windows as batches, for a plain loop or `DataLoader(dataset, batch_size=None)`.
+
+    One process is enough: batches are gathered at the speed of memory, and shards are fetched and unpacked in
+    threads. Under `torchrun` each rank gets its share; ranks get equally many samples, for which mosaicml-streaming
+    repeats a few when they do not divide. On one rank an epoch is every sample exactly once.
+
+    Args:
+        remote: the folder with the published index: a path, s3://bucket/prefix/mds, or another address that
+            mosaicml-streaming knows. None: `local` is the dataset itself.
+        local: a cache folder; jobs may share it.
+        batch_size: windows a batch, on each rank.
+        split: a folder inside both, as mosaicml-streaming has it.
+        shuffle: a new order in every epoch; False: the order of the dataset, which is itself random.
+        seed: keys the order.
+        cache_limit: bytes (or "200gb") that raw shards may take in `local`; the least recently used ones go. Jobs that
+            share a folder count for themselves. None: no limit.
+        drop_last: whether to drop an epoch's last batch if it is smaller.
+        window_len: positions of a window, to be sure of it; None: as the data have it.
+        provenance: yield (features, {"mmsi", "track", "start"}) instead of features alone: int64 (B,) each, as
+            far as the dataset has these columns; `start` is Unix time in seconds.
+        normalize: "ranges" or "statistics" (the dataset's own): see `normalize_batch`.
+        device: copy batches there, one ahead; on CUDA from pinned memory without waiting.
+        pin_memory: yield batches in pinned host memory.
+        threads: that fetch, check and unpack shards; None: one a core, at most 8. DataLoader workers share them.
+        download_retry: further attempts to read a file, after a timeout or to replace a damaged one.
+        download_timeout: seconds for one attempt.
+        s3: settings where the standard AWS ones are not enough: endpoint_url, region_name, profile_name.
+        options: any other option of `streaming.StreamingDataset`.
+
+    Yields:
+        torch.float32 tensors (batch_size, window, 5); see `schema.FEATURES`.
+
+    Raises:
+        ValueError: an option cannot be.
+        LoaderError: at once, when the index cannot be had; while iterating, when a shard cannot be had or is damaged.
+    """
+
+    def __init__(
+        self,
+        remote: str | None,
+        local: str,
+        batch_size: int = 64,
+        *,
+        split: str | None = None,
+        shuffle: bool = True,
+        seed: int = 9176,
+        cache_limit: int | str | None = None,
+        drop_last: bool = False,
+        window_len: int | None = None,
+        provenance: bool = False,
+        normalize: Normalization | None = None,
+        device: str | torch.device | None = None,
+        pin_memory: bool = False,
+        threads: int | None = None,
+        download_retry: int = 2,
+        download_timeout: float = 60.0,
+        s3: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> None:
+        _check_options(batch_size, threads, normalize)
+        self.drop_last = drop_last
+        self.provenance = provenance
+        self.normalize = normalize
+        self.device = None if device is None else torch.device(device)
+        self.pin_memory = pin_memory or (self.device is not None and self.device.type == "cuda")
+        if self.pin_memory and not torch.cuda.is_available():
+            raise ValueError("pin_memory and device='cuda' need a CUDA device, and torch finds none")
+        self.threads = threads or min(8, cpu_count() or 1)
+        self.stream = PublishedStream(remote, local, split, retries=download_retry, timeout=download_timeout, s3=s3)
+        if cache_limit and self.stream.in_place:
+            raise ValueError(
+                f"cache_limit would delete the only copy: {local} is the dataset itself, not a cache of it"
+            )
+        if World.detect().is_local_leader:
+            remove_leftovers()
+        super().__init__(
+            streams=[self.stream],
+            batch_size=batch_size,
+            shuffle=shuffle,
+            shuffle_seed=seed,
+            cache_limit=cache_limit,
+            **options,
+        )
+        if self._unique_rank_world.is_local_leader:
+            own(self._shm_prefix_int)
+        self._statistics = self._read_statistics() if normalize == "statistics" else None
+        self._window_len = window_len
+        self._epochs_begun = 0
+        self._samples_yielded = 0
+
+    def __len__(self) -> int:
+        """Batches of an epoch on this rank, whatever the number of DataLoader workers."""
+        batches = self._samples_per_rank() / self._batch
+        return int(batches) if self.drop_last else ceil(batches)
+
+    @property
+    def _batch(self) -> int:
+        assert self.batch_size is not None
+        return self.batch_size
+
+    def _samples_per_rank(self) -> int:
+        """Samples of an epoch on each rank, as `streaming.base.partition` divides them."""
+        world = self._parallel_rank_world
+        canonical = self.num_canonical_nodes or world.num_nodes * (64 if self.shuffle_algo in ("py1s", "py2s") else 1)
+        a_canonical_node = ceil(self.epoch_size / canonical)
+        if canonical < world.num_nodes:
+            nodes_each = world.num_nodes // canonical
+            a_canonical_node = ceil(a_canonical_node / nodes_each) * nodes_each
+        return ceil(canonical * a_canonical_node // world.num_nodes / world.ranks_per_node)
+
+    def __iter__(self) -> Iterator[Any]:
+        """The batches of the next epoch, or of the rest of one after `load_state_dict`."""
+        sample_ids = self._begin_epoch()
+        this_epoch = self._epochs_begun
+        batches: Iterator[Batch] = self._gathered(sample_ids)
+        if self.device is not None:
+            batches = on_device(batches, self.device)
+        for batch in batches:
+            if this_epoch != self._epochs_begun:
+                raise RuntimeError("another epoch of this dataset was begun: one can be iterated at a time")
+            features = batch if isinstance(batch, torch.Tensor) else batch[0]
+            self._samples_yielded += len(features)
+            yield self._normalized(batch)
+
+    def state_dict(self, num_samples: int | None = None, from_beginning: bool = False) -> dict[str, Any]:
+        """Where the epoch is, as JSON values for `load_state_dict`.
+
+        Args:
+            num_samples: samples yielded on all ranks; None: as counted by this dataset, which it can where it is
+                iterated in this process. With DataLoader workers use `streaming.StreamingDataLoader`, which counts.
+            from_beginning: whether `num_samples` counts from the epoch's first sample or from where it was resumed.
+        """
+        if num_samples is None:
+            if not self._epochs_begun and self.next_epoch > 0:
+                raise ValueError(
+                    "this dataset is iterated by DataLoader workers, which are ahead of the training loop: use "
+                    "streaming.StreamingDataLoader, whose state_dict counts what it has yielded, or pass num_samples"
+                )
+            num_samples = self._samples_yielded * self._parallel_rank_world.num_ranks
+            from_beginning = False
+        state = super().state_dict(num_samples, from_beginning)
+        # Before the first epoch it says −1.
+        return {**state, "epoch": max(0, state["epoch"]), "index": self.stream.index_digest}
+
+    def load_state_dict(self, obj: dict[str, Any]) -> None:
+        """Continues, at the next `iter`, where the state says; one of a stock StreamingDataset will do.
+
+        The number of ranks may be another one; the order is the same as long as ranks × batch_size is.
+
+        Raises LoaderError when the state belongs to another publication of the dataset.
+        """
+        if obj.get("index", self.stream.index_digest) != self.stream.index_digest:
+            raise LoaderError(
+                f"the state is of another publication of {self.stream.published.uri}: its samples are not these. "
+                "Start the epoch anew, or put the former index.json back"
+            )
+        super().load_state_dict(obj)
+        # Otherwise a state of an epoch that this process has already begun would be taken for stale.
+        self.next_epoch = obj["epoch"]
+        self._samples_yielded = 0
+
+    def get_item(self, sample_id: int, retry: int = 7) -> dict[str, Any]:
+        """One sample as a dictionary of its columns, as mosaicml-streaming has it."""
+        shard_id, number = self.spanner[sample_id]
+        self._open_shard(int(shard_id), retry)
+        return self.shards[shard_id][number]
+
+    def prepare_shard(self, shard_id: int, blocking: bool = True) -> None:
+        """Fetches a shard into the cache unless it is there, and makes room for it.
+
+        As mosaicml-streaming's, but a failure leaves the shard to the next one who wants it, room is reserved
+        before it is taken, and waiting for another process ends.
+        """
+        shard = self.shards[shard_id]
+        size = shard.get_raw_size()
+        # Another process takes at most as long as this one would; and again, if it gives up.
+        deadline = time.monotonic() + 2 * (2 + self.stream.published.retries) * self.stream.published.longest_read
+        while True:
+            if self._shard_states[shard_id] == _ShardState.LOCAL:
+                return
+            with FileLock(self._cache_filelock_path):
+                if self._shard_states[shard_id] == _ShardState.REMOTE:
+                    self._make_room(size)
+                    self._shard_states[shard_id] = _ShardState.PREPARING
+                    self.cache_usage += size
+                    break
+            if not blocking:
+                return
+            if time.monotonic() > deadline:
+                raise LoaderError(
+                    f"{self.stream.raw_path(shard)} is being fetched by another process of this job, which does not "
+                    "come to an end: is it stopped? Start the job again"
+                )
+            time.sleep(TICK)
+        prepared = False
+        try:
+            self.stream.prepare_shard(shard)
+            prepared = True
+        finally:
+            with FileLock(self._cache_filelock_path):
+                self._shard_access_times[shard_id] = time.time_ns()
+                self._shard_states[shard_id] = _ShardState.LOCAL if prepared else _ShardState.REMOTE
+                self.cache_usage -= 0 if prepared else size
+
+    def _begin_epoch(self) -> NDArray[np.unsignedinteger]:
+        """This process's samples of the epoch, in order."""
+        if self.device is not None and get_worker_info() is not None:
+            raise ValueError(
+                "a DataLoader worker cannot copy to a device: iterate the dataset itself (num_workers=0), "
+                "or give no device and use the DataLoader's pin_memory"
+            )
+        self._unique_worker_world = self._unique_rank_world.detect_workers()
+        self._parallel_worker_world = self._parallel_rank_world.detect_workers()
+        self._epochs_begun += 1
+        self._samples_yielded = 0
+        epoch, sample_in_epoch = self._resume_incr_epoch()
+        sample_ids = self._get_work(epoch, sample_in_epoch)
+        # It cannot be pickled for spawned workers; mosaicml-streaming makes it anew when it is needed.
+        del self._shared_barrier.lock
+        # Shares are padded with −1 to whole batches. A year's samples are 0.9 GB as int64.
+        kind = np.uint32 if self.num_samples <= np.iinfo(np.uint32).max else np.uint64
+        return sample_ids[sample_ids >= 0].astype(kind)
+
+    def _gathered(self, sample_ids: NDArray[np.unsignedinteger]) -> Iterator[Batch]:
+        threads = max(2, self.threads // self._unique_worker_world.workers_per_node)
+        ahead = 2 * threads
+        if self.cache_limit:
+            share = int(self.cache_limit) // self._unique_worker_world.workers_per_node
+            ahead = max(1, min(ahead, share // (2 * self.max_shard_size_across_all_streams)))
+        shards = OpenShards(self._open_shard, self._is_cached, threads=threads, ahead=ahead)
+        return gathered(
+            sample_ids,
+            np.append(self.sample_offset_per_shard, self.num_samples),
+            shards,
+            batch_size=self._batch,
+            drop_last=self.drop_last,
+            provenance=self.provenance,
+            pin_memory=self.pin_memory,
+            on_use=self._touch,
+        )
+
+    def _open_shard(self, shard_id: int, retry: int = 7) -> ShardRows:
+        """Maps a shard, prepared if need be."""
+        shard = self.shards[shard_id]
+        for _ in range(1 + retry):
+            self.prepare_shard(shard_id)
+            try:
+                rows = self.stream.open_rows(shard)
+            except FileNotFoundError:
+                # Gone since, by another job's cache_limit or somebody's hand; or written to.
+                self._forget(shard_id)
+                continue
+            if self._window_len is None:
+                self._window_len = rows.window_len
+            if rows.window_len != self._window_len:
+                raise LoaderError(
+                    f"{self.stream.raw_path(shard)} holds windows of {rows.window_len} positions; "
+                    f"expected are {self._window_len}"
+                )
+            return rows
+        raise LoaderError(
+            f"{self.stream.raw_path(shard)} was removed {1 + retry} times before it could be read: "
+            "raise cache_limit, also of other jobs over this folder"
+        )
+
+    def _is_cached(self, shard_id: int) -> bool:
+        return self._shard_states[shard_id] == _ShardState.LOCAL
+
+    def _touch(self, shard_ids: set[int]) -> None:
+        """Notes that shards were used, for the choice of which to evict."""
+        if self.cache_limit:
+            self._shard_access_times.numpy()[list(shard_ids)] = time.time_ns()
+
+    def _forget(self, shard_id: int) -> None:
+        with FileLock(self._cache_filelock_path):
+            if self._shard_states[shard_id] == _ShardState.LOCAL:
+                self._shard_states[shard_id] = _ShardState.REMOTE
+                self.cache_usage -= self.shards[shard_id].get_raw_size()
+
+    def _make_room(self, size: int) -> None:
+        """Evicts the least recently used shards until `size` bytes fit; the caller holds the cache's lock."""
+        while self.cache_limit and self.cache_usage + size > int(self.cache_limit):
+            states, times = self._shard_states.numpy(), self._shard_access_times.numpy()
+            there = np.flatnonzero(states == _ShardState.LOCAL)
+            if not len(there):
+                raise LoaderError(
+                    f"cache_limit={self.cache_limit} leaves no room for a shard of {size:,} bytes beside those "
+                    "being fetched: raise it, or lower threads"
+                )
+            coldest = int(there[np.argmin(times[there])])
+            states[coldest] = _ShardState.REMOTE
+            self.cache_usage -= self.shards[coldest].get_raw_size()
+            self.stream.raw_path(self.shards[coldest]).unlink(missing_ok=True)
+
+    def _normalized(self, batch: Batch) -> Batch:
+        if self.normalize is None:
+            return batch
+        if isinstance(batch, torch.Tensor):
+            return normalize_batch(batch, self._statistics)
+        return normalize_batch(batch[0], self._statistics), batch[1]
+
+    def _read_statistics(self) -> dict[str, Any]:
+        try:
+            return json.loads(self.stream.published.read(STATISTICS_FILE))
+        except FileNotFoundError:
+            raise LoaderError(
+                f"{self.stream.published.uri} has no {STATISTICS_FILE}: materialize training_dataset, "
+                "or normalize='ranges'"
+            ) from None
+
+
+def _check_options(batch_size: int, threads: int | None, normalize: str | None) -> None:
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads is {threads}; it must be at least 1")
+    if normalize not in (None, *get_args(Normalization)):
+        raise ValueError(f"normalize is {normalize!r}; it must be one of {get_args(Normalization)} or None")
