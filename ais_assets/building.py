@@ -14,9 +14,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from pathlib import Path
 
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.instance.ref import InstanceRef
+from dagster_shared.error import SerializableErrorInfo
 
 from ais_assets.partition_keys import day_keys, pile_keys, shard_keys
 from ais_assets.settings import Settings
@@ -160,15 +162,15 @@ def run_task(reference: InstanceRef, task: Task) -> Done:
             for event in result.all_events
             if event.is_step_failure and event.step_failure_data
         ]
-        error = "; ".join(_root_cause(cause) for cause in causes if cause is not None) or "see its log"
+        error = "; ".join(_own_error(cause) for cause in causes if cause is not None) or "see its log"
     return Done(task, result.run_id, time.monotonic() - started, error)
 
 
-def _root_cause(error: object) -> str:
-    cause = getattr(error, "cause", None)
-    while cause is not None:
-        error, cause = cause, cause.cause
-    return str(getattr(error, "message", error)).strip()
+def _own_error(error: SerializableErrorInfo) -> str:
+    """The error that the stage raised, from inside the wrappers that Dagster puts around it."""
+    while error.cause is not None and (error.cls_name or "").startswith("Dagster"):
+        error = error.cause
+    return error.message.strip()
 
 
 def end_orphans(instance: DagsterInstance) -> None:
@@ -187,7 +189,9 @@ def _alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    status = Path(f"/proc/{pid}/stat")
+    # A killed process whose parent is gone too may stay listed until something reaps it.
+    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def _end_with_parent(parent: int) -> None:

@@ -56,13 +56,14 @@ def demo(*, as_json: bool, workers: int | None) -> None:
         click.echo(json.dumps({"stages": [row.as_json() for row in summary], "first_batch": batch}, indent=1))
         return
     console = Console()
-    console.print(stage_table(summary))
+    show(console, summary)
     console.print(f"First training batch: {batch['batch']} {batch['dtype']}", highlight=False)
     console.print(f"  to see {batch['input']}, to forecast {batch['target']}", highlight=False)
     console.print("\nWhere to look next", style="bold")
     console.print("  make dev          the asset graph, runs and backfills in the browser")
     console.print("  ais status        what the lake holds")
-    console.print(f"  {settings.lake}/mds/README.md   the dataset's card: features, statistics, how to load it")
+    console.print(f"  {settings.lake}/mds/README.md", soft_wrap=True)
+    console.print("                    the dataset's card: features, statistics, how to load it")
 
 
 @main.command()
@@ -80,7 +81,7 @@ def build(*, first: Any, last: Any, assets: Sequence[str], workers: int | None, 
     if as_json:
         click.echo(json.dumps({"stages": [row.as_json() for row in summary]}, indent=1))
     else:
-        Console().print(stage_table(summary))
+        show(Console(), summary)
 
 
 @main.command()
@@ -93,7 +94,7 @@ def status(*, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"lake": settings.lake, "stages": [row.as_json() for row in summary]}, indent=1))
     else:
-        Console().print(stage_table(summary, title=f"{settings.lake}"))
+        show(Console(), summary, title=settings.lake)
 
 
 def settings_or_fail() -> Settings:
@@ -276,16 +277,19 @@ def stage_summary(lake: Lake, settings: Settings, seconds: dict[str, float]) -> 
     return rows
 
 
+def show(console: Console, rows: Sequence[StageRow], title: str | None = None) -> None:
+    """Prints both tables."""
+    console.print(stage_table(rows, title))
+    console.print(account_table(rows))
+
+
 def stage_table(rows: Sequence[StageRow], title: str | None = None) -> Table:
-    """The summary for people."""
-    table = Table(title=title, title_justify="left", caption_justify="left")
+    """What there is of each asset, for people."""
+    table = Table(title=title, title_justify="left")
     table.add_column("asset", no_wrap=True)
     for column in ("there", "rows in", "rows out", "bytes", "seconds"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("dropped by rule; counts")
     for row in rows:
-        notes = [f"{rule} −{count:,}" for rule, count in row.dropped.items()]
-        notes += [f"{name.replace('_', ' ')} {count:,}" for name, count in row.notes.items() if count]
         table.add_row(
             row.asset,
             f"{row.there}/{row.partitions}",
@@ -293,8 +297,21 @@ def stage_table(rows: Sequence[StageRow], title: str | None = None) -> Table:
             "" if row.rows_out is None else f"{row.rows_out:,}",
             "" if row.size is None else f"{row.size:,}",
             "" if row.seconds is None else f"{row.seconds:.1f}",
-            ", ".join(notes),
         )
+    return table
+
+
+def account_table(rows: Sequence[StageRow]) -> Table:
+    """Where each asset's rows went, by rule, and its other counts, for people."""
+    table = Table(title="Where the rows went", title_justify="left")
+    table.add_column("asset", no_wrap=True)
+    table.add_column("dropped by rule, and counts", no_wrap=True)
+    table.add_column("rows", justify="right", no_wrap=True)
+    for row in rows:
+        lines = [(f"dropped: {rule}", count) for rule, count in row.dropped.items()]
+        lines += [(name.replace("_", " "), count) for name, count in row.notes.items() if count]
+        for number, (name, count) in enumerate(lines):
+            table.add_row(row.asset if number == 0 else "", name, f"{count:,}", end_section=number == len(lines) - 1)
     return table
 
 

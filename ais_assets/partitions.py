@@ -12,8 +12,10 @@ from ais_assets.settings import Settings
 EVERY = AllPartitionMapping()
 """Day to shard and shard to pile: each partition depends on every one before it."""
 
-PER_RUN = BackfillPolicy.multi_run(max_partitions_per_run=16)
-"""Partitions a run of a backfill takes: few enough to retry, enough that a run's start does not count."""
+
+def per_run(settings: Settings) -> BackfillPolicy:
+    """Partitions a run of a backfill takes: few enough to spread and to retry."""
+    return BackfillPolicy.multi_run(max_partitions_per_run=settings.partitions_per_run)
 
 
 def days(settings: Settings) -> DailyPartitionsDefinition:

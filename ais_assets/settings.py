@@ -48,6 +48,7 @@ class Settings(BaseSettings):
 
     shards: int = Field(16, ge=1, le=4096, description="vessel shards: a vessel's days all fall into one")
     piles: int = Field(8, ge=1, le=10_000, description="piles of the global shuffle, each a partition of windows")
+    partitions_per_run: int = Field(4, ge=1, description="partitions that one run of a backfill takes")
     seed: int = Field(17, ge=0, lt=2**63, description="keys every random stream")
     validation_fraction: float = Field(0.05, ge=0, lt=1, description="share of vessels kept for validation")
     seq_len: int = Field(schema.SEQ_LEN, ge=1, description="positions a model sees")

@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
+from boto3.session import Session
 
 from ais_assets_tests.s3_server import S3Server, running_s3_server
 
@@ -52,7 +52,7 @@ def s3_environment(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Se
 def bucket(s3_environment: S3Server) -> str:
     """A new bucket's name."""
     name = f"lake-{uuid.uuid4().hex[:12]}"
-    boto3.session.Session().client("s3").create_bucket(Bucket=name)
+    Session().client("s3").create_bucket(Bucket=name)
     return name
 
 

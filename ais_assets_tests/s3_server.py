@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import boto3
+from boto3.session import Session
 
 SET_UP_CALLS = 3
 """Calls that moto accepts unsigned, to create the first user: create_user, put_user_policy, create_access_key."""
@@ -78,7 +78,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], endpoint: str) -> None:
 
 
 def _first_user(endpoint: str) -> tuple[str, str]:
-    session = boto3.session.Session(aws_access_key_id="set-up", aws_secret_access_key="set-up")
+    session = Session(aws_access_key_id="set-up", aws_secret_access_key="set-up")
     iam = session.client("iam", endpoint_url=endpoint, region_name="us-east-1")
     iam.create_user(UserName="ais")
     iam.put_user_policy(UserName="ais", PolicyName="all", PolicyDocument=ALLOW_ALL)

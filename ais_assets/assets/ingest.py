@@ -36,7 +36,7 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         kinds={settings.source, "file"},
         code_version="1",
         io_manager_key="folder",
-        backfill_policy=partitions.PER_RUN,
+        backfill_policy=partitions.per_run(settings),
     )
     def raw_archives(context: AssetExecutionContext, lake: LakeResource, source: SourceResource) -> Partitions:
         """The source's file of the day, as published, landed once: size, sha256 and where it is from.
@@ -54,7 +54,7 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         kinds={"parquet"},
         code_version="1",
         io_manager_key="parquet",
-        backfill_policy=partitions.PER_RUN,
+        backfill_policy=partitions.per_run(settings),
         automation_condition=AutomationCondition.eager(),
     )
     def raw_records(context: AssetExecutionContext, lake: LakeResource, source: SourceResource) -> Partitions:
@@ -70,7 +70,7 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         kinds={"parquet", "numba"},
         code_version="1",
         io_manager_key="parquet",
-        backfill_policy=partitions.PER_RUN,
+        backfill_policy=partitions.per_run(settings),
         automation_condition=AutomationCondition.eager(),
     )
     def clean_records(context: AssetExecutionContext, lake: LakeResource) -> Partitions:

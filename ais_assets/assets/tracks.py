@@ -29,7 +29,7 @@ def track_assets(settings: Settings, clean_records: AssetsDefinition) -> list[As
         kinds={"parquet", "numba"},
         code_version="1",
         io_manager_key="parquet",
-        backfill_policy=partitions.PER_RUN,
+        backfill_policy=partitions.per_run(settings),
     )
     def track_shards(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """All days of 1/N of the vessels as tracks: cut at silences over 4 h and impossible speeds, split by vessel."""

@@ -36,7 +36,7 @@ def training_assets(
         kinds={"mds"},
         code_version="1",
         io_manager_key="mds",
-        backfill_policy=partitions.PER_RUN,
+        backfill_policy=partitions.per_run(settings),
     )
     def mds_shards(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """The pile's windows in the same order as MDS shards, for mosaicml-streaming."""
@@ -100,6 +100,7 @@ def _sharded(lake: Lake, pile: str, settings: Settings) -> Iterator[Folder]:
         facts = {
             "shards": written.shards,
             "raw_bytes": written.raw_bytes,
+            "window_len": settings.window_len,
             "seed": settings.seed,
             "piles": settings.piles,
             "tracks": windows.facts["tracks"],

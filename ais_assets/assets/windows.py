@@ -32,7 +32,7 @@ def window_assets(settings: Settings, track_shards: AssetsDefinition) -> list[As
         kinds={"parquet"},
         code_version="1",
         io_manager_key="parquet",
-        backfill_policy=partitions.PER_RUN,
+        backfill_policy=partitions.per_run(settings),
     )
     def window_piles(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """Pass 1 of the global shuffle: a reference to every window, thrown into a random pile, iid."""
@@ -63,7 +63,7 @@ def window_assets(settings: Settings, track_shards: AssetsDefinition) -> list[As
         kinds={"parquet", "numba"},
         code_version="1",
         io_manager_key="parquet",
-        backfill_policy=partitions.PER_RUN,
+        backfill_policy=partitions.per_run(settings),
     )
     def materialized_windows(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """Pass 2: a pile's references shuffled, then the windows gathered from the tracks."""

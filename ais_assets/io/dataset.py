@@ -60,6 +60,11 @@ def publish_dataset(lake: Lake, settings: Settings) -> TrainingDataset:
             for manifest in manifests.values()
         ]
     )
+    if not any(manifest["ledger"]["rows_out"] for manifest in manifests.values()):
+        raise ValueError(
+            f"no pile holds a training window: no training vessel has a track of {settings.window_len} positions. "
+            "Take more days or vessels, or shorter windows (AIS_SEQ_LEN, AIS_MAX_HORIZON)"
+        )
     statistics = WindowStatistics.merged(
         [WindowStatistics.from_json(manifest["facts"]["statistics"]) for manifest in manifests.values()]
     ).summary()

@@ -273,7 +273,10 @@ class Lake:
         connection.execute("set TimeZone = 'UTC'")
         for name, dataset in tables.items():
             connection.register(name, dataset)
-        return connection.sql(query)
+        relation = connection.sql(query)
+        if relation is None:
+            raise ValueError(f"{query!r} is no query that gives rows")
+        return relation
 
     def loader(self, local: str | Path, **options: Any) -> AISMDSDataset:
         """Training batches: `AISMDSDataset` over this lake's MDS, cached in the folder `local`."""

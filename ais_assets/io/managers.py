@@ -153,8 +153,9 @@ class MDSIOManager(FolderIOManager):
             return super().load_partition(asset, key, context)
         from ais_assets.io.mds import read_samples  # noqa: PLC0415 - loads torch
 
+        window_len = self._lake.manifest(asset, key)["facts"]["window_len"]
         with self._lake.local_folder(asset, key) as folder:
-            return read_samples(folder)
+            return read_samples(folder, window_len)
 
 
 class JSONIOManager(IOManager):

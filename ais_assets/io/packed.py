@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ais_assets.io.lake import Lake
-from ais_assets.transforms.windows import pack_positions
+from ais_assets.transforms.windows import pack_tables
 
 PackedShard = NDArray[np.uint32]
 
@@ -52,9 +52,9 @@ class PackedPositions:
             for stale in self._folder.glob(f"{shard}-*"):
                 stale.unlink(missing_ok=True)
             part = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
-            with part.open("wb") as out, self._lake.open("track_shards", shard) as file:
-                for group in range(file.num_row_groups):
-                    out.write(np.ascontiguousarray(pack_positions(file.read_row_group(group))).data)
+            with part.open("wb") as out:
+                for packed in pack_tables(self._lake.row_groups("track_shards", shard)):
+                    out.write(packed.data)
                 out.flush()
                 os.fsync(out.fileno())
             part.replace(path)

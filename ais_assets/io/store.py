@@ -204,6 +204,7 @@ class S3Store(Store):
 
     @contextmanager
     def _errors(self, key: str) -> Iterator[None]:
+        from boto3.exceptions import Boto3Error  # noqa: PLC0415 - a local lake needs no boto
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - a local lake needs no boto
 
         try:
@@ -221,7 +222,7 @@ class S3Store(Store):
                 "ExpiredToken": "renew the credentials",
             }.get(code, "see the code")
             raise StoreError(f"{self.uri}/{key}: S3 answered {code or error}: {cure}") from error
-        except BotoCoreError as error:
+        except (BotoCoreError, Boto3Error) as error:
             raise StoreError(
                 f"{self.uri}/{key}: S3 cannot be reached ({error}): "
                 "check the endpoint (AIS_S3_ENDPOINT_URL), the network and the credentials"
@@ -235,7 +236,8 @@ class S3Store(Store):
             try:
                 self._client.upload_file(str(local), self._bucket, self._key(key))
             except S3UploadFailedError as error:
-                raise StoreError(f"{self.uri}/{key}: the upload failed: {error}") from error
+                # boto3 wraps what S3 answered into a text.
+                raise error.__context__ or error from None
         local.unlink()
 
     def exists(self, key: str) -> bool:

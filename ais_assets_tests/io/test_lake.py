@@ -8,12 +8,12 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import duckdb
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from boto3.session import Session
 
 from ais_assets import schema
 from ais_assets.io.lake import Folder, Lake, PartitionMissingError
@@ -71,14 +71,14 @@ def test_other_readers_see_degrees_and_units(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     lake.write("clean_records", "2024-03-01", stream(positions([]), positions([219000001]), positions([])))
     path = lake.uri_of("clean_records", "2024-03-01")
-    assert duckdb.sql(f"select lat::varchar, cog::varchar from '{path}'").fetchall() == [("55.123456", "12.3")]
+    assert duckdb.execute(f"select lat::varchar, cog::varchar from '{path}'").fetchall() == [("55.123456", "12.3")]
     assert pl.read_parquet(path)["lat"].cast(pl.Float64).to_list() == [55.123456]
     assert pq.read_schema(path).field("lat").metadata[b"unit"] == b"degree"
     assert pq.ParquetFile(path).metadata.row_group(1).column(2).physical_type == "INT32"
 
 
 def test_same_rows_same_bytes_on_either_store(tmp_path: Path, bucket: str) -> None:
-    client = boto3.session.Session().client("s3")
+    client = Session().client("s3")
     for number in range(2):
         Lake(tmp_path / str(number)).write("clean_records", "2024-03-01", stream(positions([219000001])))
     Lake(f"s3://{bucket}/p").write("clean_records", "2024-03-01", stream(positions([219000001])))

@@ -1,0 +1,103 @@
+"""A build killed with SIGKILL at any moment, and the build after it, give what an undisturbed build gives."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+
+from ais_assets.building import end_orphans
+from ais_assets.io.store import STAGING
+from ais_assets.settings import load_settings
+from ais_assets_tests.integration.test_graph import SMALL, digests
+
+PATIENCE_SECONDS = 120
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The small set in this folder, with an instance of its own."""
+    settings = {f"AIS_{name.upper()}": str(value) for name, value in SMALL.items()}
+    (folder / "dagster").mkdir(parents=True)
+    (folder / "dagster" / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    return {
+        **os.environ,
+        **settings,
+        "AIS_LAKE": str(folder / "lake"),
+        "AIS_CACHE": str(folder / "cache"),
+        "DAGSTER_HOME": str(folder / "dagster"),
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
+def build(folder: Path, variables: dict[str, str]) -> subprocess.Popen[bytes]:
+    """`ais build` as a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "ais_assets.cli", "build", "--workers", "2"],
+        env=variables,
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+    """Until the build has made this file."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not path.exists():
+        assert process.poll() is None, "the build ended before it could be killed"
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.01)
+
+
+def test_killed_builds_leave_nothing_behind_that_matters(tmp_path: Path) -> None:
+    undisturbed = tmp_path / "undisturbed"
+    assert build(undisturbed, environment(undisturbed)).wait(PATIENCE_SECONDS) == 0
+
+    disturbed = tmp_path / "disturbed"
+    variables = environment(disturbed)
+    lake = disturbed / "lake"
+    for landmark in ("raw_records/2024-03-01.parquet", "track_shards/0001.parquet", "mds/00000.json"):
+        process = build(disturbed, variables)
+        wait_for(lake / landmark, process)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait(PATIENCE_SECONDS)
+
+    with DagsterInstance.from_config(str(disturbed / "dagster")) as instance:
+        end_orphans(instance)
+        assert not instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
+        assert instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.FAILURE]))
+
+    assert build(disturbed, variables).wait(PATIENCE_SECONDS) == 0
+    settings = {key: load_settings(lake=str(tmp_path / key / "lake"), **SMALL) for key in ("undisturbed", "disturbed")}
+    found = {key: digests(value) for key, value in settings.items()}
+    for files in found.values():
+        files.pop("mds/README.md")
+    assert found["disturbed"] == found["undisturbed"]
+    assert not any((lake / STAGING).iterdir())
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    process = build(tmp_path, environment(tmp_path / "x"))
+    wait_for(tmp_path / "x" / "lake" / "raw_archives", process)
+    children = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    assert children
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(PATIENCE_SECONDS)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while any(_running(pid) for pid in children):
+        assert time.monotonic() < deadline, "workers outlive the build"
+        time.sleep(0.1)
+
+
+def _running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
