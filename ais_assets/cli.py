@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ais_assets import bench as bench_package
 from ais_assets.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -33,6 +35,22 @@ INSTANCE_FOLDER = Path("data/dagster")
 
 class Failure(click.ClickException):
     """A message for people, without a stack."""
+
+
+class Benches(click.Group):
+    """One command a module of `ais_assets.bench` that has a `command`; only the one that runs is imported."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the modules."""
+        return sorted(
+            path.stem for path in Path(bench_package.__file__).parent.glob("[a-z]*.py") if path.stem != "race"
+        )
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The module's command; None where there is no such module."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        return import_module(f"ais_assets.bench.{cmd_name}").command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -95,6 +113,11 @@ def status(*, as_json: bool) -> None:
         click.echo(json.dumps({"lake": settings.lake, "stages": [row.as_json() for row in summary]}, indent=1))
     else:
         show(Console(), summary, title=settings.lake)
+
+
+@main.command(cls=Benches)
+def bench() -> None:
+    """Measures stages on this machine, each beside a baseline in the same run."""
 
 
 def settings_or_fail() -> Settings:
