@@ -7,7 +7,6 @@ READY := $(VENV)/.ready
 HOME_FOLDER := data/dagster
 
 export DO_NOT_TRACK := 1
-export PYTHONWARNINGS ?= ignore::dagster.BetaWarning,ignore::dagster.PreviewWarning
 
 .PHONY: demo test dev format clean
 

@@ -1,6 +1,8 @@
 """The one Definitions object: assets, checks, jobs, schedules, sensors, resources."""
 
-from dagster import AssetsDefinition, Definitions, in_process_executor
+import warnings
+
+from dagster import AssetsDefinition, BetaWarning, Definitions, in_process_executor
 
 from ais_assets.assets.ingest import ingest_assets
 from ais_assets.assets.tracks import track_assets
@@ -17,6 +19,13 @@ from ais_assets.settings import Settings, load_settings
 
 def build_definitions(settings: Settings) -> Definitions:
     """The platform for these settings."""
+    with warnings.catch_warnings():
+        # Once an asset otherwise: BackfillPolicy, which Dagster calls beta, is what spreads a backfill over runs.
+        warnings.simplefilter("ignore", BetaWarning)
+        return _definitions(settings)
+
+
+def _definitions(settings: Settings) -> Definitions:
     by_name: dict[str, AssetsDefinition] = {}
 
     def add(assets: list[AssetsDefinition]) -> None:
