@@ -19,9 +19,8 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import torch
@@ -29,7 +28,6 @@ import zstandard
 from numpy.typing import NDArray
 from streaming import Stream
 from streaming.base.compression import decompress
-from streaming.base.format import reader_from_json
 from streaming.base.format.base.reader import FileInfo, Reader
 from streaming.base.format.mds.reader import MDSReader
 from streaming.base.hashing import get_hash, is_hash
@@ -58,6 +56,11 @@ class PublishedStream(Stream):
         retries: further attempts to read a file, and to fetch a damaged one.
         timeout: seconds for one attempt.
         s3: see `Remote`.
+
+    Attributes:
+        index_digest: sha256 of the index: which publication this is.
+
+    Raises LoaderError when there is no index.
     """
 
     def __init__(
@@ -81,15 +84,13 @@ class PublishedStream(Stream):
         self.in_place = remote is None or _same_folder(remote, local)
         base = str(local) if remote is None else remote.rstrip("/")
         self.published = Remote(f"{base}/{self.split}" if self.split else base, retries=retries, timeout=timeout, s3=s3)
-        self._index = b""
+        # Read anew at every start: a cached one may be stale.
+        self._index = self._published_index()
+        self.index_digest = hashlib.sha256(self._index).hexdigest()
         self._checked_in_place: set[str] = set()
 
     def get_shards(self, world: World, allow_unsafe_types: bool) -> list[Reader]:
-        """The shards of the published index, which is read anew at every start: a cached one may be stale.
-
-        Raises LoaderError when there is none, it is damaged, or ranks have read different ones.
-        """
-        self._index = self._published_index()
+        """The index's shards. Raises LoaderError when it is damaged, or ranks have read different ones."""
         _agree(self._index, self.published.uri)
         if world.is_local_leader and not self.in_place:
             _sweep(self.folder)
@@ -102,26 +103,15 @@ class PublishedStream(Stream):
             shard.validate(allow_unsafe_types)
         return shards
 
-    @property
-    def index_digest(self) -> str:
-        """sha256 of the index: which publication this is."""
-        return hashlib.sha256(self._index).hexdigest()
-
     def get_index_size(self) -> int:
         """Bytes of the index."""
         return len(self._index)
 
     def set_up_local(self, shards: list[Reader], cache_usage_per_shard: NDArray[np.int64]) -> None:
         """Counts the checked shards that are there already; any other one will be checked or fetched when needed."""
-        there = {}
-        for entry in _files(self.folder):
-            with suppress(FileNotFoundError):  # another job over this folder has just evicted it
-                there[os.path.relpath(entry.path, self.folder)] = entry.stat()
         for number, shard in enumerate(shards):
-            raw = shard.file_pairs[0][0]
-            found = there.get(raw.basename)
-            if found is not None and found.st_size == raw.bytes and found.st_mtime_ns == self._mark(shard):
-                cache_usage_per_shard[number] = raw.bytes
+            if self._is_checked(shard):
+                cache_usage_per_shard[number] = shard.file_pairs[0][0].bytes
 
     def raw_path(self, shard: Reader) -> Path:
         """Where the raw shard lies in the cache."""
@@ -242,12 +232,11 @@ class PublishedStream(Stream):
 
     def _write(self, path: Path, pieces: Any, mark: int | None = None) -> None:
         """Publishes a file of the cache whole."""
-        part = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}{_PART_SUFFIX}")
+        part: Path | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("xb") as file:
-                # Says that its writer lives; see `_sweep`.
-                fcntl.flock(file, fcntl.LOCK_EX)
+            part, file = _new_part(path)
+            with file:
                 for piece in pieces:
                     file.write(piece)
                 file.flush()
@@ -262,7 +251,8 @@ class PublishedStream(Stream):
             )
             raise LoaderError(f"{path} cannot be written into the cache: {error.strerror or error}: {cure}") from error
         finally:
-            part.unlink(missing_ok=True)
+            if part is not None:
+                part.unlink(missing_ok=True)
 
 
 def _same_folder(remote: str, local: str) -> bool:
@@ -271,11 +261,11 @@ def _same_folder(remote: str, local: str) -> bool:
 
 
 def _files(folder: Path) -> list[os.DirEntry[str]]:
-    """All files under a folder; none where it is absent."""
+    """All files under a folder; none where it is absent or no folder, which writing to it will say."""
     found: list[os.DirEntry[str]] = []
     try:
         entries = list(os.scandir(folder))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
@@ -283,6 +273,18 @@ def _files(folder: Path) -> list[os.DirEntry[str]]:
         else:
             found.append(entry)
     return found
+
+
+def _new_part(path: Path) -> tuple[Path, BinaryIO]:
+    """A new temporary file beside a file of the cache, locked, which says that its writer lives."""
+    while True:
+        part = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}{_PART_SUFFIX}")
+        file = part.open("xb")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return part, file
+        # A job that started just then has swept it away before it was locked.
+        file.close()
 
 
 def _sweep(folder: Path) -> None:
@@ -323,19 +325,34 @@ def _parse_index(index: bytes, uri: str, local: str, split: str) -> list[Reader]
         raise LoaderError(f"{where} is empty or damaged ({error}): materialize training_dataset again") from error
     if version != INDEX_VERSION:
         raise LoaderError(f"{where} has version {version}; this loader reads {INDEX_VERSION}")
-    shards = []
-    for info in infos:
-        if info.get("format") != "mds":
-            raise LoaderError(f"{where} lists shards of the format {info.get('format')!r}; this loader reads mds")
-        columns = dict(zip(info["column_names"], info["column_encodings"], strict=True))
-        if columns.get(FEATURES) != "bytes":
-            raise LoaderError(f"{where} has the columns {columns}; this loader needs {FEATURES}: bytes")
-        for part in ("raw_data", "zip_data"):
-            name = PurePosixPath((info[part] or {}).get("basename") or ".")
-            if name.is_absolute() or ".." in name.parts:
-                raise LoaderError(f"{where} names the file {str(name)!r}, which is not inside its folder")
-        shards.append(reader_from_json(local, split, info))
+    shards: list[Reader] = []
+    for number, info in enumerate(infos):
+        try:
+            shards.append(_reader(info, local, split))
+        except (ValueError, KeyError, TypeError) as error:
+            raise LoaderError(f"{where}: shard {number} of {len(infos)}: {error!s}") from error
     return shards
+
+
+def _reader(info: Mapping[str, Any], local: str, split: str) -> MDSReader:
+    """A shard of the index. Raises ValueError, KeyError or TypeError when it cannot hold windows.
+
+    As MDSReader.from_json, which copies all that is in it: a year has 30,000 shards.
+    """
+    values = dict(info)
+    version, kind = values.pop("version"), values.pop("format")
+    if (version, kind) != (INDEX_VERSION, "mds"):
+        raise ValueError(f"its format is {kind!r}, version {version}; this loader reads 'mds', {INDEX_VERSION}")
+    columns = dict(zip(info["column_names"], info["column_encodings"], strict=True))
+    if columns.get(FEATURES) != "bytes":
+        raise ValueError(f"it has the columns {columns}; this loader needs {FEATURES}: bytes")
+    for part in ("raw_data", "zip_data"):
+        if values[part]:
+            values[part] = FileInfo(**values[part])
+            name = values[part].basename
+            if name.startswith("/") or ".." in name.split("/"):
+                raise ValueError(f"it names the file {name!r}, which is not inside its folder")
+    return MDSReader(local, split, **values)
 
 
 def _hash_of(info: FileInfo) -> tuple[str, str] | None:

@@ -7,6 +7,7 @@ import random
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -39,17 +40,21 @@ class _TimedS3Store(S3Store):
         deadline = time.monotonic() + self._timeout
         data = bytearray()
         with self._errors(key):
-            body = self._client.get_object(Bucket=self._bucket, Key=self._key(key))["Body"]
-            try:
-                while piece := body.read(_PIECE_BYTES):
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._key(key))
+            with closing(answer["Body"]) as body:
+                # botocore's own read waits until it has all that it was asked for, and the socket's timeout starts
+                # anew with every byte; urllib3's read1 returns what has come.
+                while piece := body._raw_stream.read1(_PIECE_BYTES):
                     data += piece
-                    if time.monotonic() > deadline:
+                    if time.monotonic() > deadline and len(data) < answer["ContentLength"]:
                         raise TimeoutError(
-                            f"{self.uri}/{key}: only {len(data):,} bytes came within {self._timeout:g} s: "
-                            "check the network or raise download_timeout"
+                            f"{self.uri}/{key}: only {len(data):,} of {answer['ContentLength']:,} bytes came within "
+                            f"{self._timeout:g} s: check the network or raise download_timeout"
                         )
-            finally:
-                body.close()
+        if len(data) != answer["ContentLength"]:
+            raise ConnectionError(
+                f"{self.uri}/{key}: the connection ended after {len(data):,} of {answer['ContentLength']:,} bytes"
+            )
         return bytes(data)
 
 

@@ -3,13 +3,18 @@
 mosaicml-streaming numbers its jobs on a machine by a prefix of the names of its shared memory and lock files. It
 removes the memory at exit, so not after a kill, and never the lock files. Here a job holds a lock on an owner's file
 for as long as one of its processes lives; whatever belongs to a prefix whose owner's lock can be taken is left behind.
+Two jobs that start at the same moment could take the same number: they take turns.
 """
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Final
@@ -17,8 +22,31 @@ from typing import Final
 from streaming.base.constant import BARRIER_FILELOCK, CACHE_FILELOCK, SHM_TO_CLEAN
 
 _OWNER: Final = "ais_loader_owner"
-_held: list[int] = []
-"""Descriptors of this process's owner's files, open and so locked until it ends."""
+_START_SECONDS: Final = 120.0
+"""A start takes a second; of this many jobs at most one can be in the middle of its own."""
+_TICK: Final = 0.02
+_held: list[tuple[int, int]] = []
+"""Prefixes that are this process's, each with the process that took it: forked ones inherit the list."""
+
+
+@contextmanager
+def a_turn_to_start() -> Iterator[None]:
+    """Lets no other job of this user take a prefix meanwhile. Raises TimeoutError when its turn does not come."""
+    place = Path(tempfile.gettempdir()) / f"ais_loader_start_{os.getuid()}"
+    deadline = time.monotonic() + _START_SECONDS
+    with place.open("ab") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(
+                        f"another job has been starting for {_START_SECONDS:g} s and holds {place}: "
+                        "is it stopped? End it, and start again"
+                    ) from None
+                time.sleep(_TICK)
+        yield
 
 
 def own(prefix: int) -> None:
@@ -29,7 +57,17 @@ def own(prefix: int) -> None:
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     # Locked before it has its name, so that no other process takes it for left behind.
     unlocked.replace(place)
-    _held.append(descriptor)
+    # The descriptor stays open, and so locked, in this process and in those that it forks.
+    _held.append((prefix, os.getpid()))
+
+
+@atexit.register
+def _leave() -> None:
+    """Removes this process's files; mosaicml-streaming, registered later and so called earlier, its memory."""
+    for prefix, process in _held:
+        if process == os.getpid():
+            _remove_locks(prefix)
+            _owner_file(prefix).unlink(missing_ok=True)
 
 
 def remove_leftovers() -> list[int]:
@@ -61,5 +99,9 @@ def _remove(prefix: int) -> None:
             continue
         memory.close()
         memory.unlink()
+    _remove_locks(prefix)
+
+
+def _remove_locks(prefix: int) -> None:
     for name in (BARRIER_FILELOCK, CACHE_FILELOCK):
         (Path(tempfile.gettempdir()) / f"{prefix:06}_{name}").unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from math import ceil
 from os import cpu_count
 from typing import Any, Final, Literal, get_args
@@ -39,7 +40,7 @@ from ais_assets.io.loader_gather import OpenShards, gathered
 from ais_assets.io.loader_normalize import denormalize_batch, normalize_batch, split_input_target
 from ais_assets.io.loader_remote import LoaderError
 from ais_assets.io.loader_rows import ShardRows
-from ais_assets.io.loader_shared_memory import own, remove_leftovers
+from ais_assets.io.loader_shared_memory import a_turn_to_start, own, remove_leftovers
 from ais_assets.io.loader_validation import ValidationDataset
 
 __all__ = [
@@ -129,18 +130,21 @@ class AISMDSDataset(StreamingDataset):
             raise ValueError(
                 f"cache_limit would delete the only copy: {local} is the dataset itself, not a cache of it"
             )
-        if World.detect().is_local_leader:
-            remove_leftovers()
-        super().__init__(
-            streams=[self.stream],
-            batch_size=batch_size,
-            shuffle=shuffle,
-            shuffle_seed=seed,
-            cache_limit=cache_limit,
-            **options,
-        )
-        if self._unique_rank_world.is_local_leader:
-            own(self._shm_prefix_int)
+        # The other ranks follow their leader, at mosaicml-streaming's barriers.
+        leads = World.detect().is_local_leader
+        with a_turn_to_start() if leads else nullcontext():
+            if leads:
+                remove_leftovers()
+            super().__init__(
+                streams=[self.stream],
+                batch_size=batch_size,
+                shuffle=shuffle,
+                shuffle_seed=seed,
+                cache_limit=cache_limit,
+                **options,
+            )
+            if leads:
+                own(self._shm_prefix_int)
         self._statistics = self._read_statistics() if normalize == "statistics" else None
         self._window_len = window_len
         self._epochs_begun = 0

@@ -23,6 +23,7 @@ from ais_assets.building import RANGE_END, RANGE_START, STAGES, partition_keys
 from ais_assets.definitions import build_definitions
 from ais_assets.io.lake import Lake
 from ais_assets.settings import Settings, load_settings
+from ais_assets_tests.io.mds_datasets import stock_dataset
 
 SMALL = {
     "simulated_vessels": 14,
@@ -165,12 +166,11 @@ def test_no_vessel_is_in_both_splits(built: tuple[Settings, dg.DagsterInstance])
 # The stock reader leaves files to the garbage collector.
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 def test_mds_is_the_parquet_in_the_same_order(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path) -> None:
-    from streaming import StreamingDataset
 
     settings, _ = built
     lake = Lake(settings.lake)
     windows = lake.table("materialized_windows")
-    dataset = StreamingDataset(remote=f"{settings.lake}/mds", local=str(tmp_path), shuffle=False, batch_size=1)
+    dataset = stock_dataset(remote=f"{settings.lake}/mds", local=str(tmp_path), shuffle=False, batch_size=1)
     assert dataset.num_samples == windows.num_rows
     for row in (0, 1, windows.num_rows // 2, windows.num_rows - 1):
         sample = dataset[row]

@@ -1,0 +1,376 @@
+"""The training loader: the samples, their order and resumption, with mosaicml-streaming's own iteration as judge."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from streaming import StreamingDataLoader
+from torch.utils.data import DataLoader
+
+from ais_assets import schema
+from ais_assets.io.mds import write_shards
+from ais_assets.io.streaming_loader import (
+    AISMDSDataset,
+    LoaderError,
+    ValidationDataset,
+    normalize_batch,
+    split_input_target,
+)
+from ais_assets_tests.io.mds_datasets import (
+    COLUMNS,
+    WINDOW,
+    bytes_in,
+    numbers,
+    stock_batches,
+    stock_dataset,
+    windows,
+    write_dataset,
+)
+
+COUNT = 203
+BATCH = 8
+
+pytestmark = [
+    # Python 3.12 warns of any fork of a process with threads; DataLoader forks.
+    pytest.mark.filterwarnings("ignore:.*use of fork\\(\\) may lead to deadlocks:DeprecationWarning"),
+    # mosaicml-streaming leaves the closing of shards to the garbage collector.
+    pytest.mark.filterwarnings("ignore:unclosed file .*/stock:ResourceWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def features() -> np.ndarray:
+    """The windows of `remote`."""
+    return windows(COUNT)
+
+
+@pytest.fixture(scope="module")
+def remote(tmp_path_factory: pytest.TempPathFactory, features: np.ndarray) -> str:
+    """A published dataset."""
+    return str(write_dataset(tmp_path_factory.mktemp("mds") / "remote", features))
+
+
+def test_the_snippet_of_the_readme_runs(tmp_path: Path) -> None:
+    full = windows(70, window_len=schema.SEQ_LEN + schema.MAX_HORIZON)
+    dataset = AISMDSDataset(remote=str(write_dataset(tmp_path / "mds", full, limit=1 << 20)), local=str(tmp_path / "c"))
+    shapes = []
+    for batch in dataset:
+        assert batch.dtype == torch.float32
+        seen, ahead = split_input_target(normalize_batch(batch))
+        shapes.append((tuple(seen.shape), tuple(ahead.shape)))
+    assert shapes == [((64, 128, 5), (64, 800, 5)), ((6, 128, 5), (6, 800, 5))]
+
+
+@pytest.mark.parametrize("compression", ["zstd:1", "gz", None])
+@pytest.mark.parametrize("hashes", [["sha1"], ["sha256", "xxh64"], []])
+def test_every_sample_comes_once_and_bit_equal(
+    tmp_path: Path, features: np.ndarray, compression: str | None, hashes: list[str]
+) -> None:
+    folder = write_dataset(tmp_path / "mds", features, compression=compression, hashes=hashes)
+    for _ in range(2):  # the second time from the cache
+        got = torch.cat(list(AISMDSDataset(str(folder), str(tmp_path / "cache"), batch_size=BATCH))).numpy()
+        assert len(got) == COUNT
+        assert got[np.argsort(got[:, 0, 0])].tobytes() == features.tobytes()
+
+
+def test_a_dataset_with_features_alone_and_one_with_columns_of_any_size(tmp_path: Path, features: np.ndarray) -> None:
+    bare = write_dataset(tmp_path / "bare", features, columns={"features": "bytes"})
+    for batch, provenance in AISMDSDataset(str(bare), str(tmp_path / "a"), batch_size=BATCH, provenance=True):
+        assert provenance == {}
+        assert batch.shape[1:] == (WINDOW, schema.FEATURE_COUNT)
+    # "cargo" sorts before "features", so windows lie at another place in every sample.
+    more = write_dataset(tmp_path / "more", features, columns={**COLUMNS, "cargo": "str"})
+    seen = []
+    for batch, provenance in AISMDSDataset(str(more), str(tmp_path / "b"), batch_size=BATCH, provenance=True):
+        index = batch[:, 0, 0].int()
+        assert torch.equal(batch, torch.from_numpy(features[index.numpy()]))
+        assert torch.equal(provenance["track"] >> 33, index.long())
+        seen += index.tolist()
+    assert sorted(seen) == list(range(COUNT))
+
+
+def test_provenance_is_of_the_same_sample(tmp_path: Path, remote: str) -> None:
+    for batch, where in AISMDSDataset(remote, str(tmp_path), batch_size=BATCH, provenance=True):
+        index = batch[:, 0, 0].long()
+        assert {name: column.dtype for name, column in where.items()} == dict.fromkeys(where, torch.int64)
+        assert torch.equal(where["mmsi"], index + 201_000_000)
+        assert torch.equal(where["start"], index + 1_700_000_000)
+        assert torch.equal(where["track"], index << 33)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_the_order_is_mosaicml_streamings(tmp_path: Path, remote: str, shuffle: bool) -> None:
+    ours = AISMDSDataset(remote, str(tmp_path / "ours"), batch_size=BATCH, shuffle=shuffle, seed=3)
+    stock = stock_dataset(
+        remote=remote, local=str(tmp_path / "stock"), batch_size=BATCH, shuffle=shuffle, shuffle_seed=3
+    )
+    epochs = [numbers(ours) for _ in range(3)]
+    assert epochs == [stock_batches(stock) for _ in range(3)]
+    assert (epochs[0] != epochs[1]) == shuffle
+    assert [len(epoch) for epoch in epochs] == [len(ours)] * 3
+
+
+@pytest.mark.parametrize(("workers", "context"), [(1, "fork"), (3, "fork"), (2, "spawn")])
+def test_the_order_with_workers_is_mosaicml_streamings(tmp_path: Path, remote: str, workers: int, context: str) -> None:
+    ours = AISMDSDataset(remote, str(tmp_path / "ours"), batch_size=BATCH, seed=5)
+    stock = stock_dataset(remote=remote, local=str(tmp_path / "stock"), batch_size=BATCH, shuffle=True, shuffle_seed=5)
+    loader = DataLoader(ours, batch_size=None, num_workers=workers, multiprocessing_context=context)
+    got = numbers(loader)
+    assert got == stock_batches(stock, workers)
+    assert len(got) == len(loader) == len(ours)
+    assert sorted(chain.from_iterable(got)) == list(range(COUNT))
+
+
+def test_iterating_here_and_then_with_workers(tmp_path: Path, remote: str) -> None:
+    dataset = AISMDSDataset(remote, str(tmp_path), batch_size=BATCH)
+    first = numbers(dataset)
+    second = numbers(DataLoader(dataset, batch_size=None, num_workers=2, multiprocessing_context="spawn"))
+    assert sorted(chain.from_iterable(first)) == sorted(chain.from_iterable(second)) == list(range(COUNT))
+
+
+@pytest.mark.parametrize("drop_last", [True, False])
+@pytest.mark.parametrize("workers", [0, 3])
+def test_drop_last_and_len(tmp_path: Path, remote: str, drop_last: bool, workers: int) -> None:
+    dataset = AISMDSDataset(remote, str(tmp_path), batch_size=BATCH, drop_last=drop_last)
+    sizes = [len(batch) for batch in DataLoader(dataset, batch_size=None, num_workers=workers)]
+    assert sorted(sizes) == [COUNT % BATCH] * (not drop_last) + [BATCH] * (COUNT // BATCH)
+    assert len(dataset) == len(sizes)
+
+
+def test_resuming_at_every_batch_equals_the_uninterrupted_run(tmp_path: Path, remote: str) -> None:
+    dataset = AISMDSDataset(remote, str(tmp_path / "a"), batch_size=BATCH)
+    states, whole = [dataset.state_dict()], []
+    for _ in range(2):
+        for batch in dataset:
+            whole += numbers([batch])
+            states.append(dataset.state_dict())
+    resumed = AISMDSDataset(remote, str(tmp_path / "b"), batch_size=BATCH)
+    in_an_epoch = len(whole) // 2
+    for begin, state in enumerate(states):
+        resumed.load_state_dict(json.loads(json.dumps(state)))
+        assert resumed.state_dict() == state
+        got = numbers(resumed)
+        # A state after an epoch's last batch resumes that epoch's end.
+        end = -(-begin // in_an_epoch) * in_an_epoch if begin else in_an_epoch
+        assert got == whole[begin:end], f"resumed at batch {begin}"
+    assert numbers(resumed) != []
+
+
+def test_resuming_twice_counts_from_the_epochs_beginning(tmp_path: Path, remote: str) -> None:
+    dataset = AISMDSDataset(remote, str(tmp_path / "a"), batch_size=BATCH)
+    whole = numbers(dataset)
+    state: dict[str, Any] = {}
+    got = []
+    for _ in range(4):
+        again = AISMDSDataset(remote, str(tmp_path / "a"), batch_size=BATCH)
+        if state:
+            again.load_state_dict(state)
+        for count, batch in enumerate(again, start=1):
+            got += numbers([batch])
+            if count == 3:
+                break
+        state = again.state_dict()
+    assert got == whole[:12]
+
+
+def test_a_stock_state_resumes_here_and_ours_there(tmp_path: Path, remote: str) -> None:
+    stock = stock_dataset(remote=remote, local=str(tmp_path / "stock"), batch_size=BATCH, shuffle=True)
+    whole = stock_batches(stock)
+    state = stock.state_dict(5 * BATCH, from_beginning=True)
+    ours = AISMDSDataset(remote, str(tmp_path / "ours"), batch_size=BATCH)
+    ours.load_state_dict(state)
+    batches = iter(ours)
+    assert numbers([next(batches), next(batches)]) == whole[5:7]
+    again = stock_dataset(remote=remote, local=str(tmp_path / "stock2"), batch_size=BATCH, shuffle=True)
+    again.load_state_dict(ours.state_dict())
+    assert stock_batches(again) == whole[7:]
+
+
+def test_resuming_with_workers_through_mosaicml_streamings_data_loader(tmp_path: Path, remote: str) -> None:
+    whole = numbers(AISMDSDataset(remote, str(tmp_path / "a"), batch_size=BATCH))
+    dataset = AISMDSDataset(remote, str(tmp_path / "b"), batch_size=BATCH)
+    loader = StreamingDataLoader(dataset, batch_size=None, num_workers=2)
+    batches = iter(loader)
+    got = numbers([next(batches) for _ in range(7)])
+    with pytest.raises(ValueError, match="StreamingDataLoader"):
+        dataset.state_dict()
+    state = loader.state_dict()
+    del batches, loader
+    resumed = AISMDSDataset(remote, str(tmp_path / "c"), batch_size=BATCH)
+    assert state is not None
+    resumed.load_state_dict(state)
+    assert got + numbers(resumed) == whole
+
+
+def test_a_state_of_another_publication_is_refused(tmp_path: Path, remote: str) -> None:
+    other = write_dataset(tmp_path / "other", windows(50))
+    state = AISMDSDataset(str(other), str(tmp_path / "a"), batch_size=BATCH).state_dict()
+    with pytest.raises(LoaderError, match="another publication"):
+        AISMDSDataset(remote, str(tmp_path / "b"), batch_size=BATCH).load_state_dict(state)
+
+
+def test_an_epoch_begun_anew_ends_the_former_one_with_an_error(tmp_path: Path, remote: str) -> None:
+    dataset = AISMDSDataset(remote, str(tmp_path), batch_size=BATCH)
+    former = iter(dataset)
+    next(former)
+    next(iter(dataset))
+    with pytest.raises(RuntimeError, match="another epoch"):
+        next(former)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_cache_limit_holds_and_the_epoch_is_whole(tmp_path: Path, workers: int) -> None:
+    limit, cache = 60_000, tmp_path / "cache"
+    remote = write_dataset(tmp_path / "mds", windows(500))
+    # Blocks of the shuffle that are small beside the cache, or every shard would be wanted all the time.
+    dataset = AISMDSDataset(str(remote), str(cache), batch_size=BATCH, cache_limit=limit, shuffle_block_size=40)
+    for _ in range(2):
+        seen, largest = [], 0
+        for batch in DataLoader(dataset, batch_size=None, num_workers=workers):
+            seen += numbers([batch])[0]
+            largest = max(largest, bytes_in(cache))
+        assert sorted(seen) == list(range(500))
+        assert limit / 2 < largest <= limit
+    assert len(list(cache.glob("*.mds"))) < len(list(remote.glob("*.zstd")))
+
+
+def test_a_cache_limit_over_the_only_copy_is_refused(tmp_path: Path, features: np.ndarray) -> None:
+    folder = write_dataset(tmp_path / "mds", features, compression=None)
+    before = sorted(folder.iterdir())
+    for remote in (None, str(folder)):
+        with pytest.raises(ValueError, match="only copy"):
+            AISMDSDataset(remote, str(folder), cache_limit="100kb")
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("compression", ["zstd:1", None])
+def test_a_dataset_in_place(tmp_path: Path, features: np.ndarray, compression: str | None) -> None:
+    folder = write_dataset(tmp_path / "mds", features, compression=compression)
+    originals = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+    for remote in (None, str(folder)):
+        assert sorted(chain.from_iterable(numbers(AISMDSDataset(remote, str(folder), batch_size=BATCH)))) == list(
+            range(COUNT)
+        )
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in originals} == originals
+
+
+def test_a_split_is_a_folder_inside(tmp_path: Path, features: np.ndarray) -> None:
+    write_dataset(tmp_path / "mds" / "train", features)
+    dataset = AISMDSDataset(str(tmp_path / "mds"), str(tmp_path / "cache"), batch_size=BATCH, split="train")
+    assert sorted(chain.from_iterable(numbers(dataset))) == list(range(COUNT))
+    assert list((tmp_path / "cache" / "train").glob("*.mds"))
+
+
+def test_one_sample_by_its_number(tmp_path: Path, remote: str, features: np.ndarray) -> None:
+    dataset = AISMDSDataset(remote, str(tmp_path), batch_size=BATCH)
+    assert dataset[17]["features"] == features[17].tobytes()
+    assert dataset[-1]["track"] == (COUNT - 1) << 33
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"threads": 0}, "threads is 0"),
+        ({"normalize": "minmax"}, "normalize is 'minmax'"),
+    ],
+)
+def test_a_wrong_option_is_refused(tmp_path: Path, remote: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        AISMDSDataset(remote, str(tmp_path), **options)
+
+
+def test_windows_of_another_length_are_refused(tmp_path: Path, remote: str) -> None:
+    assert len(next(iter(AISMDSDataset(remote, str(tmp_path), window_len=WINDOW)))) == 64
+    with pytest.raises(LoaderError, match=f"windows of {WINDOW} positions; expected are 928"):
+        next(iter(AISMDSDataset(remote, str(tmp_path), window_len=928)))
+
+
+def test_normalized_batches(tmp_path: Path, features: np.ndarray) -> None:
+    folder = write_dataset(tmp_path / "mds", features)
+    raw = next(iter(AISMDSDataset(str(folder), str(tmp_path / "c"), batch_size=BATCH, device="cpu")))
+    ranges = AISMDSDataset(str(folder), str(tmp_path / "c"), batch_size=BATCH, normalize="ranges", provenance=True)
+    assert torch.equal(next(iter(ranges))[0], normalize_batch(raw))
+    with pytest.raises(LoaderError, match=r"no statistics\.json"):
+        AISMDSDataset(str(folder), str(tmp_path / "c"), normalize="statistics")
+    statistics = {"features": {name: {"mean": 2.0, "std": 4.0} for name in schema.FEATURE_NAMES}}
+    (folder / "statistics.json").write_text(json.dumps(statistics))
+    z_scores = AISMDSDataset(str(folder), str(tmp_path / "c"), batch_size=BATCH, normalize="statistics")
+    assert torch.equal(next(iter(z_scores)), (raw - 2) / 4)
+
+
+def table(features: np.ndarray) -> pa.Table:
+    """The windows as the lake's Parquet has them."""
+    kind = schema.windows_schema(features.shape[1])
+    count = len(features)
+    return pa.table(
+        [
+            pa.FixedSizeListArray.from_arrays(pa.array(features.reshape(-1)), type=kind.field("features").type),
+            pa.array(201_000_000 + np.arange(count), pa.int32()),
+            pa.array(np.arange(count) << 33, pa.int64()),
+            pa.array((1_700_000_000 + np.arange(count)) * 1000, schema.UTC),
+        ],
+        schema=kind,
+    )
+
+
+def test_samples_are_bit_equal_to_the_parquet_of_the_same_pile(tmp_path: Path, features: np.ndarray) -> None:
+    pq.write_table(table(features), tmp_path / "pile.parquet", row_group_size=50)
+    write_shards([table(features)], tmp_path / "mds", window_len=WINDOW, size_limit=1 << 12, level=1, threads=2)
+    dataset = AISMDSDataset(
+        str(tmp_path / "mds"), str(tmp_path / "c"), batch_size=BATCH, shuffle=False, provenance=True
+    )
+    stored = ValidationDataset(tmp_path / "pile.parquet", batch_size=BATCH, provenance=True)
+    pairs = list(zip(dataset, stored, strict=True))
+    assert len(pairs) == len(dataset) == len(stored)
+    for (ours, where), (theirs, there) in pairs:
+        assert ours.numpy().tobytes() == theirs.numpy().tobytes()
+        assert {name: column.tolist() for name, column in where.items()} == {
+            name: column.tolist() for name, column in there.items()
+        }
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(count=st.integers(0, 60), group=st.integers(1, 25), batch=st.integers(1, 30), workers=st.integers(1, 4))
+def test_validation_windows_come_once_whatever_the_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, group: int, batch: int, workers: int
+) -> None:
+    file = tmp_path / "validation.parquet"
+    all_windows = windows(count)
+    pq.write_table(table(all_windows), file, row_group_size=group)
+    got = []
+    for rank in range(workers):
+        for name, value in {"RANK": rank, "WORLD_SIZE": workers, "LOCAL_WORLD_SIZE": workers}.items():
+            monkeypatch.setenv(name, str(value))
+        share = ValidationDataset(file, batch_size=batch)
+        batches = list(share)
+        assert len(batches) == len(share)
+        assert all(len(one) == batch for one in batches[:-1])
+        got += [one.numpy() for one in batches]
+    assert np.concatenate([np.empty_like(all_windows[:0]), *got]).tobytes() == all_windows.tobytes()
+
+
+def test_validation_with_data_loader_workers(tmp_path: Path, features: np.ndarray) -> None:
+    pq.write_table(table(features), tmp_path / "v.parquet", row_group_size=50)
+    dataset = ValidationDataset(tmp_path / "v.parquet", batch_size=BATCH, normalize="ranges", device="cpu")
+    with_workers = DataLoader(
+        ValidationDataset(tmp_path / "v.parquet", batch_size=BATCH), batch_size=None, num_workers=2
+    )
+    assert sorted(chain.from_iterable(numbers(with_workers))) == list(range(COUNT))
+    assert torch.equal(torch.cat(list(dataset)), normalize_batch(torch.from_numpy(features)))
+
+
+def test_a_parquet_file_without_windows_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"features": [1.0]}), tmp_path / "x.parquet")
+    with pytest.raises(LoaderError, match="holds no windows"):
+        ValidationDataset(tmp_path / "x.parquet")

@@ -1,0 +1,406 @@
+"""The training loader when things go wrong, each provoked for real: it repairs or raises, in time, and never shortens
+an epoch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from ais_assets.io.streaming_loader import AISMDSDataset, LoaderError
+from ais_assets_tests.io.faulty_s3 import Fault, FaultyS3, faulty_s3
+from ais_assets_tests.io.mds_datasets import flip_a_bit, numbers, windows, write_dataset
+from ais_assets_tests.s3_server import S3Server
+
+COUNT = 203
+BATCH = 8
+EVERY = list(range(COUNT))
+
+pytestmark = [
+    # Python 3.12 warns of any fork of a process with threads; DataLoader forks.
+    pytest.mark.filterwarnings("ignore:.*use of fork\\(\\) may lead to deadlocks:DeprecationWarning"),
+]
+
+EPOCH = """
+import sys
+from ais_assets.io.streaming_loader import AISMDSDataset
+samples = 0
+for batch in AISMDSDataset(sys.argv[1], sys.argv[2], batch_size=8):
+    samples += len(batch)
+    print(samples, flush=True)
+"""
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Path:
+    """A published dataset of its own for each test."""
+    return write_dataset(tmp_path / "remote", windows(COUNT))
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """A folder for the cache."""
+    return tmp_path / "cache"
+
+
+def a_shard(folder: Path, suffix: str = ".zstd") -> Path:
+    """One of a dataset's shards."""
+    return sorted(folder.glob(f"*.mds{suffix}"))[3]
+
+
+def seen(dataset: AISMDSDataset) -> list[int]:
+    """The samples of the next epoch, sorted."""
+    return sorted(chain.from_iterable(numbers(dataset)))
+
+
+def truncate(file: Path) -> None:
+    """Cuts a file in half."""
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def empty(file: Path) -> None:
+    """Leaves a file of no bytes."""
+    file.write_bytes(b"")
+
+
+def overwrite(file: Path) -> None:
+    """Other bytes, as many."""
+    file.write_bytes(b"\xff" * file.stat().st_size)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_missing_shard_is_named(remote: Path, cache: Path, workers: int) -> None:
+    gone = a_shard(remote)
+    gone.unlink()
+    dataset = AISMDSDataset(str(remote), str(cache), batch_size=BATCH)
+    with pytest.raises(LoaderError, match=f"{gone} is missing, though the index names it.*mds_shards again"):
+        list(DataLoader(dataset, batch_size=None, num_workers=workers))
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_bit, empty, overwrite])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_shard_is_named(remote: Path, cache: Path, damage: Callable[[Path], None], workers: int) -> None:
+    damaged = a_shard(remote)
+    damage(damaged)
+    for _ in range(2):  # and again after a restart
+        dataset = AISMDSDataset(str(remote), str(cache), batch_size=BATCH)
+        with pytest.raises(LoaderError, match=f"{damaged} is damaged, also when fetched anew"):
+            list(DataLoader(dataset, batch_size=None, num_workers=workers))
+    # A shard that another thread was at when the error came is finished, or given up, a moment later.
+    deadline = time.monotonic() + 20
+    while list(cache.rglob("*.part")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not list(cache.rglob("*.part"))
+
+
+@pytest.mark.parametrize("damage", [truncate, empty, overwrite])
+def test_a_damaged_shard_without_a_hash_is_named(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    remote = write_dataset(tmp_path / "remote", windows(COUNT), hashes=[])
+    damage(a_shard(remote))
+    with pytest.raises(LoaderError, match=f"{a_shard(remote)} is damaged"):
+        list(AISMDSDataset(str(remote), str(tmp_path / "cache"), batch_size=BATCH))
+
+
+@pytest.mark.parametrize("what", ["missing", "damaged"])
+def test_an_epoch_cut_short_does_not_exit_with_0(remote: Path, cache: Path, what: str) -> None:
+    shard = a_shard(remote)
+    shard.unlink() if what == "missing" else flip_a_bit(shard)
+    done = subprocess.run(
+        [sys.executable, "-c", EPOCH, str(remote), str(cache)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert f"{shard} is {what}" in done.stderr
+
+
+@pytest.mark.parametrize("damage", [truncate, flip_a_bit, empty, overwrite, Path.unlink])
+def test_a_damaged_cached_shard_is_fetched_anew(remote: Path, cache: Path, damage: Callable[[Path], None]) -> None:
+    expected = torch.cat(list(AISMDSDataset(str(remote), str(cache), batch_size=BATCH, shuffle=False)))
+    damage(a_shard(cache, ""))
+    assert torch.equal(
+        torch.cat(list(AISMDSDataset(str(remote), str(cache), batch_size=BATCH, shuffle=False))), expected
+    )
+
+
+def test_a_cached_shard_damaged_between_two_epochs_is_fetched_anew(remote: Path, cache: Path) -> None:
+    dataset = AISMDSDataset(str(remote), str(cache), batch_size=BATCH, shuffle=False)
+    expected = torch.cat(list(dataset))
+    damaged, fresh = a_shard(cache, ""), cache / "fresh"
+    # A new file in its place: to truncate a mapped file kills whoever reads the map.
+    fresh.write_bytes(b"\xff" * damaged.stat().st_size)
+    fresh.replace(damaged)
+    assert torch.equal(torch.cat(list(dataset)), expected)
+
+
+def test_an_untouched_cache_needs_nothing_of_the_remote_but_its_index(remote: Path, cache: Path) -> None:
+    assert seen(AISMDSDataset(str(remote), str(cache), batch_size=BATCH)) == EVERY
+    for shard in remote.glob("*.zstd"):
+        shard.unlink()
+    assert seen(AISMDSDataset(str(remote), str(cache), batch_size=BATCH)) == EVERY
+
+
+# With neither a hash nor a compressed size in the index, nothing tells two publications of equal sizes apart.
+@pytest.mark.parametrize(("hashes", "compression"), [(["sha1"], "zstd:1"), (["sha1"], None), ([], "zstd:1")])
+def test_a_stale_cache_is_replaced(tmp_path: Path, cache: Path, hashes: list[str], compression: str | None) -> None:
+    for number, count in enumerate((COUNT, COUNT - 40, COUNT)):
+        content = windows(count, seed=number)
+        remote = write_dataset(tmp_path / str(number), content, hashes=hashes, compression=compression)
+        (tmp_path / "remote").unlink(missing_ok=True)
+        (tmp_path / "remote").symlink_to(remote)
+        dataset = AISMDSDataset(str(tmp_path / "remote"), str(cache), batch_size=BATCH, shuffle=False)
+        assert torch.cat(list(dataset)).numpy().tobytes() == content.tobytes()
+        assert (cache / "index.json").read_bytes() == (remote / "index.json").read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version": 3, "shards": []}'])
+def test_a_damaged_index_is_named(remote: Path, cache: Path, content: bytes) -> None:
+    (remote / "index.json").write_bytes(content)
+    with pytest.raises(LoaderError, match=f"{remote}/index.json"):
+        AISMDSDataset(str(remote), str(cache))
+
+
+def test_no_index_is_named(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(LoaderError, match=f"{tmp_path}/nothing has no index.json: materialize training_dataset"):
+        AISMDSDataset(str(tmp_path / "nothing"), str(cache))
+
+
+def test_an_index_that_leaves_its_folder_is_refused(remote: Path, cache: Path) -> None:
+    index = (remote / "index.json").read_text().replace("shard.00003.mds.zstd", "../../../etc/passwd")
+    (remote / "index.json").write_text(index)
+    with pytest.raises(LoaderError, match="not inside its folder"):
+        AISMDSDataset(str(remote), str(cache))
+
+
+def test_a_dataset_without_windows_is_refused(tmp_path: Path, cache: Path) -> None:
+    remote = write_dataset(tmp_path / "remote", windows(3), columns={"mmsi": "int32"})
+    with pytest.raises(LoaderError, match="this loader needs features: bytes"):
+        AISMDSDataset(str(remote), str(cache))
+    ragged = write_dataset(tmp_path / "ragged", windows(3).reshape(3, -1)[:, :7], limit=1 << 16)
+    with pytest.raises(LoaderError, match="no whole number of positions"):
+        list(AISMDSDataset(str(ragged), str(cache)))
+
+
+def test_a_dataset_published_anew_while_a_job_reads(tmp_path: Path, cache: Path) -> None:
+    folder = tmp_path / "remote"
+    write_dataset(folder / "a", windows(COUNT))
+    index = (folder / "a" / "index.json").read_text()
+    (folder / "index.json").write_text(index.replace("shard.", "a/shard."))
+    reading = AISMDSDataset(str(folder), str(cache), batch_size=BATCH, threads=1)
+    batches = iter(reading)
+    got = numbers([next(batches)])
+    write_dataset(folder / "b", windows(60, seed=1))
+    (folder / "index.json").write_text((folder / "b" / "index.json").read_text().replace("shard.", "b/shard."))
+    new = AISMDSDataset(str(folder), str(cache), batch_size=BATCH)
+    assert seen(new) == list(range(60))
+    assert sorted(chain.from_iterable(got + numbers(batches))) == EVERY
+    for shard in [*(folder / "a").glob("*.zstd"), *(cache / "a").glob("*.mds")]:
+        shard.unlink()
+    with pytest.raises(LoaderError, match=r"was published anew since this job started\. Start the job again"):
+        list(reading)
+
+
+def test_a_full_disk_is_named(remote: Path, tmp_path: Path) -> None:
+    epoch = f"{sys.executable} -c '{EPOCH}' {remote} {tmp_path}/full"
+    script = f"mount -t tmpfs -o size=28k none {tmp_path}/full && exec {epoch}"
+    (tmp_path / "full").mkdir()
+    isolated = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    try:
+        subprocess.run([*isolated, f"mount -t tmpfs none {tmp_path}/full"], check=True, capture_output=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        pytest.skip("a small disk needs unshare(1) and user namespaces")
+    done = subprocess.run([*isolated, script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert f"LoaderError: {tmp_path}/full/shard" in done.stderr
+    assert "cannot be written into the cache: No space left on device: free some space" in done.stderr
+
+
+def test_a_cache_that_cannot_be_written_is_named(remote: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(LoaderError, match=f"{tmp_path}/file/index.json cannot be written into the cache"):
+        AISMDSDataset(str(remote), str(tmp_path / "file"))
+
+
+def left_behind() -> set[str]:
+    """Names in shared memory."""
+    return {path.name for path in Path("/dev/shm").iterdir() if path.name[:6].isdigit()}
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="shared memory is not a folder here")
+def test_what_a_killed_job_leaves_behind_is_removed(remote: Path, cache: Path) -> None:
+    before = left_behind()
+    with subprocess.Popen(
+        [sys.executable, "-c", EPOCH + "\n    if samples == 16: input()", str(remote), str(cache)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as job:
+        assert job.stdout is not None
+        assert [job.stdout.readline(), job.stdout.readline()] == ["8\n", "16\n"]
+        # The whole group, so that not even Python's own tracker of shared memory outlives it.
+        os.killpg(job.pid, signal.SIGKILL)
+        job.wait()
+    leftovers = left_behind() - before
+    assert leftovers
+    part = cache / ".shard.00000.mds.1.0.part"
+    part.write_bytes(b"half")
+    assert seen(AISMDSDataset(str(remote), str(cache), batch_size=BATCH)) == EVERY
+    prefixes = {name[:6] for name in leftovers}
+    # The new job may have the same prefix; what the dead one shared of its position must not be there.
+    assert not part.exists()
+    assert len({name[:6] for name in left_behind() - before}) <= len(prefixes)
+
+
+def test_two_jobs_over_one_cache(remote: Path, cache: Path) -> None:
+    jobs = [
+        subprocess.Popen([sys.executable, "-c", EPOCH, str(remote), str(cache)], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    ours = AISMDSDataset(str(remote), str(cache), batch_size=BATCH)
+    also_ours = AISMDSDataset(str(remote), str(cache), batch_size=BATCH)
+    pairs = list(zip(ours, also_ours, strict=True))
+    assert all(torch.equal(one, other) for one, other in pairs)
+    assert sorted(chain.from_iterable(numbers(one for one, _ in pairs))) == EVERY
+    for job in jobs:
+        out, _ = job.communicate(timeout=60)
+        assert (job.returncode, out.split()[-1]) == (0, str(COUNT))
+
+
+def test_another_jobs_eviction_is_made_good(remote: Path, cache: Path) -> None:
+    dataset = AISMDSDataset(str(remote), str(cache), batch_size=BATCH)
+    for _ in range(3):
+        assert seen(dataset) == EVERY
+        for shard in cache.glob("*.mds"):
+            shard.unlink()
+
+
+def test_a_worker_killed_in_an_epoch_is_an_error(remote: Path, cache: Path) -> None:
+    dataset = AISMDSDataset(str(remote), str(cache), batch_size=1)
+    batches = iter(DataLoader(dataset, batch_size=None, num_workers=2, prefetch_factor=2))
+    next(batches)
+    workers = getattr(batches, "_workers")  # noqa: B009 - not part of the interface
+    os.kill(workers[1].pid, signal.SIGKILL)
+    started = time.monotonic()
+    with pytest.raises(RuntimeError, match="worker"):
+        list(batches)
+    assert time.monotonic() - started < 30
+
+
+def test_a_shard_that_another_process_never_finishes_is_an_error(remote: Path, cache: Path) -> None:
+    dataset = AISMDSDataset(str(remote), str(cache), batch_size=BATCH)
+    dataset.stream.published.timeout = 0.01
+    dataset.stream.published.retries = 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ais_assets.io.loader_remote._CONNECT_SECONDS", 0.01)
+        patch.setattr("ais_assets.io.loader_remote._LONGEST_PAUSE_SECONDS", 0.01)
+        preparing = 2
+        dataset._shard_states[4] = preparing
+        with pytest.raises(LoaderError, match="is being fetched by another process of this job"):
+            list(dataset)
+
+
+@pytest.fixture
+def s3(remote: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyS3]:
+    """`remote` behind a server that can be told to fail."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setattr("ais_assets.io.loader_remote._FIRST_PAUSE_SECONDS", 0.01)
+    with faulty_s3(remote.parent) as server:
+        yield server
+
+
+def over_s3(server: FaultyS3, cache: Path, timeout: float = 5.0) -> AISMDSDataset:
+    """A loader over the server."""
+    return AISMDSDataset(
+        "s3://bucket/remote",
+        str(cache),
+        batch_size=BATCH,
+        download_timeout=timeout,
+        s3={"endpoint_url": server.endpoint, "region_name": "us-east-1"},
+    )
+
+
+@pytest.mark.parametrize("fault", ["throttled", "broken", "cut off", "flipped"])
+def test_a_fault_that_passes_is_survived(s3: FaultyS3, cache: Path, fault: Fault) -> None:
+    s3.faults = {"shard.00003": (fault, 2), "index.json": ("throttled", 1)}
+    assert seen(over_s3(s3, cache)) == EVERY
+    assert s3.asked.count("remote/shard.00003.mds.zstd") == 3
+    assert s3.asked.count("remote/index.json") == 2
+
+
+def test_a_request_that_stalls_once_is_survived(s3: FaultyS3, cache: Path) -> None:
+    s3.faults = {"shard.00003": ("stalled", 1)}
+    assert seen(over_s3(s3, cache, timeout=0.5)) == EVERY
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("throttled", "SlowDown"),
+        ("broken", "InternalError"),
+        ("stalled", "Read timeout"),
+        ("trickling", "bytes came within 0.5 s"),
+        ("cut off", "cannot be read"),
+        ("flipped", "is damaged, also when fetched anew"),
+    ],
+)
+def test_a_fault_that_lasts_is_an_error_in_time(s3: FaultyS3, cache: Path, fault: Fault, message: str) -> None:
+    s3.faults = {"shard.00003": (fault, 1000)}
+    started = time.monotonic()
+    with pytest.raises(LoaderError, match=r"s3://bucket/remote/shard\.00003\.mds\.zstd .*" + message):
+        list(over_s3(s3, cache, timeout=0.5))
+    # Three attempts of half a second each, and room for a machine that is busy; the server would stall for 20 s.
+    assert time.monotonic() - started < 15
+    assert s3.asked.count("remote/shard.00003.mds.zstd") == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "cure"), [("expired", "renew the credentials"), ("forbidden", "rights on this bucket")]
+)
+def test_a_refusal_is_an_error_at_once(s3: FaultyS3, cache: Path, fault: Fault, cure: str) -> None:
+    dataset = over_s3(s3, cache)
+    s3.faults = {"shard.00003": (fault, 1000)}
+    with pytest.raises(LoaderError, match=cure):
+        list(dataset)
+    assert s3.asked.count("remote/shard.00003.mds.zstd") == 1
+
+
+def test_no_server_is_an_error_in_time(s3: FaultyS3, cache: Path) -> None:
+    s3.endpoint = "http://127.0.0.1:9"
+    with pytest.raises(LoaderError, match=r"s3://bucket/remote/index\.json cannot be read, attempt 3 of 3.*endpoint"):
+        over_s3(s3, cache, timeout=1.0)
+
+
+def test_no_credentials_are_an_error_at_once(s3: FaultyS3, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(cache / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(cache / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(LoaderError, match=r"attempt 1 of 3.*credentials"):
+        over_s3(s3, cache)
+
+
+def test_forked_workers_share_no_connection(s3_environment: S3Server, bucket: str, remote: Path, cache: Path) -> None:
+    from boto3.session import Session
+
+    client = Session().client("s3")
+    for file in remote.iterdir():
+        client.upload_file(str(file), bucket, f"some/mds/{file.name}")
+    dataset = AISMDSDataset(f"s3://{bucket}/some/mds", str(cache), batch_size=BATCH)
+    assert seen(dataset) == EVERY
+    for shard in cache.glob("*.mds"):
+        shard.unlink()
+    loader = DataLoader(dataset, batch_size=None, num_workers=3)
+    batches = torch.cat(list(loader)).numpy()
+    assert batches[np.argsort(batches[:, 0, 0])].tobytes() == windows(COUNT).tobytes()
