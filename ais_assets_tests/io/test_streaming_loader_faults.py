@@ -229,35 +229,42 @@ def test_a_cache_that_cannot_be_written_is_named(remote: Path, tmp_path: Path) -
         AISMDSDataset(str(remote), str(tmp_path / "file"))
 
 
-def left_behind() -> set[str]:
-    """Names in shared memory."""
-    return {path.name for path in Path("/dev/shm").iterdir() if path.name[:6].isdigit()}
+WAITING = """
+import sys
+from ais_assets.io.streaming_loader import AISMDSDataset
+dataset = AISMDSDataset(sys.argv[1], sys.argv[2], batch_size=8)
+next(iter(dataset))
+print(dataset._shm_prefix_int, flush=True)
+input()
+"""
+
+
+def shared(prefix: int) -> set[tuple[str, int]]:
+    """Names and inodes of a prefix in shared memory: another job may take the prefix, but not the inodes."""
+    return {(path.name, path.stat().st_ino) for path in Path("/dev/shm").glob(f"{prefix:06}_*")}
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="shared memory is not a folder here")
 def test_what_a_killed_job_leaves_behind_is_removed(remote: Path, cache: Path) -> None:
-    before = left_behind()
     with subprocess.Popen(
-        [sys.executable, "-c", EPOCH + "\n    if samples == 16: input()", str(remote), str(cache)],
+        [sys.executable, "-c", WAITING, str(remote), str(cache)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
     ) as job:
         assert job.stdout is not None
-        assert [job.stdout.readline(), job.stdout.readline()] == ["8\n", "16\n"]
+        prefix = int(job.stdout.readline())
+        leftovers = shared(prefix)
         # The whole group, so that not even Python's own tracker of shared memory outlives it.
         os.killpg(job.pid, signal.SIGKILL)
         job.wait()
-    leftovers = left_behind() - before
     assert leftovers
     part = cache / ".shard.00000.mds.1.0.part"
     part.write_bytes(b"half")
     assert seen(AISMDSDataset(str(remote), str(cache), batch_size=BATCH)) == EVERY
-    prefixes = {name[:6] for name in leftovers}
-    # The new job may have the same prefix; what the dead one shared of its position must not be there.
     assert not part.exists()
-    assert len({name[:6] for name in left_behind() - before}) <= len(prefixes)
+    assert not shared(prefix) & leftovers
 
 
 def test_two_jobs_over_one_cache(remote: Path, cache: Path) -> None:
