@@ -28,7 +28,7 @@ STAGES = (
     ("raw_records",),
     ("clean_records",),
     ("vessels", "track_shards"),
-    ("window_piles",),
+    ("tracks", "window_piles"),
     ("validation", "materialized_windows"),
     ("mds_shards",),
     ("training_dataset",),
@@ -73,7 +73,7 @@ def partition_keys(asset: str, settings: Settings) -> list[str]:
     """The partitions of an asset, in order; none for an unpartitioned one."""
     if asset in ("raw_archives", "raw_records", "clean_records"):
         return day_keys(settings)
-    if asset in ("track_shards", "window_piles"):
+    if asset in ("track_shards", "tracks", "window_piles"):
         return shard_keys(settings)
     if asset in ("materialized_windows", "mds_shards"):
         return pile_keys(settings)

@@ -8,7 +8,7 @@ from ais_assets.assets.ingest import ingest_assets
 from ais_assets.assets.tracks import track_assets
 from ais_assets.assets.training import training_assets
 from ais_assets.assets.windows import window_assets
-from ais_assets.automation import new_day_sensor, newest_day_schedule
+from ais_assets.automation import late_day_sensor, new_day_sensor, newest_day_schedule
 from ais_assets.checks import asset_checks
 from ais_assets.jobs import everything_job, stage_jobs
 from ais_assets.resources.lake import IO_MANAGERS, LakeIOManager, LakeResource
@@ -32,7 +32,7 @@ def _definitions(settings: Settings) -> Definitions:
         by_name.update({asset.key.path[-1]: asset for asset in assets})
 
     add(ingest_assets(settings))
-    add(track_assets(settings, by_name["clean_records"]))
+    add(track_assets(settings, by_name["clean_records"], by_name["vessels"]))
     add(window_assets(settings, by_name["track_shards"]))
     add(training_assets(settings, by_name["materialized_windows"], by_name["validation"]))
     assets = list(by_name.values())
@@ -43,7 +43,7 @@ def _definitions(settings: Settings) -> Definitions:
         asset_checks=asset_checks(settings, by_name),
         jobs=[*jobs, everything_job(settings)],
         schedules=[newest_day_schedule(settings, jobs[0])],
-        sensors=[new_day_sensor()],
+        sensors=[new_day_sensor(), late_day_sensor(settings, jobs[0])],
         resources={
             "lake": lake,
             "source": SourceResource.from_settings(settings),

@@ -187,6 +187,27 @@ TRACK_POSITIONS: Final = pa.schema(
 )
 """All positions of one shard's vessels by (mmsi, track, t). dt_seconds is t less the track's previous t."""
 
+TRACKS: Final = pa.schema(
+    [
+        _TRACK,
+        _MMSI,
+        _field("start", UTC, "UTC", "time of the track's first position"),
+        _field("end", UTC, "UTC", "time of its last position"),
+        _field("duration", pa.int32(), "second", "from start to end"),
+        _field("positions", pa.int64(), "1", "positions it has"),
+        _field("length_nm", pa.float64(), "nautical mile", "great-circle distance over all its positions"),
+        _field("south", DEGREES, "degree", "least latitude"),
+        _field("north", DEGREES, "degree", "greatest latitude"),
+        _field("west", DEGREES, "degree", "western edge; greater than east where the track crosses ±180° (RFC 7946)"),
+        _field("east", DEGREES, "degree", "eastern edge"),
+        _field("mobile_type", pa.string(), "1", "class of the vessel's transponder; null: unknown", nullable=True),
+        _field("ship_type", pa.string(), "1", "type of ship in the source's words; null: unknown", nullable=True),
+        _field("split", _NAMES, "1", "train or validation, by vessel"),
+        _field("windows", pa.int64(), "1", "windows that it holds"),
+    ]
+)
+"""One row a track, by (mmsi, start)."""
+
 WINDOW_REFERENCES: Final = pa.schema(
     [
         _field("pile", pa.int16(), "1", "the pile this window was thrown into; -1: validation"),

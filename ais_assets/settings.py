@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ais_assets import schema
+from ais_assets.table_mapping import TableMapping
 
-SourceName = Literal["dma", "norway", "simulated"]
+SourceName = Literal["dma", "marinecadastre", "nmea", "norway", "simulated", "table"]
 
 _BUCKET = re.compile(r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?$")
 _SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*)://")
@@ -40,6 +41,10 @@ class Settings(BaseSettings):
         description="where the source's files are: a folder, s3://bucket/prefix, or a URL with {day} or {month}; "
         "a file belongs to the day (or month) that its name carries",
     )
+    table_columns: Annotated[TableMapping | None, NoDecode] = Field(
+        None, description="of the table source, as JSON: our columns, and the table's name, unit and form of each"
+    )
+    table_delimiter: str = Field(",", description="what separates the table source's columns; \\t for a tab")
     first_day: date = Field(date(2024, 3, 1), description="first day, inclusive")
     last_day: date = Field(date(2024, 3, 3), description="last day, inclusive")
     max_archive_gigabytes: float = Field(64.0, gt=0, description="refuse an archive that unpacks to more than this")
@@ -58,12 +63,25 @@ class Settings(BaseSettings):
         schema.MAX_GAP_SECONDS, ge=1, le=schema.MAX_GAP_SECONDS, description="a longer silence starts a new track"
     )
 
+    gather_gigabytes: float | None = Field(
+        None,
+        gt=0,
+        description="windows that a run of pass 2 holds at a time, reading the tracks once for as many piles as fit; "
+        "default: windows are read from packed positions, memory-mapped in AIS_CACHE",
+    )
     max_speed_knots: float = Field(
         50.0, gt=0, description="an implied speed above this is no ship's; AISdb and mobiml use 50"
     )
     min_track_positions: int = Field(
         2, ge=1, description="a track with fewer positions is a stray fix and dropped as such"
     )
+    thin_seconds: int = Field(
+        0, ge=0, description="keep a position only when this long after the track's last one kept; 0: keep all"
+    )
+    stationary_seconds: int = Field(
+        0, ge=0, description="drop moored and anchored stretches that last at least this long; 0: keep them"
+    )
+    stationary_knots: float = Field(0.5, gt=0, description="a ship lying still reports a SOG below this")
     repeat_seconds: int = Field(
         120, ge=0, description="a moving fix seen again within this time is a rebroadcast; 0: keep them"
     )
@@ -99,6 +117,25 @@ class Settings(BaseSettings):
             raise ValueError(f"{uri!r} has the scheme {scheme[1]!r}; known are s3, http(s), file and a plain folder")
         return uri.rstrip("/")
 
+    @field_validator("table_columns", mode="before")
+    @classmethod
+    def _mapping(cls, columns: object) -> object:
+        if not isinstance(columns, str):
+            return columns
+        try:
+            return TableMapping.model_validate_json(columns)
+        except ValidationError as error:
+            faults = [f"{'.'.join(map(str, p['loc']))}: {p['msg']}".lstrip(": ") for p in error.errors()]
+            raise ValueError("; ".join(fault.removeprefix("Value error, ") for fault in faults)) from None
+
+    @field_validator("table_delimiter")
+    @classmethod
+    def _one_character(cls, delimiter: str) -> str:
+        delimiter = "\t" if delimiter == r"\t" else delimiter
+        if len(delimiter) != 1 or not (delimiter == "\t" or delimiter in ",;|:~^"):
+            raise ValueError("must be one of , ; | : ~ ^ or \\t")
+        return delimiter
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.last_day < self.first_day:
@@ -107,6 +144,8 @@ class Settings(BaseSettings):
             raise ValueError(f"AIS_LAKE {self.lake!r} must be a folder or s3://bucket/prefix")
         if self.source != "simulated" and self.source_uri is None:
             raise ValueError(f"AIS_SOURCE={self.source} needs AIS_SOURCE_URI: where its files are")
+        if self.source == "table" and self.table_columns is None:
+            raise ValueError("AIS_SOURCE=table needs AIS_TABLE_COLUMNS: which column is what")
         return self
 
 

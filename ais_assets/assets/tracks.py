@@ -1,4 +1,4 @@
-"""Vessel shards: all days of 1/N of the vessels as tracks."""
+"""Vessel shards: all days of 1/N of the vessels as tracks, and a table of these tracks."""
 
 from collections.abc import Iterator
 
@@ -15,11 +15,14 @@ from ais_assets.partition_keys import day_keys
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
 from ais_assets.stream import RecordStream
+from ais_assets.transforms.track_table import track_table
 from ais_assets.transforms.tracks import build_tracks
 
 
-def track_assets(settings: Settings, clean_records: AssetsDefinition) -> list[AssetsDefinition]:
-    """`track_shards` for these settings."""
+def track_assets(
+    settings: Settings, clean_records: AssetsDefinition, vessels: AssetsDefinition
+) -> list[AssetsDefinition]:
+    """`track_shards` and `tracks` for these settings."""
 
     @asset(
         partitions_def=partitions.shards(settings),
@@ -40,7 +43,31 @@ def track_assets(settings: Settings, clean_records: AssetsDefinition) -> list[As
             context.log.warning(f"{len(absent)} of {len(settings.days)} days are not materialized: {absent[:10]}")
         return each_partition(context, lambda shard: _tracks(place, present, int(shard), settings, absent))
 
-    return [track_shards]
+    @asset(
+        partitions_def=partitions.shards(settings),
+        deps=[track_shards, vessels],
+        group_name="tracks",
+        owners=OWNERS,
+        kinds={"parquet", "numba"},
+        code_version="1",
+        io_manager_key="parquet",
+        backfill_policy=partitions.per_run(settings),
+    )
+    def tracks(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
+        """One row a track: vessel, class and type, start and end, length, bounding box, split, windows."""
+        place = lake.open()
+        known = place.dataset("vessels").to_table(columns=["mmsi", "mobile_type", "ship_type"])
+        return each_partition(
+            context,
+            lambda shard: track_table(
+                place.row_groups("track_shards", shard),
+                known,
+                window_len=settings.window_len,
+                stride=settings.stride,
+            ),
+        )
+
+    return [track_shards, tracks]
 
 
 def _tracks(lake: Lake, days: list[str], shard: int, settings: Settings, absent: list[str]) -> RecordStream:
@@ -51,6 +78,9 @@ def _tracks(lake: Lake, days: list[str], shard: int, settings: Settings, absent:
         min_track_positions=settings.min_track_positions,
         validation_fraction=settings.validation_fraction,
         seed=settings.seed,
+        thin_seconds=settings.thin_seconds,
+        stationary_seconds=settings.stationary_seconds,
+        stationary_knots=settings.stationary_knots,
     )
     stream.facts |= {"days": len(days), "days_absent": absent}
     return stream

@@ -77,7 +77,7 @@ def training_assets(
     def dead_reckoning(training_loader: TrainingLoaderResource) -> Output[dict[str, Any]]:
         """The baseline that every model must beat: forecast error of holding course and speed, in nautical miles."""
         errors = ForecastErrors(settings.seq_len, HORIZONS_MINUTES)
-        for batch in training_loader.validation_batches():
+        for batch in training_loader.validation_dataset():
             errors.add(batch.numpy())
         report = errors.summary()
         return Output(report, metadata={"error by horizon": MetadataValue.json(report)})

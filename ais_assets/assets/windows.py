@@ -1,7 +1,7 @@
 """Windows: the two-pass global shuffle by reference, and the windows themselves."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 from dagster import AssetDep, AssetExecutionContext, AssetsDefinition, asset
@@ -10,14 +10,16 @@ from ais_assets import partition_keys, partitions, schema
 from ais_assets.assets.ownership import OWNERS
 from ais_assets.io.lake import Lake
 from ais_assets.io.managers import Partitions, each_partition, unpartitioned
-from ais_assets.io.packed import PackedPositions
+from ais_assets.io.packed import PackedPositions, read_packed
 from ais_assets.io.parquet import describe
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
 from ais_assets.stream import RecordStream
-from ais_assets.transforms.shuffle import pile_windows, throw_windows
+from ais_assets.transforms.shuffle import pile_windows, sweep_piles, throw_windows
 
 GROUP = "windows"
+GIGABYTE = 1_000_000_000
+FLOAT_BYTES = 4
 
 
 def window_assets(settings: Settings, track_shards: AssetsDefinition) -> list[AssetsDefinition]:
@@ -50,10 +52,10 @@ def window_assets(settings: Settings, track_shards: AssetsDefinition) -> list[As
         code_version="1",
         io_manager_key="parquet",
     )
-    def validation(lake: LakeResource) -> Partitions:
+    def validation(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """The validation vessels' windows, shuffled; no vessel of theirs is in the training windows."""
         gather = WindowGather(lake.open(), shard_keys, settings)
-        return unpartitioned(gather.pile(schema.VALIDATION_PILE))
+        return unpartitioned(next(gather.piles([schema.VALIDATION_PILE], context)))
 
     @asset(
         partitions_def=partitions.piles(settings),
@@ -68,7 +70,8 @@ def window_assets(settings: Settings, track_shards: AssetsDefinition) -> list[As
     def materialized_windows(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """Pass 2: a pile's references shuffled, then the windows gathered from the tracks."""
         gather = WindowGather(lake.open(), shard_keys, settings)
-        return each_partition(context, lambda pile: gather.pile(int(pile)))
+        piles = gather.piles([int(pile) for pile in context.partition_keys], context)
+        return each_partition(context, lambda _: next(piles))
 
     return [window_piles, validation, materialized_windows]
 
@@ -97,19 +100,43 @@ class WindowGather:
         self._shards = shards
         self._settings = settings
         self._tracks = self._checked()
-        self._positions = PackedPositions(settings.cache, lake).open(shards)
 
-    def pile(self, pile: int) -> RecordStream:
-        """A pile's windows in their final order."""
-        stream = pile_windows(
-            self._references(pile),
-            self._positions,
+    def piles(self, piles: Sequence[int], context: AssetExecutionContext) -> Iterator[RecordStream]:
+        """Each pile's windows in their final order, one pile after the other.
+
+        From packed positions in the cache, or with AIS_GATHER_GIGABYTES by sweeping over the tracks; both
+        make the same bytes.
+        """
+        gigabytes = self._settings.gather_gigabytes
+        streams = self._mapped(piles) if gigabytes is None else self._swept(piles, gigabytes, context)
+        for stream in streams:
+            stream.facts["tracks"] = self._tracks
+            yield stream
+
+    def _mapped(self, piles: Sequence[int]) -> Iterator[RecordStream]:
+        positions = PackedPositions(self._settings.cache, self._lake).open(self._shards)
+        window_len, seed = self._settings.window_len, self._settings.seed
+        for pile in piles:
+            yield pile_windows(self._references(pile), positions, window_len=window_len, seed=seed, pile=pile)
+
+    def _swept(self, piles: Sequence[int], gigabytes: float, context: AssetExecutionContext) -> Iterator[RecordStream]:
+        window_gigabytes = self._settings.window_len * schema.FEATURE_COUNT * FLOAT_BYTES / GIGABYTE
+        swept = sweep_piles(
+            piles,
+            self._references,
+            lambda number: read_packed(self._lake, self._shards[number]),
             window_len=self._settings.window_len,
             seed=self._settings.seed,
-            pile=pile,
+            most_windows=max(1, int(gigabytes / window_gigabytes)),
         )
-        stream.facts["tracks"] = self._tracks
-        return stream
+        for pile in swept:
+            if pile.sweeps > 1:
+                context.log.warning(
+                    f"pile {pile.pile} has {pile.windows:,} windows, {pile.windows * window_gigabytes:.3g} GB, more "
+                    f"than AIS_GATHER_GIGABYTES={gigabytes:g}: the tracks are read {pile.sweeps} times for it. "
+                    "More piles (AIS_PILES) or more memory would spare that"
+                )
+            yield pile.stream
 
     def _references(self, pile: int) -> list[pa.Table]:
         tables = []

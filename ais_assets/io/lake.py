@@ -282,7 +282,8 @@ class Lake:
         """Training batches: `AISMDSDataset` over this lake's MDS, cached in the folder `local`."""
         from ais_assets.io.streaming_loader import AISMDSDataset  # noqa: PLC0415 - loads torch
 
-        return AISMDSDataset(remote=f"{self.uri}/{place_of('mds_shards').folder}", local=str(local), **options)
+        remote = f"{self.uri}/{place_of('mds_shards').folder}"
+        return AISMDSDataset(remote=remote, local=str(local), **{"s3": self.store.s3_access(), **options})
 
     def validation_loader(self, batch_size: int = 64, **options: Any) -> ValidationDataset:
         """Validation batches, in the file's order, with the interface of `loader`."""

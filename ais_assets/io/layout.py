@@ -50,6 +50,7 @@ PLACES = {
     "clean_records": Place(Kind.PARQUET, "clean_records"),
     "vessels": Place(Kind.PARQUET, "vessels", "vessels.parquet"),
     "track_shards": Place(Kind.PARQUET, "track_shards"),
+    "tracks": Place(Kind.PARQUET, "tracks"),
     "window_piles": Place(Kind.PARQUET, "window_piles"),
     "validation": Place(Kind.PARQUET, "materialized", "validation.parquet"),
     "materialized_windows": Place(Kind.PARQUET, "materialized/windows"),

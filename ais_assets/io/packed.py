@@ -17,9 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ais_assets.io.lake import Lake
-from ais_assets.transforms.windows import pack_tables
+from ais_assets.transforms.windows import PACKED_WORDS, pack_tables
 
 PackedShard = NDArray[np.uint32]
+
+
+def read_packed(lake: Lake, shard: str) -> PackedShard:
+    """A shard's packed positions in memory, uint32 (n, 3), from the lake: for where there is no room for the cache."""
+    packed = np.empty((lake.describe("track_shards", shard).rows, PACKED_WORDS), np.uint32)
+    done = 0
+    for part in pack_tables(lake.row_groups("track_shards", shard)):
+        packed[done : done + len(part)] = part
+        done += len(part)
+    return packed
 
 
 class PackedPositions:
@@ -38,8 +48,8 @@ class PackedPositions:
         if not path.exists():
             self._pack(shard, path)
         if path.stat().st_size == 0:
-            return np.empty((0, 3), np.uint32)
-        return np.memmap(path, np.uint32, mode="r").reshape(-1, 3)
+            return np.empty((0, PACKED_WORDS), np.uint32)
+        return np.memmap(path, np.uint32, mode="r").reshape(-1, PACKED_WORDS)
 
     def _pack(self, shard: str, path: Path) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

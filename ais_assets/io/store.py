@@ -93,6 +93,10 @@ class Store(ABC):
             local.write_bytes(data)
             self.publish(local, key)
 
+    def s3_access(self) -> dict[str, str]:
+        """What another client of this place needs, as far as it is not standard: endpoint_url and the like."""
+        return {}
+
     @contextmanager
     def staging(self) -> Iterator[Path]:
         """A new local folder for files on their way into the store; gone afterwards.
@@ -305,6 +309,11 @@ class S3Store(Store):
                 "session_token": frozen.token,
             }
         return pafs.S3FileSystem(**options)
+
+    def s3_access(self) -> dict[str, str]:
+        meta = self._client.meta
+        access = {"endpoint_url": meta.endpoint_url, "region_name": meta.region_name, "profile_name": self._profile}
+        return {name: value for name, value in access.items() if value}
 
     def path(self, key: str) -> str:
         return f"{self._bucket}/{self._key(key)}"

@@ -6,7 +6,9 @@ from dagster import ConfigurableResource
 
 from ais_assets.settings import Settings
 from ais_assets.sources import source_for
+from ais_assets.sources.landing import S3Access
 from ais_assets.sources.source import Source
+from ais_assets.table_mapping import TableMapping
 
 
 class SourceResource(ConfigurableResource):
@@ -18,6 +20,11 @@ class SourceResource(ConfigurableResource):
     max_archive_gigabytes: float
     simulated_vessels: int
     seed: int
+    s3_endpoint_url: str | None = None
+    s3_region: str | None = None
+    s3_profile: str | None = None
+    table_columns: str | None = None
+    table_delimiter: str = ","
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "SourceResource":
@@ -29,6 +36,11 @@ class SourceResource(ConfigurableResource):
             max_archive_gigabytes=settings.max_archive_gigabytes,
             simulated_vessels=settings.simulated_vessels,
             seed=settings.seed,
+            s3_endpoint_url=settings.s3_endpoint_url,
+            s3_region=settings.s3_region,
+            s3_profile=settings.s3_profile,
+            table_columns=None if settings.table_columns is None else settings.table_columns.model_dump_json(),
+            table_delimiter=settings.table_delimiter,
         )
 
     def open(self) -> Source:
@@ -40,4 +52,7 @@ class SourceResource(ConfigurableResource):
             max_bytes=int(self.max_archive_gigabytes * 1e9),
             vessels=self.simulated_vessels,
             seed=self.seed,
+            s3=S3Access(self.s3_endpoint_url, self.s3_region, self.s3_profile),
+            table=None if self.table_columns is None else TableMapping.model_validate_json(self.table_columns),
+            table_delimiter=self.table_delimiter,
         )

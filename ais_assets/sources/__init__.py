@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from ais_assets.settings import SourceName
 from ais_assets.sources.source import Source, SourceError
 
 if TYPE_CHECKING:
-    from ais_assets.sources.landing import FileSource
+    from ais_assets.sources.landing import FileSource, S3Access
+    from ais_assets.table_mapping import TableMapping
 
 
 def source_for(
-    name: SourceName | str, uri: str | None, *, first_day: date, max_bytes: int, vessels: int, seed: int
+    name: SourceName | str,
+    uri: str | None,
+    *,
+    first_day: date,
+    max_bytes: int,
+    vessels: int,
+    seed: int,
+    s3: S3Access | None = None,
+    table: TableMapping | None = None,
+    table_delimiter: str = ",",
 ) -> Source:
     """The source that the settings name. Nothing is fetched, and only its own modules are imported.
 
@@ -23,17 +33,27 @@ def source_for(
         first_day: the simulated source's first day.
         max_bytes: refuse an archive larger than this, packed or unpacked.
         vessels, seed: of the simulated source.
+        s3: how S3 is reached; default: by the standard AWS_* environment.
+        table, table_delimiter: columns of the table source, and what separates them.
 
     Raises:
-        SourceError: an unknown name, or no uri where one is needed.
+        SourceError: an unknown name, or no uri or columns where they are needed.
     """
     if name == "simulated":
         from ais_assets.sources.simulated import SimulatedSource  # noqa: PLC0415
 
         return SimulatedSource(vessels=vessels, seed=seed, first_day=first_day, max_bytes=max_bytes)
+    if name not in get_args(SourceName):
+        raise SourceError(f"AIS_SOURCE={name} is not known; there are {', '.join(get_args(SourceName))}")
     if uri is None:
         raise SourceError(f"AIS_SOURCE={name} needs AIS_SOURCE_URI: where its files are")
-    return _file_source(name)(uri, max_bytes=max_bytes)
+    if name == "table":
+        from ais_assets.sources.table import TableSource  # noqa: PLC0415
+
+        if table is None:
+            raise SourceError("AIS_SOURCE=table needs AIS_TABLE_COLUMNS: which column is what")
+        return TableSource(uri, mapping=table, delimiter=table_delimiter, max_bytes=max_bytes, s3=s3)
+    return _file_source(name)(uri, max_bytes=max_bytes, s3=s3)
 
 
 def _file_source(name: str) -> type[FileSource]:
@@ -41,8 +61,14 @@ def _file_source(name: str) -> type[FileSource]:
         from ais_assets.sources.dma import DmaSource  # noqa: PLC0415
 
         return DmaSource
-    if name == "norway":
-        from ais_assets.sources.norway import NorwaySource  # noqa: PLC0415
+    if name == "marinecadastre":
+        from ais_assets.sources.marinecadastre import MarineCadastreSource  # noqa: PLC0415
 
-        return NorwaySource
-    raise SourceError(f"AIS_SOURCE={name} is not known; there are dma, norway and simulated")
+        return MarineCadastreSource
+    if name == "nmea":
+        from ais_assets.sources.nmea import NmeaSource  # noqa: PLC0415
+
+        return NmeaSource
+    from ais_assets.sources.norway import NorwaySource  # noqa: PLC0415
+
+    return NorwaySource

@@ -10,11 +10,14 @@ from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, NamedTuple, cast
 
+import pyarrow as pa
 from isal import igzip, isal_zlib
 
+from ais_assets.sources.parquet_text import parquet_text
 from ais_assets.sources.source import SourceError
 
 ROW_SUFFIX: Final = ".csv"
+PLAIN_SUFFIXES: Final = (ROW_SUFFIX, ".txt", ".log", ".nmea", ".raw")
 _COPY_BYTES = 1 << 23
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 _LOCAL_SIGNATURE = b"PK\x03\x04"
@@ -124,14 +127,15 @@ def copy_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path,
         output.write(_central_directory(member, output.tell()))
 
 
-def row_blocks(path: Path, day: date, *, block_bytes: int, max_bytes: int) -> Iterator[bytes]:
-    """The unpacked bytes of an archive (.zip, .csv.gz, .csv), at most `block_bytes` at a time.
+def row_blocks(path: Path, day: date, *, block_bytes: int, max_bytes: int, delimiter: str = ",") -> Iterator[bytes]:
+    """The unpacked bytes of an archive, at most `block_bytes` at a time.
 
     Args:
-        path: the archive.
+        path: the archive: .zip, .gz, .zst, .parquet (as delimited text, its column names first), or plain.
         day: which member of a zip with several.
         block_bytes: the longest block.
         max_bytes: unpacked bytes after which the archive is taken for a decompression bomb.
+        delimiter: what shall stand between the columns of a .parquet.
 
     Raises:
         SourceError: the archive is damaged, unpacks to more than `max_bytes`, or holds no rows of `day`.
@@ -141,10 +145,16 @@ def row_blocks(path: Path, day: date, *, block_bytes: int, max_bytes: int) -> It
         blocks = _zip_blocks(path, day, block_bytes)
     elif suffix == ".gz":
         blocks = _gzip_blocks(path, block_bytes)
-    elif suffix == ROW_SUFFIX:
+    elif suffix == ".zst":
+        blocks = _zstd_blocks(path, block_bytes)
+    elif suffix == ".parquet":
+        blocks = parquet_text(path, delimiter, block_bytes)
+    elif suffix in PLAIN_SUFFIXES:
         blocks = _plain_blocks(path, block_bytes)
     else:
-        raise SourceError(f"{path.name}: cannot be read; known are .zip, .csv.gz and .csv")
+        raise SourceError(
+            f"{path.name}: cannot be read; known are .zip, .gz, .zst, .parquet and {', '.join(PLAIN_SUFFIXES)}"
+        )
     total = 0
     for block in blocks:
         total += len(block)
@@ -170,6 +180,18 @@ def _gzip_blocks(path: Path, block_bytes: int) -> Iterator[bytes]:
                 unpacked += len(block)
                 yield block
         except (EOFError, OSError, _InflateError) as error:
+            raise SourceError(_damage(path.name, file.tell(), unpacked, str(error))) from error
+
+
+def _zstd_blocks(path: Path, block_bytes: int) -> Iterator[bytes]:
+    unpacked = 0
+    # Arrow's stream, unlike zstandard's own, refuses a file that ends inside a frame.
+    with path.open("rb") as file, pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd") as stream:
+        try:
+            while block := stream.read(block_bytes):
+                unpacked += len(block)
+                yield block
+        except OSError as error:
             raise SourceError(_damage(path.name, file.tell(), unpacked, str(error))) from error
 
 
@@ -235,8 +257,9 @@ def _only_member(archive: zipfile.ZipFile, day: date, name: str) -> zipfile.ZipI
 
 def _data_start(file: BinaryIO, member: zipfile.ZipInfo, name: str) -> int:
     """Where a member's compressed bytes begin: its local header has lengths of its own."""
-    file.seek(member.header_offset)
-    header = file.read(_LOCAL_HEADER.size)
+    # Python takes a wrong place of the directory for bytes before the archive, which can put a member before byte 0.
+    file.seek(max(member.header_offset, 0))
+    header = file.read(_LOCAL_HEADER.size) if member.header_offset >= 0 else b""
     if len(header) < _LOCAL_HEADER.size or not header.startswith(_LOCAL_SIGNATURE):
         raise SourceError(
             f"{name}: no member begins at byte {member.header_offset:,}, where the directory has "

@@ -12,23 +12,32 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from ais_assets import schema
 from ais_assets.ledger import Ledger
 from ais_assets.sources.archive import row_blocks
+from ais_assets.sources.record_table import (
+    OTHER_DAY,
+    SAMPLE_CHARACTERS,
+    TABLE_ROWS,
+    StaticData,
+    StaticValue,
+    empty_records,
+    imo_number,
+    metres,
+    on_other_days,
+    record_table,
+)
 from ais_assets.sources.row_kernel import (
     NO_STATIC,
-    NULL,
     NULL_CODE,
-    NULL_HEADING,
     PADDING,
+    TIME_IS_TEXT,
     TO_LINE_END,
     Codes,
     Found,
     Note,
     Progress,
-    Records,
     Reject,
     Role,
     RowPlan,
@@ -41,19 +50,18 @@ from ais_assets.stream import RecordStream
 
 BLOCK_BYTES: Final = 1 << 20
 """Unpacked bytes parsed at a time: they are still in the cache when they are."""
-TABLE_ROWS: Final = 1 << 20
-"""Records of a table."""
 SAMPLES_PER_REASON: Final = 100 // len(Reject)
 """Rejected rows of each reason that facts["rejects"] shows; at most 100 in all."""
 
 _MAX_LINE_BYTES = 1 << 20
-_SAMPLE_CHARACTERS = 200
 _SEEN_AT_FIRST = 1 << 16
 _BOM = codecs.BOM_UTF8
 # Placeholders as sources write them. A crew's own UNKNOWN is upper case, as all text in AIS messages, and stays.
 _NO_TEXT = frozenset({"", "Unknown", "Undefined", "Unknown value"})
 _MALFORMED_STATIC = "malformed_static"
 """Note: static values that could not be read, and rows of other columns than the header's; of new ones only."""
+_COMMENT_LINES = "comment_lines"
+"""Note: lines before the header that begin with # and have no delimiter: no rows."""
 
 _ROLES: Final = {
     "t": Role.TIME,
@@ -66,9 +74,23 @@ _ROLES: Final = {
     "cog": Role.COG,
     "heading": Role.HEADING,
 }
-"""The columns of `schema.RAW_RECORDS` that every row is read for; each must be in the header."""
+"""The columns of `schema.RAW_RECORDS` that every row is read for."""
+_NEEDED: Final = ("t", "mmsi", "lat", "lon")
+"""Those without which there is no position report."""
 
-StaticValue = str | int | float | None
+
+@dataclass(frozen=True)
+class TimeForm:
+    """How a format writes its times, where it is not DD/MM/YYYY hh:mm:ss or ISO 8601.
+
+    Attributes:
+        text: each byte of it stands for one of the file's: Y, M, D, h, m and s for digits, the rest for itself.
+        unix_places: instead of that a number since 1970: 9 of seconds, 6 of milliseconds, 3 of microseconds, 0 of
+            nanoseconds.
+    """
+
+    text: str = ""
+    unix_places: int = TIME_IS_TEXT
 
 
 @dataclass(frozen=True)
@@ -78,27 +100,45 @@ class Layout:
     Attributes:
         name: the format, for messages.
         delimiter: one ASCII character.
-        columns: the file's name for each column of `schema.RAW_RECORDS` it has. All of t, mmsi, lat, lon,
-            mobile_type, nav_status, sog, cog and heading are needed; static columns may be absent.
+        columns: the file's name for each column of `schema.RAW_RECORDS` it has, or several spellings of it. t,
+            mmsi, lat and lon there must be.
+        optional: columns that a file may lack, beside the static ones, which any file may.
         mobile_types: code in `schema.MOBILE_TYPES` by the file's text. A blank is 0, unknown.
         nav_statuses: code in `schema.NAV_STATUSES` by the file's text, None for a text that means unknown.
         static_company: other columns that change only with the static data (a vessel's ETA, her antenna's
             place). A row's static data are looked at only where the bytes from its first to its last static
             column are new for its MMSI; between and after them only these are free to stand.
+        time: how its times are written.
+        scales: by column what a number of the file is multiplied by to be of the unit in `schema.RAW_RECORDS`.
+        motion_wraps: whether a negative SOG or COG is one that ran over, as in MarineCadastre's of 2017 to 2021.
     """
 
     name: str
     delimiter: str
-    columns: Mapping[str, str]
+    columns: Mapping[str, str | tuple[str, ...]]
     mobile_types: Mapping[str, int]
     nav_statuses: Mapping[str, int | None]
     static_company: frozenset[str] = field(default=frozenset())
+    optional: frozenset[str] = field(default=frozenset())
+    time: TimeForm = field(default=TimeForm())
+    scales: Mapping[str, float] = field(default_factory=dict)
+    motion_wraps: bool = False
 
     def __post_init__(self) -> None:
-        missing = [name for name in _ROLES if name not in self.columns]
+        missing = [name for name in _NEEDED if name not in self.columns]
         unknown = [name for name in self.columns if name not in _ROLES and name not in schema.STATIC_COLUMNS]
         if missing or unknown:
             raise ValueError(f"layout {self.name}: columns lack {missing} and have unknown {unknown}")
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The columns that a file must have."""
+        return tuple(name for name in _ROLES if name in self.columns and name not in self.optional)
+
+    def spellings(self, column: str) -> tuple[str, ...]:
+        """The file's names for one of `columns`."""
+        names = self.columns[column]
+        return (names,) if isinstance(names, str) else names
 
 
 @dataclass(frozen=True)
@@ -126,17 +166,24 @@ class DelimitedReader:
         return stream
 
     def _tables(self, archive: Path, day: date, ledger: Ledger, facts: dict[str, Any]) -> Iterator[pa.Table]:
-        blocks = row_blocks(archive, day, block_bytes=self.block_bytes, max_bytes=self.max_bytes)
+        blocks = row_blocks(
+            archive,
+            day,
+            block_bytes=self.block_bytes,
+            max_bytes=self.max_bytes,
+            delimiter=self.layout.delimiter,
+        )
         lines = _whole_lines(blocks, archive.name)
-        first = next(lines, b"")
-        header = first[: first.find(b"\n")]
+        first, begin, comments = _after_comments(lines, self.layout.delimiter)
+        end = first.find(b"\n", begin)
+        header = first[begin:end]
         if not header.strip():
             raise SourceError(
-                f"{archive.name}: {'is empty' if not first else 'begins with a blank line, not a header'}; "
+                f"{archive.name}: {'is empty' if not first else 'has a blank line where the header should be'}; "
                 "fetch it again, or remove it if the source never published the day"
             )
-        parse = _Parse(self, _Header.read(header, self.layout, archive.name))
-        yield from parse.rows(first, begin=len(header) + 1)
+        parse = _Parse(self, _Header.read(header, self.layout, archive.name), day, comments)
+        yield from parse.rows(first, end + 1)
         for block in lines:
             yield from parse.rows(block)
         yield from parse.last_table()
@@ -164,24 +211,26 @@ class _Header:
             names = tuple(_plain(name) for name in _split(text, layout.delimiter))
         except csv.Error:
             names = ()
-        wanted = {column: _plain(name) for column, name in layout.columns.items()}
-        missing = [layout.columns[column] for column in _ROLES if wanted[column] not in names]
-        twice = [layout.columns[column] for column in wanted if names.count(wanted[column]) > 1]
+        found = {column: _places(names, layout.spellings(column)) for column in layout.columns}
+        missing = [column for column in layout.needed if not found[column]]
+        twice = [column for column in layout.columns if len(found[column]) > 1]
         if missing or twice:
-            fault = f"lacks {', '.join(missing)}" if missing else f"has {', '.join(twice)} more than once"
+            lacks = ", ".join(" or ".join(layout.spellings(column)) for column in missing)
+            several = ", ".join(" or ".join(layout.spellings(column)) for column in twice)
+            fault = f"lacks {lacks}" if missing else f"has {several} more than once"
+            needed = ", ".join(" or ".join(layout.spellings(column)) for column in layout.needed)
             raise SourceError(
-                f"{where}: the header {fault}. Found {text[:_SAMPLE_CHARACTERS]!r}; a {layout.name} file needs the "
-                f"columns {', '.join(layout.columns[column] for column in _ROLES)}, separated by {layout.delimiter!r}"
+                f"{where}: the header {fault}. Found {text[:SAMPLE_CHARACTERS]!r}; a {layout.name} file needs the "
+                f"columns {needed}, separated by {layout.delimiter!r}"
             )
-        static = {
-            column: names.index(wanted[column]) for column in schema.STATIC_COLUMNS if wanted.get(column) in names
-        }
+        place = {column: places[0] for column, places in found.items() if places}
+        static = {column: place[column] for column in schema.STATIC_COLUMNS if column in place}
         company = {_plain(name) for name in layout.static_company}
         last = max(static.values(), default=NO_STATIC)
         to_line_end = static and all(name in company for name in names[last + 1 :])
         return cls(
             names,
-            {names.index(wanted[column]): role for column, role in _ROLES.items()},
+            {place[column]: role for column, role in _ROLES.items() if column in place},
             static,
             TO_LINE_END if to_line_end else last,
         )
@@ -193,6 +242,10 @@ class _Header:
         roles = np.zeros(max(last_needed, first, self.static_last) + 1, np.int8)
         for column, role in self.roles.items():
             roles[column] = role
+        scales = np.ones(len(Role))
+        for name, scale in layout.scales.items():
+            if name in _ROLES:
+                scales[_ROLES[name]] = scale
         return RowPlan(
             ord(layout.delimiter),
             roles,
@@ -202,6 +255,10 @@ class _Header:
             self.static_last,
             _codes(layout.mobile_types),
             _codes(layout.nav_statuses),
+            np.frombuffer(layout.time.text.encode(), np.uint8),
+            layout.time.unix_places,
+            scales,
+            layout.motion_wraps,
             samples_per_reason,
         )
 
@@ -209,12 +266,14 @@ class _Header:
 class _Parse:
     """One file on its way through the kernel."""
 
-    def __init__(self, reader: DelimitedReader, header: _Header) -> None:
+    def __init__(self, reader: DelimitedReader, header: _Header, day: date, comments: int) -> None:
         self._reader = reader
         self._header = header
+        self._day = day
+        self._comments = comments
         self._plan = header.plan(reader.layout, reader.samples_per_reason)
-        self._progress = Progress(0, 0, 1, 0, 0, 0)
-        self._records = _empty_records(reader.table_rows)
+        self._progress = Progress(0, 0, comments + 1, 0, 0, 0)
+        self._records = empty_records(reader.table_rows)
         self._found = Found(
             np.zeros(len(Reject), np.int64),
             np.zeros(len(Note), np.int64),
@@ -223,11 +282,10 @@ class _Parse:
             np.zeros(_SEEN_AT_FIRST, np.uint64),
         )
         self._rows_out = 0
+        self._other_day = 0
         self._malformed_static = 0
         self._rejects: list[dict[str, Any]] = []
-        self._static_seen: set[tuple[int, tuple[StaticValue, ...]]] = set()
-        self._static_rows: list[int] = []
-        self._static_values: list[tuple[StaticValue, ...]] = []
+        self._static = StaticData()
 
     def rows(self, lines: bytes, begin: int = 0) -> Iterator[pa.Table]:
         """Parses whole lines and then PADDING, from byte `begin`; gives the tables that they fill."""
@@ -251,31 +309,26 @@ class _Parse:
     def account(self, ledger: Ledger, facts: dict[str, Any]) -> None:
         """Writes down what became of every line."""
         blank = int(self._found.noted[Note.BLANK_LINES])
-        ledger.rows_in = self._progress.lines - 1 - blank
+        ledger.rows_in = self._progress.lines - 1 - self._comments - blank
         ledger.rows_out = self._rows_out
         for reason in Reject:
             ledger.drop(reason.name.lower(), int(self._found.rejected[reason]))
         for note in Note:
             ledger.note(note.name.lower(), int(self._found.noted[note]))
         ledger.note(_MALFORMED_STATIC, self._malformed_static)
+        ledger.note(_COMMENT_LINES, self._comments)
+        ledger.note(OTHER_DAY, self._other_day)
         facts["rejects"] = self._rejects
         facts["columns"] = list(self._header.names)
 
     def _take_samples(self, lines: bytes) -> None:
         for line, reason, start, end in self._found.samples[: self._progress.samples].tolist():
-            text = lines[start:end].decode("utf-8", "replace").rstrip("\r")[:_SAMPLE_CHARACTERS]
+            text = lines[start:end].decode("utf-8", "replace").rstrip("\r")[:SAMPLE_CHARACTERS]
             self._rejects.append({"line": line, "reason": Reject(reason).name.lower(), "text": text})
 
     def _take_static(self, lines: bytes) -> None:
         for record, start, end in self._found.fresh[: self._progress.fresh].tolist():
-            values = self._static_of(lines[start:end])
-            if not any(value is not None for value in values):
-                continue
-            key = (int(self._records.mmsi[record]), values)
-            if key not in self._static_seen:
-                self._static_seen.add(key)
-                self._static_rows.append(record)
-                self._static_values.append(values)
+            self._static.add(record, int(self._records.mmsi[record]), self._static_of(lines[start:end]))
 
     def _static_of(self, line: bytes) -> tuple[StaticValue, ...]:
         """The values of schema.STATIC_COLUMNS in a row; all None where it has other columns than the header."""
@@ -297,37 +350,38 @@ class _Parse:
         if text in _NO_TEXT:
             return None
         try:
-            return _STATIC_READERS[column](text)
+            value = _STATIC_READERS[column](text)
+            scale = self._reader.layout.scales.get(column)
+            return value if scale is None or not isinstance(value, float) else metres(value * scale)
         except ValueError:
             self._malformed_static += 1
             return None
 
     def _table(self) -> pa.Table:
         rows = self._progress.records
-        records = Records._make(column[:rows] for column in self._records)
-        columns = {
-            "t": _array(schema.UTC, records.t, None),
-            "mmsi": _array(pa.int32(), records.mmsi, None),
-            "mobile_type": _dictionary(records.mobile_type, schema.MOBILE_TYPES),
-            "lat": _array(schema.DEGREES, records.lat, records.lat != NULL),
-            "lon": _array(schema.DEGREES, records.lon, records.lon != NULL),
-            "sog": _array(schema.TENTHS, records.sog, records.sog != NULL),
-            "cog": _array(schema.TENTHS, records.cog, records.cog != NULL),
-            "heading": _array(pa.int16(), records.heading, records.heading != NULL_HEADING),
-            "nav_status": _dictionary(records.nav_status, schema.NAV_STATUSES),
-        }
-        place = np.full(rows, NULL, np.int32)
-        place[self._static_rows] = np.arange(len(self._static_rows), dtype=np.int32)
-        places = _array(pa.int32(), place, place != NULL)
-        for k, column in enumerate(schema.STATIC_COLUMNS):
-            new = pa.array([values[k] for values in self._static_values], schema.RAW_RECORDS.field(column).type)
-            columns[column] = new.take(places)
+        table = record_table(self._records, rows, self._static)
         self._rows_out += rows
+        self._other_day += on_other_days(self._records.t[:rows], self._day)
         self._progress = self._progress._replace(records=0)
         # The table keeps the buffers; the next one needs its own.
-        self._records = _empty_records(self._reader.table_rows)
-        self._static_rows, self._static_values = [], []
-        return pa.table(columns, schema.RAW_RECORDS)
+        self._records = empty_records(self._reader.table_rows)
+        return table
+
+
+def _after_comments(lines: Iterator[bytes], delimiter: str) -> tuple[bytes, int, int]:
+    """The first block with more than comments, where the first other line begins in it, and the comments before."""
+    comments = 0
+    for block in lines:
+        begin = 0
+        while begin < len(block) - len(PADDING):
+            end = block.find(b"\n", begin)
+            line = block[begin:end].removeprefix(_BOM).lstrip(b" ")
+            # DMA's header, too, begins with a #.
+            if not line.startswith(b"#") or delimiter.encode() in line:
+                return block, begin, comments
+            comments += 1
+            begin = end + 1
+    return b"", 0, comments
 
 
 def _whole_lines(blocks: Iterator[bytes], where: str) -> Iterator[bytes]:
@@ -355,6 +409,11 @@ def _plain(name: str) -> str:
     return name.strip().removeprefix("#").strip().lower()
 
 
+def _places(names: tuple[str, ...], spellings: tuple[str, ...]) -> list[int]:
+    wanted = {_plain(name) for name in spellings}
+    return [place for place, name in enumerate(names) if name in wanted]
+
+
 def _split(text: str, delimiter: str) -> list[str]:
     """The fields of one row, blanks around quotes forgiven. Raises csv.Error where a field is absurdly long."""
     if '"' not in text:
@@ -363,16 +422,8 @@ def _split(text: str, delimiter: str) -> list[str]:
 
 
 def _imo(text: str) -> int | None:
-    number = int(text)
-    return number if 0 < number < 10_000_000 else None
-
-
-def _metres(text: str) -> float | None:
-    # ITU-R M.1371-5, tables 48 and 52: 0 means not available.
-    metres = float(text)
-    if not 0 <= metres < float("inf"):
-        raise ValueError(text)
-    return float(np.float32(metres)) or None
+    # MarineCadastre has IMO9107370; pandas and Parquet files of it 9107370.0.
+    return imo_number(int(text.upper().removeprefix("IMO").removesuffix(".0")))
 
 
 _STATIC_READERS: Final[Mapping[str, Callable[[str], StaticValue]]] = {
@@ -380,9 +431,9 @@ _STATIC_READERS: Final[Mapping[str, Callable[[str], StaticValue]]] = {
     "callsign": str,
     "name": str,
     "ship_type": str,
-    "length": _metres,
-    "width": _metres,
-    "draught": _metres,
+    "length": lambda text: metres(float(text)),
+    "width": lambda text: metres(float(text)),
+    "draught": lambda text: metres(float(text)),
     "destination": str,
 }
 
@@ -399,27 +450,3 @@ def _codes(texts: Mapping[str, int | None]) -> Codes:
         hashes[slot] = value
         codes[slot] = NULL_CODE if code is None else code
     return Codes(hashes, codes)
-
-
-def _empty_records(rows: int) -> Records:
-    return Records(
-        t=np.empty(rows, np.int64),
-        mmsi=np.empty(rows, np.int32),
-        mobile_type=np.empty(rows, np.int8),
-        lat=np.empty(rows, np.int32),
-        lon=np.empty(rows, np.int32),
-        sog=np.empty(rows, np.int32),
-        cog=np.empty(rows, np.int32),
-        heading=np.empty(rows, np.int16),
-        nav_status=np.empty(rows, np.int8),
-    )
-
-
-def _array(type_: pa.DataType, values: NDArray[Any], valid: NDArray[np.bool_] | None) -> pa.Array:
-    """An Arrow array over the values' own memory, null where not valid."""
-    bitmap = None if valid is None or valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
-    return pa.Array.from_buffers(type_, len(values), [bitmap, pa.py_buffer(values)])
-
-
-def _dictionary(codes: NDArray[np.int8], names: tuple[str, ...]) -> pa.Array:
-    return pa.DictionaryArray.from_arrays(_array(pa.int8(), codes, codes != NULL_CODE), pa.array(names))

@@ -32,9 +32,11 @@ T = TypeVar("T")
 
 _COPY_BYTES = 1 << 20
 _READ_AHEAD_BYTES = 1 << 16
-_GZIP_MAGIC = b"\x1f\x8b"
-_ZIP_MAGIC = b"PK"
-_NOT_THERE = (404, 410)
+_MAGICS = {b"PK\x03\x04": ".zip", b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst", b"PAR1": ".parquet"}
+_PARQUET_MAGIC = b"PAR1"
+_LONGEST_MAGIC = 4
+_NOT_THERE = 404
+_GONE = 410
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
 _PARTIAL = 206
 _LONGEST_RETRY_AFTER = 60.0
@@ -57,6 +59,21 @@ class Patience:
     total_seconds: float = 4 * 3600.0
 
 
+@dataclass(frozen=True)
+class S3Access:
+    """How S3 is reached where the standard AWS_* environment is not enough; None leaves it to that.
+
+    Attributes:
+        endpoint_url: a server other than AWS.
+        region: of the bucket.
+        profile: of the AWS configuration, with the credentials.
+    """
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    profile: str | None = None
+
+
 class FileSource(Source):
     """A source of files whose names carry their day, or their month.
 
@@ -76,9 +93,12 @@ class FileSource(Source):
     suffixes: ClassVar[tuple[str, ...]]
     monthly_suffixes: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, uri: str, *, max_bytes: int, patience: Patience | None = None) -> None:
+    def __init__(
+        self, uri: str, *, max_bytes: int, s3: S3Access | None = None, patience: Patience | None = None
+    ) -> None:
         self.uri = uri
         self.max_bytes = max_bytes
+        self._s3 = s3 or S3Access()
         self._patience = patience or Patience()
 
     def period(self, name: str) -> date | Month | None:
@@ -112,6 +132,12 @@ class FileSource(Source):
         finally:
             landing.unlink(missing_ok=True)
 
+    def published(self, day: date) -> bool:
+        place = self._place()
+        if isinstance(place, WebPlace):
+            return place.has(place.key(day))
+        return self._listed(place, day) is not None
+
     def _place(self) -> ListedPlace | WebPlace:
         scheme, separator, _ = self.uri.partition("://")
         if not separator:
@@ -119,7 +145,7 @@ class FileSource(Source):
         if scheme == "file":
             return FolderPlace(Path(urllib.parse.unquote(urllib.parse.urlsplit(self.uri).path)))
         if scheme == "s3":
-            return S3Place(self.uri, self._patience)
+            return S3Place(self.uri, self._s3, self._patience)
         if scheme in ("http", "https"):
             return WebPlace(self.uri, self._patience)
         raise SourceError(f"AIS_SOURCE_URI has the scheme {scheme!r}; known are s3, http(s), file and a plain folder")
@@ -154,7 +180,7 @@ class FileSource(Source):
     def _land_whole(self, place: Place, key: str, day: date, landing: Path) -> LandedArchive:
         place.fetch(key, landing, self.max_bytes)
         final = landing.with_name(self._file_name(place.file_name(key), day, landing))
-        _verify(landing, place.shown(key), is_zip=final.suffix.lower() == ".zip")
+        _verify(landing, place.shown(key), final.suffix.lower())
         landing.replace(final)
         return LandedArchive(final, place.shown(key))
 
@@ -178,9 +204,16 @@ class FileSource(Source):
             return published
         # A web address such as https://host/download?day=… says nothing of what it sends.
         with landed.open("rb") as file:
-            magic = file.read(2)
-        suffix = {_ZIP_MAGIC: ".zip", _GZIP_MAGIC: ".csv.gz"}.get(magic, ".csv")
-        return f"{self.name}-{day.isoformat()}{suffix}"
+            start = file.read(_LONGEST_MAGIC)
+        packing = next((packing for magic, packing in _MAGICS.items() if start.startswith(magic)), None)
+        packings = tuple(_MAGICS.values())
+        kinds = [kind for kind in self.suffixes if (kind.endswith(packing) if packing else not kind.endswith(packings))]
+        if not kinds:
+            raise SourceError(
+                f"{published or 'the file'} of {day} is a {packing} file, which source {self.name!r} does not have; "
+                f"it has {', '.join(self.suffixes)}. Correct AIS_SOURCE_URI or AIS_SOURCE"
+            )
+        return f"{self.name}-{day.isoformat()}{kinds[0]}"
 
 
 class Place(ABC):
@@ -242,9 +275,9 @@ class FolderPlace(ListedPlace):
 
 
 class S3Place(ListedPlace):
-    """A prefix of an S3 bucket, with the standard AWS_* environment, AWS_ENDPOINT_URL included."""
+    """A prefix of an S3 bucket."""
 
-    def __init__(self, uri: str, patience: Patience) -> None:
+    def __init__(self, uri: str, access: S3Access, patience: Patience) -> None:
         from boto3.session import Session  # noqa: PLC0415 - only a source on S3 needs boto
         from botocore.config import Config  # noqa: PLC0415
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415
@@ -259,9 +292,12 @@ class S3Place(ListedPlace):
             retries={"total_max_attempts": patience.attempts, "mode": "standard"},
         )
         try:
-            self._client: Any = Session().client("s3", config=config)
+            session = Session(profile_name=access.profile, region_name=access.region)
+            self._client: Any = session.client("s3", endpoint_url=access.endpoint_url, config=config)
         except (BotoCoreError, ValueError) as error:
-            raise SourceError(f"{self.uri}: S3 cannot be set up ({error}); check the AWS_* environment") from error
+            raise SourceError(
+                f"{self.uri}: S3 cannot be set up ({error}); check AIS_S3_* and the AWS_* environment"
+            ) from error
 
     def names(self) -> list[str]:
         with self._errors(self.uri):
@@ -320,7 +356,7 @@ class S3Place(ListedPlace):
         except BotoCoreError as error:
             raise SourceError(
                 f"{where}: S3 cannot be reached or used ({error}); "
-                "check AWS_ENDPOINT_URL, the network and the credentials"
+                "check AIS_S3_ENDPOINT_URL or AWS_ENDPOINT_URL, the network and the credentials"
             ) from error
 
 
@@ -387,17 +423,30 @@ class WebPlace(Place):
             _persist(attempt, self._patience, self.shown(key))
 
     def open(self, key: str, scratch: Path, max_bytes: int) -> BinaryIO:
+        size, etag = self._size_and_etag(key)
+        if not size or not etag:
+            self.fetch(key, scratch, max_bytes)
+            return scratch.open("rb")
+        return _seekable(size, lambda start, end: self._range(key, start, end, etag))
+
+    def has(self, key: str) -> bool:
+        """Whether the server has the file. Raises SourceError where it does not say."""
+        try:
+            self._size_and_etag(key)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _size_and_etag(self, key: str) -> tuple[int, str]:
+        """A file's size and entity tag; 0 where the server gives no ranges."""
+
         def first_byte() -> tuple[int, str]:
             with self._answer(key, {"Range": "bytes=0-0"}) as answer:
                 total = (answer.headers.get("Content-Range") or "").rpartition("/")[2]
                 ranged = answer.status == _PARTIAL and total.isdecimal()
                 return int(total) if ranged else 0, _strong_etag(answer)
 
-        size, etag = _persist(first_byte, self._patience, self.shown(key))
-        if not size or not etag:
-            self.fetch(key, scratch, max_bytes)
-            return scratch.open("rb")
-        return _seekable(size, lambda start, end: self._range(key, start, end, etag))
+        return _persist(first_byte, self._patience, self.shown(key))
 
     def _range(self, key: str, start: int, end: int, etag: str) -> bytes:
         where = self.shown(key)
@@ -440,8 +489,13 @@ class WebPlace(Place):
 
     def _refusal(self, key: str, error: urllib.error.HTTPError) -> Exception:
         where = self.shown(key)
-        if error.code in _NOT_THERE:
+        if error.code == _NOT_THERE:
             return FileNotFoundError(where)
+        if error.code == _GONE:
+            return SourceError(
+                f"{where}: was withdrawn for good (410 {error.reason}); find the day elsewhere and put it in a folder, "
+                "or leave it out of AIS_FIRST_DAY to AIS_LAST_DAY"
+            )
         if error.code in _BUSY:
             after = error.headers.get("Retry-After") or ""
             return _TryAgainError(f"answered {error.code}", float(after) if after.isdecimal() else 0.0)
@@ -571,9 +625,14 @@ def _check_size(size: int, max_bytes: int, where: str) -> None:
         raise SourceError(f"{where}: is larger than {max_bytes:,} bytes; raise AIS_MAX_ARCHIVE_GIGABYTES if it may be")
 
 
-def _verify(path: Path, where: str, *, is_zip: bool) -> None:
+def _verify(path: Path, where: str, suffix: str) -> None:
     """What can be told without unpacking: a file cut off or empty is refused before it is stored."""
     if not path.stat().st_size:
         raise SourceError(f"{where}: is empty; fetch it again, or remove it if the source never published the day")
-    if is_zip:
+    if suffix == ".zip":
         open_zip(path, where).close()
+    elif suffix == ".parquet":
+        with path.open("rb") as file:
+            file.seek(-min(len(_PARQUET_MAGIC), path.stat().st_size), os.SEEK_END)
+            if file.read() != _PARQUET_MAGIC:
+                raise SourceError(f"{where}: does not end as a Parquet file does: it was cut off; fetch it again")

@@ -39,7 +39,7 @@ class Reject(IntEnum):
     BAD_QUOTES = 1
     """Up to the last needed column, a quoted field is never closed or text follows its closing quote."""
     BAD_TIMESTAMP = 2
-    """Neither DD/MM/YYYY hh:mm:ss nor ISO 8601, or no such time."""
+    """Not of the layout's form (DD/MM/YYYY hh:mm:ss or ISO 8601 unless it has another), or no such time."""
     BAD_MMSI = 3
     """Not one to nine digits (`.0` may follow them, as pandas writes an integer that was once a float)."""
     BAD_LATITUDE = 4
@@ -100,6 +100,10 @@ class RowPlan(NamedTuple):
     static_last: int  # ... to this one; TO_LINE_END: to the end of the line
     mobile_types: Codes
     nav_statuses: Codes
+    time_format: NDArray[np.uint8]  # as `formatted_milliseconds` takes it; empty: DD/MM/YYYY hh:mm:ss or ISO 8601
+    time_places: int  # decimal places from the file's unit of Unix time to nanoseconds; TIME_IS_TEXT: no such unit
+    scales: NDArray[np.float64]  # by Role: what a number is multiplied by to be of this package's unit
+    wraps: bool  # whether a negative SOG or COG is one that ran over
     samples_per_reason: int  # rejected rows of each Reject to keep a sample of
 
 
@@ -130,6 +134,7 @@ NULL_CODE: Final = -1
 _NO_CODE = -2
 NO_STATIC: Final = -1
 TO_LINE_END: Final = -1
+TIME_IS_TEXT: Final = -1
 PADDING: Final = b"\n" * 32
 """Must follow the last byte of a block: words of eight bytes and whole timestamps are looked at before their end."""
 _PADDING_BYTES = len(PADDING)
@@ -149,6 +154,12 @@ _LOWER_E = 101
 _UPPER_E = 69
 _T = 84
 _Z = 90
+_YEAR = 89
+_MONTH = 77
+_DAY = 68
+_HOUR = 104
+_MINUTE = 109
+_SECOND = 115
 
 _PLACES = np.zeros(len(Role), np.int64)  # decimal places kept of a number, by Role
 _PLACES[[Role.LATITUDE, Role.LONGITUDE]] = schema.DEGREES.scale
@@ -165,8 +176,14 @@ _BEYOND = 182 * schema.MICRODEGREES
 _SOG = (1023, 1023, int(Note.MALFORMED_SOG))
 _COG = (3600, 3600, int(Note.MALFORMED_COG))
 _HEADING = (511, 360, int(Note.MALFORMED_HEADING))
+# What MarineCadastre's 2017 to 2021 files took off a value that ran over. Of courses real files show it: -49.6 is 360,
+# not available. Of speeds users report 102.6 kn; no file that this was tried on has one.
+_SOG_WRAP = 1026
+_COG_WRAP = 4096
 _IMPLAUSIBLE = int(Note.IMPLAUSIBLE_SOG) - int(Note.MALFORMED_SOG)  # from a field's one note to its other
 
+_SCALED_PLACES = 9  # decimal places kept of a number that is yet to be multiplied
+_NANOSECONDS = 10**9
 _MAX_MANTISSA = 10**17
 _MOST_PLACES = 18
 _PLAIN_DIGITS = 12  # with six more places still an int64
@@ -177,6 +194,8 @@ _LARGEST = _HUGE // _POWERS
 _DAYS_IN_MONTH = np.array([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
 _DAYS_BEFORE_MONTH = np.cumsum(_DAYS_IN_MONTH) - _DAYS_IN_MONTH
 _DAYS_TO_1970 = 719_162
+_DAY_SECONDS = 86_400
+_NO_OFFSET = 2**31
 
 _ONES = np.uint64(0x0101010101010101)
 _HIGH_BITS = np.uint64(0x8080808080808080)
@@ -394,29 +413,91 @@ def unix_milliseconds(text, start, end):
         return -1
     if _byte(text, start + 13) != _COLON or _byte(text, start + 16) != _COLON:
         return -1
-    days = _days_since_1970(year, month, day)
     hour, minute, second = _number(text, start + 11, 2), _number(text, start + 14, 2), _number(text, start + 17, 2)
-    if days < 0 or not (0 <= hour < 24 and 0 <= minute < 60 and 0 <= second < 60):
+    days, clock = _days_since_1970(year, month, day), _second_of_day(hour, minute, second)
+    return _milliseconds(days, clock, _offset_seconds(text, start + 19, end))
+
+
+@njit(cache=True, nogil=True)
+def formatted_milliseconds(text, start, end, time_format):
+    """The same of a text by a format such as `MM/DD/YYYY hh:mm:ss`, a byte of it for each byte of the text.
+
+    Y, M, D, h, m and s stand for digits, anything else for itself. A fraction and an offset may follow.
+    """
+    if end - start < time_format.size:
         return -1
-    seconds = ((days * 24 + hour) * 60 + minute) * 60 + second
-    at = start + 19
+    year = month = day = hour = minute = second = 0
+    for k in range(time_format.size):
+        letter = time_format[k]
+        byte = _byte(text, start + k)
+        digit = np.int64(byte) - _ZERO
+        if letter not in (_YEAR, _MONTH, _DAY, _HOUR, _MINUTE, _SECOND):
+            if byte != letter:
+                return -1
+            continue
+        if digit < 0 or digit > 9:
+            return -1
+        if letter == _YEAR:
+            year = 10 * year + digit
+        elif letter == _MONTH:
+            month = 10 * month + digit
+        elif letter == _DAY:
+            day = 10 * day + digit
+        elif letter == _HOUR:
+            hour = 10 * hour + digit
+        elif letter == _MINUTE:
+            minute = 10 * minute + digit
+        else:
+            second = 10 * second + digit
+    days, clock = _days_since_1970(year, month, day), _second_of_day(hour, minute, second)
+    return _milliseconds(days, clock, _offset_seconds(text, start + time_format.size, end))
+
+
+@njit(cache=True, nogil=True)
+def counted_milliseconds(text, start, end, places):
+    """The same of a number of seconds, milliseconds, … since 1970: `places` decimal places short of nanoseconds."""
+    ok, nanoseconds = decimal(text, start, end, places)
+    if not ok or nanoseconds < 0 or nanoseconds >= _HUGE:
+        return -1
+    return nanoseconds // _NANOSECONDS * 1000
+
+
+@njit(cache=True, nogil=True)
+def _second_of_day(hour, minute, second):
+    """Seconds since midnight, or -1 where there is no such time of day."""
+    if not (0 <= hour < 24 and 0 <= minute < 60 and 0 <= second < 60):
+        return -1
+    return (hour * 60 + minute) * 60 + second
+
+
+@njit(cache=True, nogil=True)
+def _milliseconds(days, clock, offset):
+    """Milliseconds since 1970 of a day and a second of it, `offset` seconds ahead of UTC; -1 where one is missing."""
+    if days < 0 or clock < 0 or offset == _NO_OFFSET:
+        return -1
+    seconds = days * _DAY_SECONDS + clock - offset
+    return seconds * 1000 if seconds >= 0 else -1
+
+
+@njit(cache=True, nogil=True)
+def _offset_seconds(text, at, end):
+    """What follows the seconds: [.f…][Z|±hh:mm] as seconds ahead of UTC, or _NO_OFFSET."""
     if at < end and _byte(text, at) == _POINT:
         at += 1
         fraction = at
         while at < end and _ZERO <= _byte(text, at) <= _NINE:
             at += 1
         if at == fraction:
-            return -1
+            return _NO_OFFSET
     if at == end or (_byte(text, at) == _Z and at + 1 == end):
-        return seconds * 1000
+        return 0
     if end - at != 6 or _byte(text, at + 3) != _COLON or (_byte(text, at) != _PLUS and _byte(text, at) != _MINUS):
-        return -1
+        return _NO_OFFSET
     hours, minutes = _number(text, at + 1, 2), _number(text, at + 4, 2)
     if not (0 <= hours < 24 and 0 <= minutes < 60):
-        return -1
+        return _NO_OFFSET
     offset = (hours * 60 + minutes) * 60
-    seconds += -offset if _byte(text, at) == _PLUS else offset
-    return seconds * 1000 if seconds >= 0 else -1
+    return offset if _byte(text, at) == _PLUS else -offset
 
 
 @njit(cache=True, nogil=True)
@@ -454,14 +535,29 @@ def _code(text, start, end, hashes, codes):
 
 
 @njit(cache=True, nogil=True)
-def _motion(ok, value, quantity):
-    """A SOG, COG or heading as (value, bit of a Note).
+def _scaled(text, start, end, scale, places):
+    """A decimal number times `scale` times 10^places, rounded half away from zero: (is a number, value).
+
+    One double multiplication, which is the same on every machine.
+    """
+    ok, exact = decimal(text, start, end, _SCALED_PLACES)
+    value = exact * (scale * 10.0 ** (places - _SCALED_PLACES))
+    if abs(value) >= _HUGE:
+        return ok, _HUGE if value > 0 else -_HUGE
+    return ok, np.int64(np.floor(abs(value) + 0.5)) * (1 if value >= 0 else -1)
+
+
+@njit(cache=True, nogil=True)
+def _motion(ok, value, quantity, wrap):
+    """A SOG, COG or heading as (value, bit of a Note); `wrap` is added to a negative one.
 
     NULL where it is not available; NULL and a note where it is no number, or negative or too large.
     """
     none, limit, malformed = quantity
     if not ok:
         return NULL, 1 << malformed
+    if value < 0:
+        value += wrap
     if value == none:
         return NULL, 0
     if value < 0 or value >= limit:
@@ -507,7 +603,8 @@ def parse_rows(text, plan, begin, out, found):
         Progress.
     """
     # Unpacked once: numba would count references to each array anew for every row.
-    delimiter, roles, last_needed, columns, static_first, static_last, mobile_types, nav_statuses, per_reason = plan
+    delimiter, roles, last_needed, columns, static_first, static_last, mobile_types, nav_statuses = plan[:8]
+    time_format, time_places, scales, wraps, per_reason = plan[8:]
     mobile_hashes, mobile_codes = mobile_types
     nav_hashes, nav_codes = nav_statuses
     times, mmsis, mobiles, lats, lons, sogs, cogs, headings, navs = out
@@ -516,6 +613,8 @@ def parse_rows(text, plan, begin, out, found):
     delimiters = np.uint64(delimiter) * _ONES
     stop = text.size - _PADDING_BYTES
     last_read = max(last_needed, static_first - 1, static_last)
+    sog_wrap = _SOG_WRAP if wraps else 0
+    cog_wrap = _COG_WRAP if wraps else 0
     while position < stop and record < times.size and 2 * known < seen.size:
         row = position
         line += 1
@@ -545,7 +644,7 @@ def parse_rows(text, plan, begin, out, found):
             end = 0
             ok = False
             value = 0
-            if role >= Role.LATITUDE:
+            if role >= Role.LATITUDE and scales[role] == 1.0:
                 value, end = _plain_decimal(text, start, delimiter, _PLACES[role])
                 ok = end > 0
             if ok:
@@ -577,9 +676,17 @@ def parse_rows(text, plan, begin, out, found):
                 break
 
             if role >= Role.LATITUDE and not ok:
-                ok, value = decimal(text, start, end, _PLACES[role])
+                if scales[role] == 1.0:
+                    ok, value = decimal(text, start, end, _PLACES[role])
+                else:
+                    ok, value = _scaled(text, start, end, scales[role], _PLACES[role])
             if role == Role.TIME:
-                t = unix_milliseconds(text, start, end)
+                if time_places != TIME_IS_TEXT:
+                    t = counted_milliseconds(text, start, end, time_places)
+                elif time_format.size:
+                    t = formatted_milliseconds(text, start, end, time_format)
+                else:
+                    t = unix_milliseconds(text, start, end)
                 if t < 0:
                     reject = Reject.BAD_TIMESTAMP
                     break
@@ -612,13 +719,13 @@ def parse_rows(text, plan, begin, out, found):
                         notes |= 1 << Note.UNKNOWN_NAV_STATUS
                         nav_status = NULL_CODE
                 elif role == Role.SOG:
-                    sog, note = _motion(ok, value, _SOG)
+                    sog, note = _motion(ok, value, _SOG, sog_wrap)
                     notes |= note
                 elif role == Role.COG:
-                    cog, note = _motion(ok, value, _COG)
+                    cog, note = _motion(ok, value, _COG, cog_wrap)
                     notes |= note
                 elif role == Role.HEADING:
-                    heading, note = _motion(ok, value, _HEADING)
+                    heading, note = _motion(ok, value, _HEADING, 0)
                     notes |= note
 
             if column == static_last:

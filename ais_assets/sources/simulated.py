@@ -110,6 +110,9 @@ class SimulatedSource(Source):
         write_archive(target, day, day_of_lines(self._seed, self._vessels, day))
         return LandedArchive(target, f"simulated://{self._vessels}-vessels/seed-{self._seed}/{day.isoformat()}")
 
+    def published(self, day: date) -> bool:
+        return day >= self._first_day
+
     def read(self, archive: Path, day: date) -> RecordStream:
         """As any other archive of the authority's form."""
         return self._reader.read(archive, day)

@@ -37,9 +37,16 @@ class Source(ABC):
         """Brings the archive of `day` into the folder `into`, byte for byte as published.
 
         One day's member of an archive of many days is taken out without recompressing it. Returns None
-        when the place holds archives of other days but none of this one: the source never published it.
-        Raises SourceError when the place does not exist, cannot be reached, or holds none of this source's
-        files at all.
+        when the place holds archives of other days but none of this one, or the server answers 404: the source
+        has not published it, or not yet. Raises SourceError when the place does not exist, cannot be reached,
+        holds none of this source's files at all, or says that the archive was withdrawn for good.
+        """
+
+    @abstractmethod
+    def published(self, day: date) -> bool:
+        """Whether `land` would find an archive that may hold `day`, by a listing or a request for one byte.
+
+        Raises SourceError as `land` does.
         """
 
     @abstractmethod

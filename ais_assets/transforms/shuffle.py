@@ -33,7 +33,7 @@ from ais_assets import schema
 from ais_assets.stream import RecordStream
 from ais_assets.transforms.statistics import WindowStatistics
 from ais_assets.transforms.tracks import run_starts, stored_integers
-from ais_assets.transforms.windows import gather, window_counts, windows_table
+from ais_assets.transforms.windows import gather, gather_shard, window_counts, windows_table
 
 PASS_THROW: Final = 1
 PASS_PERMUTE: Final = 2
@@ -65,6 +65,17 @@ class _Pile:
     window_len: int
 
 
+@dataclass(frozen=True)
+class _Sweep:
+    """How `sweep_piles` was asked to go about it."""
+
+    read: Callable[[int], NDArray[np.uint32]]
+    window_len: int
+    seed: int
+    most: int
+    batch: int
+
+
 class _Tracks(NamedTuple):
     """One entry a track, in the order of rows."""
 
@@ -73,6 +84,26 @@ class _Tracks(NamedTuple):
     """The track's first row in the shard."""
     positions: NDArray[np.int64]
     validation: NDArray[np.bool_]
+
+
+class PileOrder(NamedTuple):
+    """A pile's windows in their final order: where each one is, and what it is called."""
+
+    shard: NDArray[np.int32]
+    row: NDArray[np.int64]
+    track: NDArray[np.int64]
+    start: NDArray[np.int64]
+    """Unix time in milliseconds."""
+
+
+class SweptPile(NamedTuple):
+    """A pile of `sweep_piles`."""
+
+    pile: int
+    windows: int
+    sweeps: int
+    """How many times the shards were or will be read for it: 1, more where it outgrows the bound."""
+    stream: RecordStream
 
 
 def throw_windows(
@@ -209,9 +240,7 @@ def _is_validation(table: pa.Table, rows: NDArray[np.int64]) -> NDArray[np.bool_
     return validation
 
 
-def shuffle_pile(
-    references: Sequence[pa.Table], seed: int, pile: int
-) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def shuffle_pile(references: Sequence[pa.Table], seed: int, pile: int) -> PileOrder:
     """Pass 2 without the windows: a pile's references in a uniformly random order.
 
     Args:
@@ -220,7 +249,7 @@ def shuffle_pile(
         pile: the pile's number, −1 for validation; with the seed it keys the random stream.
 
     Returns:
-        shard int32, row int64, track int64, start int64 (Unix time in ms), each of shape (n,).
+        Shard, row, track and start, each of shape (n,).
 
     Raises:
         ValueError: a table has other columns or holds references of another pile.
@@ -235,7 +264,7 @@ def shuffle_pile(
         for name in ("row", "track", "start")
     )
     order = _permutation(_stream(seed, PASS_PERMUTE, pile - schema.VALIDATION_PILE), len(row))
-    return shard[order], row[order], track[order], start[order]
+    return PileOrder(shard[order], row[order], track[order], start[order])
 
 
 def pile_windows(
@@ -247,7 +276,9 @@ def pile_windows(
     pile: int,
     batch: int = TABLE_WINDOWS,
 ) -> RecordStream:
-    """Pass 2: a pile's windows in a uniformly random order.
+    """Pass 2: a pile's windows in a uniformly random order, from positions that can be read at any place.
+
+    `sweep_piles` makes the same of shards that are read one after the other.
 
     Args:
         references: for each shard, in the order of shards, its table for this pile of `throw_windows`.
@@ -270,29 +301,131 @@ def pile_windows(
         raise ValueError(f"batch is {batch}; it must be 1 or more")
     if len(references) != len(packed):
         raise ValueError(f"references of {len(references)} shards but positions of {len(packed)}")
-    wanted = _Pile(pile, seed, window_len)
-    stream = RecordStream(schema.windows_schema(window_len), iter(()), facts=asdict(wanted))
-    stream.tables = _gathered(references, packed, stream, wanted, batch)
+    stream = _pile_stream(_Pile(pile, seed, window_len))
+    stream.tables = _gathered(references, packed, stream, batch)
     return stream
 
 
+def _pile_stream(wanted: _Pile) -> RecordStream:
+    return RecordStream(schema.windows_schema(wanted.window_len), iter(()), facts=asdict(wanted))
+
+
 def _gathered(
-    references: Sequence[pa.Table],
-    packed: Sequence[NDArray[np.uint32]],
-    stream: RecordStream,
-    wanted: _Pile,
-    batch: int,
+    references: Sequence[pa.Table], packed: Sequence[NDArray[np.uint32]], stream: RecordStream, batch: int
 ) -> Iterator[pa.Table]:
-    stream.ledger.rows_in = sum(table.num_rows for table in references)
-    shard, row, track, start = shuffle_pile(references, wanted.seed, wanted.pile)
+    order = shuffle_pile(references, stream.facts["seed"], stream.facts["pile"])
+    parts = (slice(first, first + batch) for first in range(0, len(order.row), batch))
+    blocks = (gather(packed, order.shard[part], order.row[part], stream.facts["window_len"]) for part in parts)
+    yield from _tables_of(order, blocks, stream)
+
+
+def _tables_of(order: PileOrder, blocks: Iterable[NDArray[np.float32]], stream: RecordStream) -> Iterator[pa.Table]:
+    """A table for each block of features, which come in the pile's order; keeps the stream's account."""
+    ledger = stream.ledger
+    ledger.rows_in = len(order.row)
     statistics = WindowStatistics()
-    for first in range(0, len(row), batch):
-        part = slice(first, first + batch)
-        features = gather(packed, shard[part], row[part], wanted.window_len)
+    for features in blocks:
+        part = slice(ledger.rows_out, ledger.rows_out + len(features))
         statistics.add(features)
-        stream.ledger.rows_out += len(features)
-        yield windows_table(features, track[part], start[part], wanted.window_len)
+        ledger.rows_out += len(features)
+        yield windows_table(features, order.track[part], order.start[part], stream.facts["window_len"])
     stream.facts["statistics"] = statistics.to_json()
+
+
+def sweep_piles(
+    piles: Iterable[int],
+    references: Callable[[int], Sequence[pa.Table]],
+    read: Callable[[int], NDArray[np.uint32]],
+    *,
+    window_len: int,
+    seed: int,
+    most_windows: int,
+    batch: int = TABLE_WINDOWS,
+) -> Iterator[SweptPile]:
+    """Pass 2 in bounded memory: reads the shards once for as many consecutive piles as fit, and fills these together.
+
+    A pile that outgrows the bound is filled part by part, with a sweep over the shards for each part. What is
+    made is equal to what `pile_windows` makes, row group by row group.
+
+    Args:
+        piles: their numbers, −1 for validation.
+        references: gives, for a pile, each shard's table of `throw_windows`, in the order of shards.
+        read: gives a shard's packed positions, uint32 (n, 3); called in the order of shards in each sweep.
+        window_len: positions of a window, as in pass 1.
+        seed: keys the shuffle, 0 or more.
+        most_windows: windows held at a time; in effect a multiple of `batch`, and no less than it.
+        batch: windows of a table.
+
+    Yields:
+        Each pile in turn, with a stream as `pile_windows` returns, to be read before the next one is asked for.
+
+        Peak memory: `most_windows` windows, what `read` gives for one shard, 28 bytes a reference of the piles
+        that fit and of one more, twice over while they are put in order, and three tables.
+
+    Raises:
+        ValueError: for an argument out of range, and as `pile_windows` does.
+    """
+    if batch < 1 or most_windows < 1:
+        raise ValueError(f"batch is {batch} and most_windows {most_windows}; both must be at least 1")
+    sweep = _Sweep(read, window_len, seed, max(batch, most_windows // batch * batch), batch)
+    for group in _groups(piles, references, sweep):
+        yield from _swept_group(group, sweep)
+
+
+def _groups(
+    piles: Iterable[int], references: Callable[[int], Sequence[pa.Table]], sweep: _Sweep
+) -> Iterator[dict[int, PileOrder]]:
+    """Consecutive piles that fit into a sweep together, or one that does not fit."""
+    group: dict[int, PileOrder] = {}
+    for pile in piles:
+        order = shuffle_pile(references(pile), sweep.seed, pile)
+        if group and sum(len(other.row) for other in group.values()) + len(order.row) > sweep.most:
+            yield group
+            group = {}
+        group[pile] = order
+    if group:
+        yield group
+
+
+def _swept_group(group: dict[int, PileOrder], sweep: _Sweep) -> Iterator[SweptPile]:
+    whole = PileOrder._make(np.concatenate(columns) for columns in zip(*group.values(), strict=True))
+    # One that does not fit is alone in its group; its windows are gathered as its tables are asked for.
+    sweeps = max(1, -(-len(whole.row) // sweep.most))
+    features = _swept(whole, slice(0, None), sweep) if sweeps == 1 else None
+    first = 0
+    for pile, order in group.items():
+        if features is None:
+            blocks = _swept_in_parts(order, sweep)
+        else:
+            blocks = _blocks(features[first : first + len(order.row)], sweep.batch)
+        stream = _pile_stream(_Pile(pile, sweep.seed, sweep.window_len))
+        stream.tables = _tables_of(order, blocks, stream)
+        yield SweptPile(pile, len(order.row), sweeps, stream)
+        first += len(order.row)
+
+
+def _swept_in_parts(order: PileOrder, sweep: _Sweep) -> Iterator[NDArray[np.float32]]:
+    for first in range(0, len(order.row), sweep.most):
+        yield from _blocks(_swept(order, slice(first, first + sweep.most), sweep), sweep.batch)
+
+
+def _blocks(features: NDArray[np.float32], batch: int) -> Iterator[NDArray[np.float32]]:
+    for first in range(0, len(features), batch):
+        # A copy, since a view would keep the whole sweep in memory for as long as its table is.
+        yield features[first : first + batch].copy()
+
+
+def _swept(order: PileOrder, part: slice, sweep: _Sweep) -> NDArray[np.float32]:
+    """Part of the windows, each in its place, from one reading of the shards that hold them."""
+    shard, row = order.shard[part], order.row[part]
+    features = np.empty((len(row), sweep.window_len, schema.FEATURE_COUNT), np.float32)
+    # By row within a shard, so that the packed positions are read forwards.
+    by_place = np.lexsort((row, shard))
+    bounds = np.append(run_starts(shard[by_place]), len(row))
+    for start, end in pairwise(bounds):
+        number = int(shard[by_place[start]])
+        gather_shard(sweep.read(number), number, row, by_place[start:end], features)
+    return features
 
 
 def _stream(seed: int, stage: int, partition: int) -> Callable[[int], NDArray[np.uint64]]:

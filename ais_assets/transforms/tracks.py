@@ -16,11 +16,20 @@ between them. Comparing with the last position *kept* in a segment, over several
 Fishing Watch's gpsdio-segment (`Segmentizer`) and AISdb (`encode_greatcircledistance`, 50 kn) do; a lag
 over all rows would condemn the good position after a bad one as well.
 
-Then, in this order, so that every position is dropped by one rule at most:
+Every position is dropped by one rule at most, the first of these:
 
-1. `no_motion_yet`. A missing SOG or COG holds the last known value of its segment. Positions before both
+1. `thinned`, off by default. A position that joins a segment less than `thin_seconds` after the last one kept in
+   it is dropped as it comes: silence and speed are measured between positions that are kept, so the tracks are
+   those of a source that is that much less dense, and dt_seconds stays within `max_gap_seconds`.
+2. `no_motion_yet`. A missing SOG or COG holds the last known value of its segment. Positions before both
    are known have nothing to hold and are dropped; a segment in which one is never known is dropped whole.
-2. `stray_position`. A segment that is left with fewer than `min_track_positions` is dropped. What is left
+3. `stationary`, off by default, as lying still is a part of what ships do. A stretch of consecutive positions of a
+   segment that all have a SOG below `stationary_knots`, and that lasts `stationary_seconds` from the first to the
+   last of them, is a ship moored or at anchor. It is dropped whole, and ends the segment: what comes after it is a
+   new one, since hours without a position would else be inside of a track. SOG and not the distance covered
+   tells, as a ship swings around its anchor; below 0.5 kn for long is what DIPAAL, Global Fishing Watch and
+   GeoTrackNet take.
+4. `stray_position`. A segment that is left with fewer than `min_track_positions` is dropped. What is left
    of a segment is a *track*.
 """
 
@@ -108,6 +117,12 @@ class _Limits:
     max_gap_seconds: int
     millimetres_per_second: float
     min_track_positions: int
+    thin_seconds: int
+    """0: off."""
+    stationary_seconds: int
+    """0: off."""
+    slow: int
+    """Tenths of a knot; a SOG below is that of a ship lying still."""
 
 
 def build_tracks(
@@ -118,6 +133,9 @@ def build_tracks(
     min_track_positions: int,
     validation_fraction: float,
     seed: int,
+    thin_seconds: int = 0,
+    stationary_seconds: int = 0,
+    stationary_knots: float = 0.5,
 ) -> RecordStream:
     """Tracks of one vessel shard, by the rule in this module's docstring.
 
@@ -132,6 +150,9 @@ def build_tracks(
         min_track_positions: a track with fewer is dropped; 1 or more.
         validation_fraction: share of vessels kept for validation, from 0 up to but without 1.
         seed: keys the split.
+        thin_seconds: a position is dropped when it is less than this after the last one kept; 0: none is.
+        stationary_seconds: drop stretches below `stationary_knots` that last at least this long; 0: none.
+        stationary_knots: see there; above 0.
 
     Returns:
         `schema.TRACK_POSITIONS` by (mmsi, track, t), in tables of up to `TABLE_POSITIONS` cut between
@@ -139,7 +160,7 @@ def build_tracks(
         (with a track), tracks, and positions with a held SOG or COG. Facts: the arguments, and the
         distribution of dt_seconds: counts[k] positions with edges[k − 1] < dt_seconds ≤ edges[k].
 
-        Peak memory: 16 bytes for each of the shard's positions, and some 60 for each position of a
+        Peak memory: 16 bytes for each of the shard's positions, and some 75 for each position of a
         table or of the vessel with the most, whichever are more.
 
     Raises:
@@ -152,7 +173,21 @@ def build_tracks(
         raise ValueError(f"max_speed_knots is {max_speed_knots}; it must be above 0 and finite")
     if min_track_positions < 1:
         raise ValueError(f"min_track_positions is {min_track_positions}; it must be 1 or more")
-    limits = _Limits(max_gap_seconds, max_speed_knots * METRES_PER_NAUTICAL_MILE * 1_000 / 3_600, min_track_positions)
+    if thin_seconds < 0 or stationary_seconds < 0:
+        raise ValueError(
+            f"thin_seconds is {thin_seconds} and stationary_seconds {stationary_seconds}; 0 is off, less means nothing"
+        )
+    if not (stationary_knots > 0 and math.isfinite(stationary_knots)):
+        raise ValueError(f"stationary_knots is {stationary_knots}; it must be above 0 and finite")
+    limits = _Limits(
+        max_gap_seconds,
+        max_speed_knots * METRES_PER_NAUTICAL_MILE * 1_000 / 3_600,
+        min_track_positions,
+        thin_seconds,
+        stationary_seconds,
+        # Rounded first: in floating point 0.3 × 10 is a little over 3.
+        math.ceil(round(stationary_knots * 10, 6)),
+    )
     stream = RecordStream(schema.TRACK_POSITIONS, iter(()))
     stream.facts = {
         "max_gap_seconds": max_gap_seconds,
@@ -160,6 +195,9 @@ def build_tracks(
         "min_track_positions": min_track_positions,
         "validation_fraction": validation_fraction,
         "seed": seed,
+        "thin_seconds": thin_seconds,
+        "stationary_seconds": stationary_seconds,
+        "stationary_knots": stationary_knots,
         "dt_seconds": {"edges": list(DT_EDGES), "counts": [0] * len(DT_EDGES)},
     }
     stream.tables = _track_tables(days, limits, validation_fraction, seed, stream)
@@ -293,18 +331,25 @@ def _merged(days: list[_Vessels], vessels: NDArray[np.int32], starts: NDArray[np
 
 def _tracks_of(block: _Vessels, limits: _Limits, stream: RecordStream) -> _Positions:
     reports, ledger = block.reports, stream.ledger
-    rows = len(reports.t)
-    segment_of = np.empty(rows, np.int32)
-    segments = _assign_segments(block, limits.max_gap_seconds, limits.millimetres_per_second, segment_of)
-    moving = np.zeros(segments, np.int64)
-    track_of = np.zeros(segments, np.int64)
-    held_sog, held_cog = _hold_motion(block, segment_of, moving, track_of)
-    ledger.drop("no_motion_yet", rows - int(moving.sum()))
+    segment_of = np.empty(len(reports.t), np.int32)
+    segments, thinned = _assign_segments(
+        block, limits.max_gap_seconds, limits.millimetres_per_second, limits.thin_seconds, segment_of
+    )
+    if limits.thin_seconds:
+        ledger.drop("thinned", thinned)
+    motionless, held_sog, held_cog = _hold_motion(reports, segment_of, segments)
+    ledger.drop("no_motion_yet", motionless)
     ledger.note("sog_held", held_sog)
     ledger.note("cog_held", held_cog)
+    if limits.stationary_seconds:
+        segments, still = _cut_stationary(reports, segment_of, segments, limits.stationary_seconds, limits.slow)
+        ledger.drop("stationary", still)
 
-    long_enough = moving >= limits.min_track_positions
-    ledger.drop("stray_position", int(moving[~long_enough].sum()))
+    positions = np.zeros(segments, np.int64)
+    track_of = np.zeros(segments, np.int64)
+    _name_tracks(block, segment_of, positions, track_of)
+    long_enough = positions >= limits.min_track_positions
+    ledger.drop("stray_position", int(positions[~long_enough].sum()))
     kept = np.flatnonzero(long_enough)
     # A track id begins with the MMSI and ends with the start, so ids sort as (mmsi, start) does. Times are
     # unique within a vessel, hence ids are too.
@@ -312,8 +357,8 @@ def _tracks_of(block: _Vessels, limits: _Limits, stream: RecordStream) -> _Posit
     ledger.note("tracks", len(kept))
     ledger.note("vessels", len(run_starts(track_of[kept] >> TRACK_SHIFT)))
     place = np.full(segments, -1, np.int64)
-    place[kept] = np.cumsum(moving[kept]) - moving[kept]
-    return _laid_out(reports, segment_of, track_of, place, int(moving[kept].sum()))
+    place[kept] = np.cumsum(positions[kept]) - positions[kept]
+    return _laid_out(reports, segment_of, track_of, place, int(positions[kept].sum()))
 
 
 def _laid_out(
@@ -413,15 +458,15 @@ def _reach_millimetres(seconds: np.int64, millimetres_per_second: float) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _great_circle_millimetres(reports: _Reports, a: int, b: int) -> int:
-    """Haversine distance of two reports, rounded to a millimetre.
+def great_circle_millimetres(lat_a: np.integer, lon_a: np.integer, lat_b: np.integer, lon_b: np.integer) -> int:
+    """Haversine distance of two positions in micro-degrees, rounded to a millimetre.
 
     Rounded, since mathematical libraries differ in the last digit and the output may not. Differences of
     longitude enter through sin² of half their angle, so ±180° is no edge.
     """
-    half_lat = math.sin((reports.lat[b] - reports.lat[a]) * _RADIANS_PER_STEP / 2)
-    half_lon = math.sin((reports.lon[b] - reports.lon[a]) * _RADIANS_PER_STEP / 2)
-    across = math.cos(reports.lat[a] * _RADIANS_PER_STEP) * math.cos(reports.lat[b] * _RADIANS_PER_STEP)
+    half_lat = math.sin((lat_b - lat_a) * _RADIANS_PER_STEP / 2)
+    half_lon = math.sin((lon_b - lon_a) * _RADIANS_PER_STEP / 2)
+    across = math.cos(lat_a * _RADIANS_PER_STEP) * math.cos(lat_b * _RADIANS_PER_STEP)
     haversine = min(1.0, half_lat * half_lat + across * half_lon * half_lon)
     return round(2 * _MILLIMETRES_PER_RADIAN * math.asin(math.sqrt(haversine)))
 
@@ -472,8 +517,9 @@ def _nearest(reports: _Reports, i: int, last: NDArray[np.int64], count: int, mil
     best = -1
     best_distance = 0
     for k in range(count):
-        distance = _great_circle_millimetres(reports, last[k], i)
-        if distance > _reach_millimetres(_seconds_between(reports, last[k], i), millimetres_per_second):
+        row = int(last[k])
+        distance = great_circle_millimetres(reports.lat[row], reports.lon[row], reports.lat[i], reports.lon[i])
+        if distance > _reach_millimetres(_seconds_between(reports, row, i), millimetres_per_second):
             continue
         if best < 0 or distance < best_distance or (distance == best_distance and last[k] > last[best]):
             best = k
@@ -483,9 +529,13 @@ def _nearest(reports: _Reports, i: int, last: NDArray[np.int64], count: int, mil
 
 @njit(cache=True, nogil=True)
 def _assign_segments(
-    block: _Vessels, max_gap_seconds: int, millimetres_per_second: float, segment_of: NDArray[np.int32]
-) -> int:
-    """Numbers the segment of every report; returns how many there are.
+    block: _Vessels,
+    max_gap_seconds: int,
+    millimetres_per_second: float,
+    thin_seconds: int,
+    segment_of: NDArray[np.int32],
+) -> tuple[int, int]:
+    """Numbers the segment of every report, −1 where it is thinned out; returns how many segments and of these.
 
     `last` and `name` hold, for the open segments of the vessel at hand, the row of the last position and
     the segment's number.
@@ -494,6 +544,7 @@ def _assign_segments(
     last = np.empty(OPEN_SEGMENTS, np.int64)
     name = np.empty(OPEN_SEGMENTS, np.int32)
     segments = 0
+    thinned = 0
     for vessel in range(len(block.vessels)):
         count = 0
         for i in range(block.starts[vessel], block.starts[vessel + 1]):
@@ -515,46 +566,111 @@ def _assign_segments(
                     chosen = np.argmin(last)
                 name[chosen] = segments
                 segments += 1
+            elif _seconds_between(reports, last[chosen], i) < thin_seconds:
+                segment_of[i] = -1
+                thinned += 1
+                continue
             last[chosen] = i
             segment_of[i] = name[chosen]
-    return segments
+    return segments, thinned
 
 
 @njit(cache=True, nogil=True)
-def _hold_motion(
-    block: _Vessels, segment_of: NDArray[np.int32], moving: NDArray[np.int64], track_of: NDArray[np.int64]
-) -> tuple[int, int]:
+def _hold_motion(reports: _Reports, segment_of: NDArray[np.int32], segments: int) -> tuple[int, int, int]:
     """Fills a missing SOG or COG with the segment's last known one, in place.
 
-    Counts each segment's positions at which both are known into `moving`, and writes the track id that the
-    first of them gives into `track_of`. Returns how many of those positions have a held SOG, a held COG.
+    A report with none to hold leaves its segment: −1. Returns how many do, and how many others have a held
+    SOG, a held COG.
     """
-    reports = block.reports
-    sog = np.full(len(moving), _MISSING, np.int16)
-    cog = np.full(len(moving), _MISSING, np.int16)
+    sog = np.full(segments, _MISSING, np.int16)
+    cog = np.full(segments, _MISSING, np.int16)
+    motionless = 0
     held_sog = 0
     held_cog = 0
+    for i in range(len(segment_of)):
+        segment = segment_of[i]
+        if segment < 0:
+            continue
+        sog_is_held = reports.sog[i] == _MISSING
+        cog_is_held = reports.cog[i] == _MISSING
+        if sog_is_held:
+            reports.sog[i] = sog[segment]
+        else:
+            sog[segment] = reports.sog[i]
+        if cog_is_held:
+            reports.cog[i] = cog[segment]
+        else:
+            cog[segment] = reports.cog[i]
+        if reports.sog[i] == _MISSING or reports.cog[i] == _MISSING:
+            segment_of[i] = -1
+            motionless += 1
+        else:
+            held_sog += sog_is_held
+            held_cog += cog_is_held
+    return motionless, held_sog, held_cog
+
+
+@njit(cache=True, nogil=True)
+def _cut_stationary(
+    reports: _Reports, segment_of: NDArray[np.int32], segments: int, seconds: int, slow: int
+) -> tuple[int, int]:
+    """Takes long slow stretches out of their segments (−1), and begins a new segment after each.
+
+    Returns the number of segments, of which some may now be empty, and of reports taken out.
+    """
+    stretch_of = np.full(len(segment_of), -1, np.int32)
+    first = np.empty(len(segment_of), np.int32)
+    last = np.empty(len(segment_of), np.int32)
+    stretches = 0
+    current = np.full(segments, -1, np.int32)
+    for i in range(len(segment_of)):
+        segment = segment_of[i]
+        if segment < 0:
+            continue
+        if reports.sog[i] >= slow:
+            current[segment] = -1
+            continue
+        if current[segment] < 0:
+            current[segment] = stretches
+            first[stretches] = i
+            stretches += 1
+        stretch_of[i] = current[segment]
+        last[current[segment]] = i
+
+    taken = 0
+    ended = np.zeros(segments, np.bool_)
+    name = np.arange(segments)
+    for i in range(len(segment_of)):
+        segment = segment_of[i]
+        if segment < 0:
+            continue
+        stretch = int(stretch_of[i])
+        if stretch >= 0 and _seconds_between(reports, int(first[stretch]), int(last[stretch])) >= seconds:
+            segment_of[i] = -1
+            ended[segment] = True
+            taken += 1
+            continue
+        if ended[segment]:
+            ended[segment] = False
+            name[segment] = segments
+            segments += 1
+        segment_of[i] = name[segment]
+    return segments, taken
+
+
+@njit(cache=True, nogil=True)
+def _name_tracks(
+    block: _Vessels, segment_of: NDArray[np.int32], positions: NDArray[np.int64], track_of: NDArray[np.int64]
+) -> None:
+    """Counts each segment's positions, and writes the track id that the first of them gives."""
     for vessel in range(len(block.vessels)):
         for i in range(block.starts[vessel], block.starts[vessel + 1]):
             segment = segment_of[i]
-            sog_is_held = reports.sog[i] == _MISSING
-            cog_is_held = reports.cog[i] == _MISSING
-            if sog_is_held:
-                reports.sog[i] = sog[segment]
-            else:
-                sog[segment] = reports.sog[i]
-            if cog_is_held:
-                reports.cog[i] = cog[segment]
-            else:
-                cog[segment] = reports.cog[i]
-            if reports.sog[i] == _MISSING or reports.cog[i] == _MISSING:
+            if segment < 0:
                 continue
-            if moving[segment] == 0:
-                track_of[segment] = (np.int64(block.vessels[vessel]) << TRACK_SHIFT) | np.int64(reports.t[i])
-            moving[segment] += 1
-            held_sog += sog_is_held
-            held_cog += cog_is_held
-    return held_sog, held_cog
+            if positions[segment] == 0:
+                track_of[segment] = (np.int64(block.vessels[vessel]) << TRACK_SHIFT) | np.int64(block.reports.t[i])
+            positions[segment] += 1
 
 
 @njit(cache=True, nogil=True)
@@ -565,11 +681,13 @@ def _lay_out(
     place: NDArray[np.int64],
     into: _Positions,
 ) -> None:
-    """Copies every report with known motion to its segment's place, and moves the place; −1 drops the segment."""
+    """Copies every report of a segment to that segment's place, and moves the place; −1 drops the segment."""
     for i in range(len(segment_of)):
         segment = segment_of[i]
+        if segment < 0:
+            continue
         row = place[segment]
-        if row < 0 or reports.sog[i] == _MISSING or reports.cog[i] == _MISSING:
+        if row < 0:
             continue
         place[segment] = row + 1
         into.mmsi[row] = track_of[segment] >> TRACK_SHIFT

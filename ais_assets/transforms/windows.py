@@ -171,18 +171,31 @@ def gather(
     bounds = np.append(run_starts(shards[order]), len(order))
     for start, end in pairwise(bounds):
         windows = order[start:end]
-        _gather_from(packed, int(shards[windows[0]]), rows, windows, features)
+        number = int(shards[windows[0]])
+        gather_shard(packed[number], number, rows, windows, features)
     return features
 
 
-def _gather_from(
-    packed: Sequence[NDArray[np.uint32]],
+def gather_shard(
+    packed: NDArray[np.uint32],
     shard: int,
     rows: NDArray[np.int64],
     windows: NDArray[np.int64],
     features: NDArray[np.float32],
 ) -> None:
-    positions = np.asarray(packed[shard])
+    """Gathers those windows that are in one shard into their places.
+
+    Args:
+        packed: the shard's packed positions, uint32 (n, 3).
+        shard: its number, for messages.
+        rows: int64, shape (k,): each window's first position.
+        windows: int64, shape (m,): which of the k windows are in this shard.
+        features: float32, shape (k, window_len, 5), as `gather` returns; features[windows] are written.
+
+    Raises:
+        ValueError: as `gather` does.
+    """
+    positions = np.asarray(packed)
     if positions.dtype != np.uint32 or positions.ndim != 2 or positions.shape[1] != PACKED_WORDS:
         raise ValueError(
             f"shard {shard} is {positions.dtype} {positions.shape}; packed positions are uint32 (n, {PACKED_WORDS})"

@@ -5,10 +5,14 @@ from __future__ import annotations
 import gzip
 import io
 import zipfile
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -82,12 +86,31 @@ def test_every_kind_of_archive_gives_the_same_bytes(tmp_path: Path, archive: Pat
     stored = tmp_path / "stored.zip"
     with zipfile.ZipFile(stored, "w", zipfile.ZIP_STORED) as zipped:
         zipped.writestr("a.csv", CONTENT)
-    for path in (plain, packed, stored, archive):
+    frames = tmp_path / "a.csv.zst"
+    frames.write_bytes(zstandard.compress(CONTENT[:half]) + zstandard.compress(CONTENT[half:]))
+    for path in (plain, packed, stored, archive, frames):
         assert unpacked(path, block_bytes) == CONTENT
 
 
-def test_a_bomb_is_stopped(tmp_path: Path) -> None:
-    path = write_zip(tmp_path / "a.zip", {"a.csv": bytes(50_000_000)})
+def zip_bomb(folder: Path) -> Path:
+    return write_zip(folder / "a.zip", {"a.csv": bytes(50_000_000)})
+
+
+def zstd_bomb(folder: Path) -> Path:
+    path = folder / "a.csv.zst"
+    path.write_bytes(zstandard.compress(bytes(50_000_000)))
+    return path
+
+
+def parquet_bomb(folder: Path) -> Path:
+    path = folder / "a.parquet"
+    pq.write_table(pa.table({"a": pa.array(["x" * 50] * 1_000_000).dictionary_encode()}), path)
+    return path
+
+
+@pytest.mark.parametrize("bomb", [zip_bomb, zstd_bomb, parquet_bomb])
+def test_a_bomb_is_stopped(tmp_path: Path, bomb: Callable[[Path], Path]) -> None:
+    path = bomb(tmp_path)
     assert path.stat().st_size < 100_000
     with pytest.raises(SourceError, match=r"more than 1,000,000 bytes.*AIS_MAX_ARCHIVE_GIGABYTES"):
         unpacked(path, max_bytes=1_000_000)
@@ -120,6 +143,13 @@ class TestDamage:
             refused = True
         assert refused or content == CONTENT
 
+    def test_a_directory_said_to_be_elsewhere_is_refused(self, archive: Path) -> None:
+        raw = bytearray(archive.read_bytes())
+        raw[-5] ^= 1  # of the directory's offset in the end record (APPNOTE 4.3.16)
+        archive.write_bytes(raw)
+        with pytest.raises(SourceError, match="no member begins at byte -"):
+            unpacked(archive)
+
     def test_the_message_says_where(self, archive: Path) -> None:
         raw = bytearray(archive.read_bytes())
         middle = len(raw) // 2
@@ -142,6 +172,32 @@ class TestDamage:
         path.write_bytes(raw)
         with pytest.raises(SourceError, match="damaged"):
             unpacked(path)
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @given(share=st.floats(0, 1, exclude_max=True, exclude_min=True))
+    def test_a_zst_cut_off_anywhere_is_refused(self, tmp_path: Path, share: float) -> None:
+        whole = zstandard.compress(CONTENT)
+        path = tmp_path / "a.csv.zst"
+        path.write_bytes(whole[: max(1, int(len(whole) * share))])
+        with pytest.raises(SourceError, match=r"a\.csv\.zst is damaged near byte"):
+            unpacked(path)
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @given(share=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+    def test_a_flipped_bit_in_a_zst_with_a_checksum_never_changes_rows_silently(
+        self, tmp_path: Path, share: float, bit: int
+    ) -> None:
+        raw = bytearray(zstandard.ZstdCompressor(write_checksum=True).compress(CONTENT))
+        raw[int(len(raw) * share)] ^= 1 << bit
+        path = tmp_path / "a.csv.zst"
+        path.write_bytes(raw)
+        refused = False
+        content = b""
+        try:
+            content = unpacked(path)
+        except SourceError:
+            refused = True
+        assert refused or content == CONTENT
 
     @pytest.mark.parametrize(
         ("members", "message"),

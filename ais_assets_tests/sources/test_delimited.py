@@ -403,7 +403,7 @@ class TestHeader:
         ("content", "message"),
         [
             (b"", "is empty"),
-            (b"\n\n", "begins with a blank line"),
+            (b"\n\n", "has a blank line where the header should be"),
             (HEADER.encode(), "a header and no rows"),
             (HEADER.encode() + b"\r\n\r\n", "a header and no rows"),
             (b"x" * 3_000_000, "longer than"),

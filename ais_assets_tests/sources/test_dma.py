@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from ais_assets import schema
+from ais_assets.sources.archive import day_in_name
 from ais_assets.sources.dma import DmaSource
 from ais_assets_tests.sources.rows import MAX_BYTES
 
@@ -28,7 +29,9 @@ FILES = {
 
 
 def read(path: Path) -> tuple[pa.Table, dict[str, int], dict[str, int]]:
-    stream = DmaSource(str(path.parent), max_bytes=MAX_BYTES).read(path, date(2024, 1, 1))
+    day = day_in_name(path.name)
+    assert day is not None
+    stream = DmaSource(str(path.parent), max_bytes=MAX_BYTES).read(path, day)
     table = pa.concat_tables(list(stream.tables))
     table.validate(full=True)
     stream.ledger.balance(path.name)

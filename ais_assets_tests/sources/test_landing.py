@@ -9,10 +9,15 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+import zstandard
 from boto3.session import Session
 
+from ais_assets.resources.source import SourceResource
+from ais_assets.settings import load_settings
 from ais_assets.sources.dma import DmaSource
-from ais_assets.sources.landing import Patience
+from ais_assets.sources.landing import FileSource, Patience
+from ais_assets.sources.marinecadastre import MarineCadastreSource
+from ais_assets.sources.nmea import NmeaSource
 from ais_assets.sources.source import LandedArchive, SourceError
 from ais_assets_tests.s3_server import S3Server
 from ais_assets_tests.sources.rows import DAY, HEADER, MAX_BYTES, row
@@ -91,6 +96,8 @@ class TestFolder:
 
     def test_a_day_that_is_not_there_among_others(self, place: Path, into: Path) -> None:
         (place / NAME).write_bytes(CONTENT)
+        assert source(place).published(DAY)
+        assert not source(place).published(date(2024, 3, 2))
         assert source(place).land(date(2024, 3, 2), into) is None
 
     @pytest.mark.parametrize("name", ["aisdk-2024-03.zip", "aisdk_202403.zip"])
@@ -203,6 +210,26 @@ class TestS3:
             source(f"s3://{bucket}/ais").land(DAY, into)
         assert "not-the-secret" not in str(caught.value)
 
+    def test_the_settings_of_s3_reach_the_source(
+        self, bucket: str, s3_server: S3Server, into: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """AIS_S3_ENDPOINT_URL, AIS_S3_REGION and AIS_S3_PROFILE, without any AWS_* address or key."""
+        self.put(bucket, **{NAME: CONTENT})
+        for name in s3_server.environment():
+            monkeypatch.delenv(name)
+        credentials = into.parent / "credentials"
+        credentials.write_text(
+            f"[feed]\naws_access_key_id = {s3_server.access_key}\naws_secret_access_key = {s3_server.secret_key}\n"
+        )
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(credentials))
+        monkeypatch.setenv("AIS_S3_ENDPOINT_URL", s3_server.endpoint)
+        monkeypatch.setenv("AIS_S3_REGION", "us-east-1")
+        monkeypatch.setenv("AIS_S3_PROFILE", "feed")
+        settings = load_settings(source="dma", source_uri=f"s3://{bucket}/ais")
+        landed = SourceResource.from_settings(settings).open().land(DAY, into)
+        assert landed is not None
+        assert landed.path.read_bytes() == CONTENT
+
     def test_a_server_out_of_reach(self, s3_environment: S3Server, into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
         with pytest.raises(SourceError, match=r"cannot be reached.*AWS_ENDPOINT_URL"):
@@ -293,6 +320,55 @@ class TestWeb:
         web.next_answers[f"/{NAME}"] = [status(302, Location=target)]
         with pytest.raises(SourceError, match=NAME):
             source(f"{web.url}/aisdk-{{day}}.zip").land(DAY, into)
+
+    def test_a_day_withdrawn_is_told_apart_from_one_not_published(self, web: WebServer, into: Path) -> None:
+        web.next_answers[f"/{NAME}"] = [status(410)]
+        feed = source(f"{web.url}/aisdk-{{day}}.zip")
+        with pytest.raises(SourceError, match=r"aisdk-2024-03-01\.zip: was withdrawn for good \(410"):
+            feed.land(DAY, into)
+        assert feed.land(DAY, into) is None
+
+    def test_whether_a_day_is_published_is_asked_with_one_byte(self, web: WebServer) -> None:
+        feed = source(f"{web.url}/aisdk-{{day}}.zip")
+        assert not feed.published(DAY)
+        web.files[f"/{NAME}"] = CONTENT
+        web.next_answers[f"/{NAME}"] = [status(503)]
+        assert feed.published(DAY)
+        assert [headers["Range"] for _, headers in web.requests] == ["bytes=0-0"] * 3
+
+    @pytest.mark.parametrize(
+        ("kind", "path", "name"),
+        [
+            (MarineCadastreSource, "/ais-{day}.csv.zst", "ais-2024-03-01.csv.zst"),
+            (MarineCadastreSource, "/get?day={day}", "marinecadastre-2024-03-01.csv.zst"),
+            (NmeaSource, "/{day}.log.zst", "2024-03-01.log.zst"),
+            (NmeaSource, "/get?day={day}", "nmea-2024-03-01.nmea.zst"),
+        ],
+    )
+    def test_every_source_lands_in_the_same_way(
+        self, web: WebServer, into: Path, kind: type[FileSource], path: str, name: str
+    ) -> None:
+        """A download that breaks off goes on; a name that says nothing is made from what came."""
+        address = path.format(day=DAY).partition("?")[0]
+        web.files[address] = zstandard.compress(CONTENT)
+        web.next_answers[address] = [status(503), status(429)]
+        landed = kind(web.url + path, max_bytes=MAX_BYTES, patience=HASTY).land(DAY, into)
+        assert landed is not None
+        assert landed.path.name == name
+        assert zstandard.decompress(landed.path.read_bytes()) == CONTENT
+
+    def test_a_packing_that_the_source_does_not_have(self, web: WebServer, into: Path) -> None:
+        web.files["/get"] = zstandard.compress(CONTENT)
+        with pytest.raises(SourceError, match=r"is a \.zst file, which source 'dma' does not have; it has \.zip"):
+            source(f"{web.url}/get?day={{day}}").land(DAY, into)
+        assert list(into.iterdir()) == []
+
+    def test_a_parquet_file_cut_off_is_refused(self, web: WebServer, into: Path) -> None:
+        web.files[f"/{DAY}.parquet"] = b"PAR1 and then nothing"
+        feed = MarineCadastreSource(f"{web.url}/{{day}}.parquet", max_bytes=MAX_BYTES, patience=HASTY)
+        with pytest.raises(SourceError, match="does not end as a Parquet file does"):
+            feed.land(DAY, into)
+        assert list(into.iterdir()) == []
 
     def test_a_page_instead_of_a_zip(self, web: WebServer, into: Path) -> None:
         web.files[f"/{NAME}"] = b"<html>come back later</html>"

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ais_assets.sources.row_kernel import PADDING, add_to_set, decimal, grown, line_end, span_hash, unix_milliseconds
+from ais_assets.sources.row_kernel import (
+    PADDING,
+    add_to_set,
+    counted_milliseconds,
+    decimal,
+    formatted_milliseconds,
+    grown,
+    line_end,
+    span_hash,
+    unix_milliseconds,
+)
 
 
 def as_text(raw: bytes) -> np.ndarray:
@@ -111,6 +121,36 @@ def test_an_offset_is_taken_off(moment: datetime, minutes: int) -> None:
 )
 def test_what_is_no_timestamp(raw: str) -> None:
     assert read_time(raw) == -1
+
+
+@given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(2199, 12, 31)))  # noqa: DTZ001
+def test_a_timestamp_by_a_format(moment: datetime) -> None:
+    whole = moment.replace(microsecond=0, tzinfo=UTC)
+    expected = int(whole.timestamp()) * 1000
+    for form, spelt in (
+        ("%m/%d/%Y %H:%M:%S", "MM/DD/YYYY hh:mm:ss"),
+        ("%Y%m%d%H%M%S", "YYYYMMDDhhmmss"),
+        ("%S''%M'%H on %d.%m.%Y", "ss''mm'hh on DD.MM.YYYY"),
+    ):
+        raw = whole.strftime(form)
+        by = np.frombuffer(spelt.encode(), np.uint8)
+        assert formatted_milliseconds(as_text(raw.encode()), 0, len(raw), by) == expected
+        assert formatted_milliseconds(as_text(raw.encode()), 0, len(raw) - 1, by) == -1
+
+
+@given(st.integers(0, 2**32), st.integers(0, 10**9 - 1))
+def test_a_count_since_1970_in_every_unit(seconds: int, nanoseconds: int) -> None:
+    count = seconds * 10**9 + nanoseconds
+    for places in (9, 6, 3, 0):
+        raw = str(Decimal(count).scaleb(-places).quantize(Decimal(1), ROUND_DOWN))
+        assert counted_milliseconds(as_text(raw.encode()), 0, len(raw), places) == seconds * 1000
+    raw = f"{Decimal(count).scaleb(-9):f}"
+    assert counted_milliseconds(as_text(raw.encode()), 0, len(raw), 9) == seconds * 1000
+
+
+@pytest.mark.parametrize("raw", ["", "x", "-1", "1e40", "2024-03-01"])
+def test_what_is_no_count(raw: str) -> None:
+    assert counted_milliseconds(as_text(raw.encode()), 0, len(raw), 9) == -1
 
 
 @given(st.binary(max_size=100), st.integers(0, 40))

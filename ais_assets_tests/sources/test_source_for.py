@@ -10,10 +10,13 @@ import pytest
 from ais_assets.settings import SourceName
 from ais_assets.sources import source_for
 from ais_assets.sources.source import Source, SourceError
+from ais_assets.table_mapping import TableMapping
+
+TABLE = TableMapping.model_validate({name: {"column": name} for name in ("t", "mmsi", "lat", "lon")})
 
 
-def named(name: str, uri: str | None = "data/raw") -> Source:
-    return source_for(name, uri, first_day=date(2024, 3, 1), max_bytes=10**9, vessels=3, seed=1)
+def named(name: str, uri: str | None = "data/raw", table: TableMapping | None = TABLE) -> Source:
+    return source_for(name, uri, first_day=date(2024, 3, 1), max_bytes=10**9, vessels=3, seed=1, table=table)
 
 
 @pytest.mark.parametrize("name", get_args(SourceName))
@@ -26,6 +29,11 @@ def test_a_source_of_files_needs_a_place() -> None:
         named("dma", None)
 
 
+def test_a_table_needs_its_columns() -> None:
+    with pytest.raises(SourceError, match="AIS_SOURCE=table needs AIS_TABLE_COLUMNS"):
+        named("table", table=None)
+
+
 def test_an_unknown_source() -> None:
-    with pytest.raises(SourceError, match="there are dma, norway and simulated"):
+    with pytest.raises(SourceError, match="there are dma, marinecadastre, nmea, norway, simulated, table"):
         named("gps")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ais_assets import schema
 from ais_assets.transforms import shuffle as module
-from ais_assets.transforms.shuffle import pile_windows, shuffle_pile, throw_windows
+from ais_assets.transforms.shuffle import pile_windows, shuffle_pile, sweep_piles, throw_windows
 from ais_assets.transforms.statistics import WindowStatistics
 from ais_assets.transforms.windows import gather, pack_positions, window_count
 
@@ -281,6 +281,69 @@ def test_batches_do_not_matter(pile: int) -> None:
         assert batch_facts == facts
         assert set(sizes[:-1]) <= {batch}
         assert 0 < sizes[-1] <= batch
+
+
+def _swept(piles: Sequence[int], most: int, batch: int) -> tuple[dict[int, Any], list[int]]:
+    """Each pile of `sweep_piles`: its sweeps, facts, tables; and the shards in the order they were read."""
+    shards, throw = _shards()
+    thrown_shards = [thrown([t], dataclasses.replace(throw, shard=k)) for k, t in enumerate(shards)]
+    read: list[int] = []
+
+    def packed(shard: int) -> NDArray[np.uint32]:
+        read.append(shard)
+        return pack_positions(shards[shard])
+
+    result = {}
+    for swept in sweep_piles(
+        piles,
+        lambda pile: [tables[pile + 1] for tables in thrown_shards],
+        packed,
+        window_len=throw.window_len,
+        seed=throw.seed,
+        most_windows=most,
+        batch=batch,
+    ):
+        tables = list(swept.stream.tables)
+        swept.stream.ledger.balance("test")
+        assert swept.windows == swept.stream.ledger.rows_out
+        result[swept.pile] = (swept.sweeps, swept.stream.facts, tables)
+    return result, read
+
+
+@pytest.mark.parametrize("most", [1, 2, 5, 9, 17, 1_000])
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("piles", [[-1, 0, 1], [1], [1, 0]])
+def test_a_sweep_makes_what_reading_anywhere_makes(piles: list[int], most: int, batch: int) -> None:
+    result, _ = _swept(piles, most, batch)
+    assert list(result) == piles
+    for pile, (_, facts, tables) in result.items():
+        whole, mapped_facts, sizes = _pile(pile, batch)
+        assert pa.concat_tables(tables).equals(whole)
+        assert facts == mapped_facts
+        assert [table.num_rows for table in tables] == sizes
+
+
+def test_the_shards_are_read_once_for_as_many_piles_as_fit() -> None:
+    _, read = _swept([-1, 0, 1], 1_000, 3)
+    assert read == [0, 2]
+    sizes = {pile: _pile(pile, 1_000)[0].num_rows for pile in (0, 1)}
+    together = sum(sizes.values())
+    assert [sweeps for sweeps, _, _ in _swept([0, 1], together, 1)[0].values()] == [1, 1]
+    assert _swept([0, 1], together, 1)[1] == [0, 2]
+    assert _swept([0, 1], together - 1, 1)[1] == [0, 2, 0, 2]
+
+
+def test_a_pile_that_outgrows_the_bound_says_so() -> None:
+    size = _pile(0, 1_000)[0].num_rows
+    result, _ = _swept([0], 4, 2)
+    assert result[0][0] == -(-size // 4) > 1
+
+
+def test_a_sweep_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="most_windows 0"):
+        next(
+            sweep_piles([0], lambda _: [], lambda _: np.empty((0, 3), np.uint32), window_len=4, seed=1, most_windows=0)
+        )
 
 
 def test_every_window_is_delivered_once_with_what_it_says() -> None:

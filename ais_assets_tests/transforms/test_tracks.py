@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,6 +73,9 @@ class Rule:
     min_track_positions: int = 2
     validation_fraction: float = 0.0
     seed: int = 17
+    thin_seconds: int = 0
+    stationary_seconds: int = 0
+    stationary_knots: float = 0.5
 
 
 def clean_table(reports: Sequence[Report]) -> pa.Table:
@@ -148,7 +151,7 @@ def distance_millimetres(a: Report, b: Report) -> int:
 
 
 def reference_segments(reports: Sequence[Report], rule: Rule) -> list[list[Report]]:
-    """One vessel's segments."""
+    """One vessel's segments, thinned."""
     segments: list[list[Report]] = []
     open_segments: list[list[Report]] = []
     for report in reports:
@@ -161,7 +164,9 @@ def reference_segments(reports: Sequence[Report], rule: Rule) -> list[list[Repor
             if distance <= reach:
                 reachable.append((distance, -segment[-1].t, segment))
         if reachable:
-            min(reachable, key=lambda candidate: candidate[:2])[2].append(report)
+            nearest = min(reachable, key=lambda candidate: candidate[:2])[2]
+            if report.t - nearest[-1].t >= rule.thin_seconds:
+                nearest.append(report)
             continue
         if len(open_segments) == 8:
             open_segments.remove(min(open_segments, key=lambda segment: segment[-1].t))
@@ -170,26 +175,51 @@ def reference_segments(reports: Sequence[Report], rule: Rule) -> list[list[Repor
     return segments
 
 
+def reference_moving(segment: Sequence[Report]) -> list[Report]:
+    """A segment's reports with the last known SOG and COG, from where both are known."""
+    sog = cog = None
+    moving = []
+    for report in segment:
+        sog = report.sog if report.sog is not None else sog
+        cog = report.cog if report.cog is not None else cog
+        if sog is not None and cog is not None:
+            moving.append(report._replace(sog=sog, cog=cog))
+    return moving
+
+
+def reference_stretches(moving: Sequence[Report], rule: Rule) -> list[list[Report]]:
+    """What is between the stretches for which a ship lies still."""
+    if not rule.stationary_seconds:
+        return [list(moving)]
+    parts: list[list[Report]] = [[]]
+    for slow, group in groupby(moving, key=lambda report: (report.sog or 0) / 10 < rule.stationary_knots):
+        stretch = list(group)
+        if slow and stretch[-1].t - stretch[0].t >= rule.stationary_seconds:
+            parts.append([])
+        else:
+            parts[-1] += stretch
+    return parts
+
+
 def reference_tracks(reports: Sequence[Report], rule: Rule) -> tuple[list[Position], Counter[str]]:
     """All vessels' track positions in order, and the counts of what was dropped."""
     positions: list[Position] = []
-    dropped: Counter[str] = Counter(no_motion_yet=0, stray_position=0)
+    dropped: Counter[str] = Counter()
     for mmsi in {report.mmsi for report in reports}:
-        for segment in reference_segments([report for report in reports if report.mmsi == mmsi], rule):
-            sog = cog = None
-            moving = []
-            for report in segment:
-                sog = report.sog if report.sog is not None else sog
-                cog = report.cog if report.cog is not None else cog
-                if sog is None or cog is None:
-                    dropped["no_motion_yet"] += 1
-                else:
-                    moving.append(report._replace(sog=sog, cog=cog))
-            if len(moving) < rule.min_track_positions:
-                dropped["stray_position"] += len(moving)
-                continue
-            track = mmsi * 2**32 + moving[0].t
-            positions += [Position(r.mmsi, track, r.t, r.lat, r.lon, r.sog or 0, r.cog or 0) for r in moving]
+        of_vessel = [report for report in reports if report.mmsi == mmsi]
+        segments = reference_segments(of_vessel, rule)
+        dropped["thinned"] += len(of_vessel) - sum(len(segment) for segment in segments)
+        for segment in segments:
+            moving = reference_moving(segment)
+            dropped["no_motion_yet"] += len(segment) - len(moving)
+            parts = reference_stretches(moving, rule)
+            dropped["stationary"] += len(moving) - sum(len(part) for part in parts)
+            for part in parts:
+                if len(part) < rule.min_track_positions:
+                    dropped["stray_position"] += len(part)
+                    continue
+                track = mmsi * 2**32 + part[0].t
+                positions += [Position(r.mmsi, track, r.t, r.lat, r.lon, r.sog or 0, r.cog or 0) for r in part]
     return sorted(positions), dropped
 
 
@@ -245,6 +275,9 @@ rules = st.builds(
     max_gap_seconds=st.sampled_from([1, 60, 3_600, GAP]),
     max_speed_knots=st.sampled_from([0.1, 30.0, 50.0, 102.2, 1e6]),
     min_track_positions=st.integers(1, 4),
+    thin_seconds=st.sampled_from([0, 0, 1, 2, 10, 61, 3_600]),
+    stationary_seconds=st.sampled_from([0, 0, 1, 10, 600, 3_601]),
+    stationary_knots=st.sampled_from([0.1, 0.3, 0.5, 11.0]),
 )
 
 
@@ -254,7 +287,7 @@ def test_tracks_are_those_of_the_reference(reports: list[Report], rule: Rule) ->
     expected, dropped = reference_tracks(reports, rule)
     tables, stream = built([clean_table(reports)], rule)
     assert positions_of(tables) == expected
-    assert stream.ledger.dropped == dropped
+    assert Counter(stream.ledger.dropped) == dropped
     assert stream.ledger.rows_in == len(reports)
     assert stream.ledger.notes["tracks"] == len({position.track for position in expected})
     assert stream.ledger.notes["vessels"] == len({position.mmsi for position in expected})
@@ -393,6 +426,49 @@ def test_motion_is_not_held_across_tracks() -> None:
     assert stream.ledger.dropped == {"no_motion_yet": 3, "stray_position": 0}
 
 
+def test_thinning_counts_from_the_last_position_kept() -> None:
+    reports = [Report(SHIP, NOON + second, 0, 0) for second in (0, 4, 9, 10, 13, 19, 20, 29, 45)]
+    rule = Rule(thin_seconds=10)
+    assert times_of(tracks_of(reports, rule)) == [[0, 10, 20, 45]]
+    assert built([clean_table(reports)], rule)[1].ledger.dropped["thinned"] == 5
+
+
+def test_a_thinned_track_has_no_silence_over_the_limit() -> None:
+    # Thinned after the cut, the two positions kept would be 14,459 s apart in one track.
+    reports = [Report(SHIP, NOON + second, 0, 0) for second in (0, 59, 59 + GAP, 119 + GAP)]
+    assert times_of(tracks_of(reports)) == [[0, 59, 59 + GAP, 119 + GAP]]
+    assert times_of(tracks_of(reports, Rule(thin_seconds=60, min_track_positions=1))) == [[0], [59 + GAP, 119 + GAP]]
+
+
+def test_two_ships_under_one_mmsi_are_thinned_apart() -> None:
+    here = [Report(SHIP, NOON + 10 * k, 0, 0) for k in range(6)]
+    there = [Report(SHIP, NOON + 10 * k + 5, 10 * DEGREE, 0) for k in range(6)]
+    assert times_of(tracks_of(sorted(here + there), Rule(thin_seconds=20))) == [[0, 20, 40], [5, 25, 45]]
+
+
+def still(first: int, last: int, sog: int = 4) -> list[Report]:
+    """A ship lying still, a report every minute from `first` to `last`, in minutes after noon."""
+    return [Report(SHIP, NOON + 60 * minute, 0, 0, sog) for minute in range(first, last + 1)]
+
+
+def test_a_stretch_at_anchor_is_left_out_and_ends_the_track() -> None:
+    reports = [*still(0, 4, 50), *still(5, 35), *still(36, 39, 50)]
+    assert len(tracks_of(reports)) == 1
+    rule = Rule(stationary_seconds=30 * 60)
+    assert times_of(tracks_of(reports, rule)) == [[60 * k for k in range(5)], [60 * k for k in range(36, 40)]]
+    assert built([clean_table(reports)], rule)[1].ledger.dropped["stationary"] == 31
+
+
+def test_a_shorter_or_faster_stretch_is_a_part_of_the_voyage() -> None:
+    reports = [*still(0, 4, 50), *still(5, 35), *still(36, 39, 50)]
+    assert len(tracks_of(reports, Rule(stationary_seconds=30 * 60 + 1))) == 1
+    assert len(tracks_of(reports, Rule(stationary_seconds=60, stationary_knots=0.4))) == 1
+    assert len(tracks_of(reports, Rule(stationary_seconds=60, stationary_knots=0.5))) == 2
+    # A single faster report in the middle makes two stretches of it, both too short.
+    moved = [*still(0, 14), *still(15, 15, 5), *still(16, 31)]
+    assert len(tracks_of(moved, Rule(stationary_seconds=30 * 60))) == 1
+
+
 def test_length_counts_what_is_left_after_motion() -> None:
     # Three positions, two of them before SOG is known: one is left, fewer than two.
     ship = straight(SHIP, 0, 3, lat=55 * DEGREE, lon=10 * DEGREE)
@@ -511,6 +587,10 @@ def test_other_columns_are_refused() -> None:
         {"max_speed_knots": math.nan},
         {"max_speed_knots": math.inf},
         {"min_track_positions": 0},
+        {"thin_seconds": -1},
+        {"stationary_seconds": -1},
+        {"stationary_knots": 0.0},
+        {"stationary_knots": math.nan},
     ],
 )
 def test_arguments_out_of_range_are_refused_at_once(wrong: dict[str, Any]) -> None:
@@ -550,7 +630,7 @@ def test_real_ships_of_one_day(real_data: Path) -> None:
     tables, stream = built([clean_table(reports)], Rule())
     expected, dropped = reference_tracks(reports, Rule())
     assert positions_of(tables) == expected
-    assert stream.ledger.dropped == dropped
+    assert Counter(stream.ledger.dropped) == dropped
     assert stream.ledger.notes["vessels"] == 5
     # Five ships in good reception all day: nearly everything is in a few long tracks.
     assert stream.ledger.rows_out > 0.95 * stream.ledger.rows_in

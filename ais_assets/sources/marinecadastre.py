@@ -1,0 +1,88 @@
+"""AIS of the United States as MarineCadastre (NOAA, BOEM, USCG) publishes it: one row a vessel and minute, UTC.
+
+`AIS_2024_01_01.zip` of 2015 to 2024, `ais-2025-01-01.csv.zst` and GeoParquet since; 2015 to 2017 without the
+transceiver's class and with texts for the status, 2020 with a misspelt header, since 2025 in lower case, longitude
+first. Rows are not in order of time.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import ClassVar, Final
+
+from ais_assets import schema
+from ais_assets.sources.delimited import DelimitedReader, Layout
+from ais_assets.sources.landing import FileSource
+from ais_assets.stream import RecordStream
+
+_UNDEFINED = schema.NAV_STATUSES.index("undefined")
+
+# The texts of 2015 to 2017. Any other is null and counted.
+_STATUS_TEXTS: Final = {
+    "under way using engine": 0,
+    "underway using engines": 0,
+    "at anchor": 1,
+    "not under command": 2,
+    "restricted maneuverability": 3,
+    "constrained by her draught": 4,
+    "moored": 5,
+    "aground": 6,
+    "engaged in fishing": 7,
+    "under way sailing": 8,
+    "power-driven vessel towing astern": 11,
+    "power-driven vessel pushing ahead or towing alongside": 12,
+    "ais-sart": 14,
+    "undefined": None,
+}
+_STATUS_CODES: Final = {
+    text: None if code == _UNDEFINED else code
+    for code in range(len(schema.NAV_STATUSES))
+    # The second as Parquet files have it once the column has had a gap.
+    for text in (str(code), f"{code}.0")
+}
+
+LAYOUT: Final = Layout(
+    name="MarineCadastre",
+    delimiter=",",
+    columns={
+        "mmsi": "MMSI",
+        "t": ("BaseDateTime", "base_date_time"),
+        "lat": ("LAT", "latitude"),
+        "lon": ("LON", "longitude"),
+        "sog": "SOG",
+        "cog": "COG",
+        "heading": "Heading",
+        "nav_status": "Status",
+        "mobile_type": ("TransceiverClass", "TranscieverClass", "transceiver"),
+        "imo": "IMO",
+        "callsign": ("CallSign", "call_sign"),
+        "name": ("VesselName", "vessel_name"),
+        "ship_type": ("VesselType", "vessel_type"),
+        "length": "Length",
+        "width": "Width",
+        "draught": "Draft",
+    },
+    mobile_types={letter: schema.MOBILE_TYPES.index(f"class {letter}") for letter in "AB"},
+    nav_statuses={**_STATUS_TEXTS, **_STATUS_CODES},
+    static_company=frozenset({"Cargo", "TransceiverClass", "TranscieverClass", "transceiver"}),
+    # 2015 to 2017 have none: what sent the message is unknown.
+    optional=frozenset({"mobile_type"}),
+    motion_wraps=True,
+)
+
+
+class MarineCadastreSource(FileSource):
+    """Daily archives of MarineCadastre, 2015 on."""
+
+    name = "marinecadastre"
+    examples: ClassVar[tuple[str, ...]] = (
+        "AIS_2024_01_01.zip",
+        "ais-2025-01-01.csv.zst",
+        "ais-2025-01-01.parquet",
+        "AIS_2024_01_01.csv",
+    )
+    suffixes: ClassVar[tuple[str, ...]] = (".zip", ".csv.zst", ".parquet", ".csv.gz", ".csv")
+
+    def read(self, archive: Path, day: date) -> RecordStream:
+        return DelimitedReader(LAYOUT, self.max_bytes).read(archive, day)

@@ -1,0 +1,388 @@
+"""AIS as receivers log it: AIVDM and AIVDO sentences, decoded by pyais, in plain files, .gz or .zst.
+
+What the messages mean is ITU-R M.1371-5, annex 8. The same message heard by several stations is several records here,
+as it is in the authorities' files: cleaning drops exact duplicates, rebroadcasts and second reports of one second.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Final, NamedTuple
+
+import attr
+import pyarrow as pa
+from pyais.exceptions import AISBaseException
+from pyais.messages import AISSentence, MessageType24PartA, MessageType24PartB, MessageType24PartBAuxiliaryCraft
+
+from ais_assets import schema
+from ais_assets.ledger import Ledger
+from ais_assets.sources.archive import row_blocks
+from ais_assets.sources.landing import FileSource
+from ais_assets.sources.record_table import (
+    OTHER_DAY,
+    SAMPLE_CHARACTERS,
+    TABLE_ROWS,
+    StaticData,
+    StaticValue,
+    empty_records,
+    imo_number,
+    metres,
+    on_other_days,
+    record_table,
+)
+from ais_assets.sources.row_kernel import NULL, NULL_CODE, NULL_HEADING, Note, Reject
+from ais_assets.sources.sentences import (
+    JOINED_PARTS,
+    LINE_FAULTS,
+    NO_SENTENCE,
+    OTHER_LINES,
+    Fault,
+    Message,
+    MessageReader,
+)
+from ais_assets.sources.source import SourceError
+from ais_assets.stream import RecordStream
+
+OTHER_MESSAGE: Final = "other_message"
+"""A message that is neither a position report nor static data: binary, safety, channel management, …"""
+TOO_SHORT: Final = "too_short"
+"""A message cut off before the last field that is read of its type."""
+UNDECODABLE: Final = "undecodable"
+"""pyais refuses the message."""
+NO_TIME: Final = "no_time"
+"""A good message without a time, and none is guessed."""
+BAD_MMSI: Final = Reject.BAD_MMSI.name.lower()
+BAD_LATITUDE: Final = Reject.BAD_LATITUDE.name.lower()
+BAD_LONGITUDE: Final = Reject.BAD_LONGITUDE.name.lower()
+REJECTS: Final[tuple[str, ...]] = (
+    *LINE_FAULTS,
+    OTHER_MESSAGE,
+    UNDECODABLE,
+    TOO_SHORT,
+    BAD_MMSI,
+    BAD_LATITUDE,
+    BAD_LONGITUDE,
+    NO_TIME,
+)
+"""Why a line or a message is no record, in the order in which it is asked."""
+
+NO_POSITION: Final = Note.NO_POSITION.name.lower()
+BLANK_LINES: Final = Note.BLANK_LINES.name.lower()
+_IMPLAUSIBLE: Final = {
+    "speed": Note.IMPLAUSIBLE_SOG.name.lower(),
+    "course": Note.IMPLAUSIBLE_COG.name.lower(),
+    "heading": Note.IMPLAUSIBLE_HEADING.name.lower(),
+}
+_NOTES = (NO_POSITION, *_IMPLAUSIBLE.values())
+_NO_STATIC = (None,) * len(schema.STATIC_COLUMNS)
+_SAMPLES_PER_REASON = 100 // len(REJECTS)
+
+_BLOCK_BYTES = 1 << 20
+_MAX_LINE_BYTES = 1 << 16
+_LARGEST_MMSI = 999_999_999
+_KINDS = ("", ".gz", ".zst")
+_PLAIN = (".nmea", ".log", ".txt", ".raw")
+
+
+class Report(NamedTuple):
+    """What a message says, in the units of `schema.RAW_RECORDS`, as integers; None for not available.
+
+    Attributes:
+        mmsi: the sender.
+        mobile_type: code in `schema.MOBILE_TYPES`.
+        lat, lon: micro-degrees.
+        sog, cog: tenths of a knot and of a degree.
+        heading: degrees.
+        nav_status: code in `schema.NAV_STATUSES`.
+        static: values of `schema.STATIC_COLUMNS`.
+        notes: what was not plausible.
+    """
+
+    mmsi: int
+    mobile_type: int
+    lat: int | None
+    lon: int | None
+    sog: int | None
+    cog: int | None
+    heading: int | None
+    nav_status: int | None
+    static: tuple[StaticValue, ...]
+    notes: tuple[str, ...]
+
+
+class UnusableMessageError(ValueError):
+    """A message that is no record; the first argument is one of REJECTS."""
+
+
+class _Type(NamedTuple):
+    """How one type of message is read: who sends it, the last field that is read, and what is not available."""
+
+    sender: str
+    last_field: str
+    static: bool = False  # whether it has static data
+    no_sog: float = 102.3  # knots
+    no_cog: float = 360.0  # degrees
+
+
+# M.1371-5, annex 8, tables 48 to 77. An aircraft's SOG and those of message 27 are whole knots.
+_TYPES: Final = {
+    1: _Type("class A", "heading"),
+    2: _Type("class A", "heading"),
+    3: _Type("class A", "heading"),
+    4: _Type("base station", "lat"),
+    5: _Type("class A", "draught", static=True),
+    9: _Type("search and rescue aircraft", "course", no_sog=1023.0),
+    18: _Type("class B", "heading"),
+    19: _Type("class B", "to_starboard", static=True),
+    21: _Type("aid to navigation", "to_starboard", static=True),
+    24: _Type("class B", "mmsi", static=True),
+    27: _Type("class A", "course", no_sog=63.0, no_cog=511.0),
+}
+# Message 24 comes in parts with fields of their own.
+_LAST_FIELDS: Final = {
+    MessageType24PartA: "shipname",
+    MessageType24PartB: "to_starboard",
+    MessageType24PartBAuxiliaryCraft: "callsign",
+}
+# Distress transmitters send class A's messages under numbers of their own (M.585-9, annex 2).
+_DISTRESS: Final = {
+    970: schema.MOBILE_TYPES.index("search and rescue transponder"),
+    972: schema.MOBILE_TYPES.index("man overboard device"),
+    974: schema.MOBILE_TYPES.index("EPIRB"),
+}
+_UNDEFINED = schema.NAV_STATUSES.index("undefined")
+
+
+class NmeaSource(FileSource):
+    """Daily logs of AIVDM and AIVDO sentences."""
+
+    name = "nmea"
+    examples: ClassVar[tuple[str, ...]] = ("ais-2024-03-01.nmea.zst", "20240301.log.gz", "station-2024-03-01.txt")
+    suffixes: ClassVar[tuple[str, ...]] = tuple(plain + kind for kind in reversed(_KINDS) for plain in _PLAIN)
+
+    def read(self, archive: Path, day: date) -> RecordStream:
+        stream = RecordStream(schema.RAW_RECORDS, iter(()))
+        stream.tables = _tables(archive, day, self.max_bytes, stream.ledger, stream.facts)
+        return stream
+
+
+def report(ais: AISSentence) -> Report:
+    """What a whole message says. Raises UnusableMessageError with one of REJECTS where it makes no record."""
+    type_ = _TYPES.get(ais.ais_id)
+    if type_ is None:
+        raise UnusableMessageError(OTHER_MESSAGE)
+    try:
+        message = ais.decode()
+    except (AISBaseException, ValueError) as error:
+        raise UnusableMessageError(UNDECODABLE) from error
+    # pyais reads a field that is cut off as a smaller number.
+    if len(ais.bv) < _bits_through(type(message), _LAST_FIELDS.get(type(message), type_.last_field)):
+        raise UnusableMessageError(TOO_SHORT)
+    mmsi = int(message.mmsi)
+    if mmsi > _LARGEST_MMSI:
+        raise UnusableMessageError(BAD_MMSI)
+    mobile_type = schema.MOBILE_TYPES.index(type_.sender)
+    if type_.sender == "class A":
+        mobile_type = _DISTRESS.get(mmsi // 1_000_000, mobile_type)
+    lat, lon = _position(message)
+    notes = [] if lat is not None else [NO_POSITION]
+    sog, cog, heading = (
+        _motion(message, motion, notes)
+        for motion in (
+            _Motion("speed", 10, type_.no_sog, 102.3),
+            _Motion("course", 10, type_.no_cog, 360),
+            _Motion("heading", 1, 511, 360),
+        )
+    )
+    status = getattr(message, "status", None)
+    return Report(
+        mmsi,
+        mobile_type,
+        lat,
+        lon,
+        sog,
+        cog,
+        heading,
+        None if status is None or int(status) == _UNDEFINED else int(status),
+        _static(message, len(ais.bv)) if type_.static else _NO_STATIC,
+        tuple(notes),
+    )
+
+
+@cache
+def _bits_through(message_type: type, field: str) -> int:
+    """Bits of a message from its first to the last of `field`."""
+    names = [column.name for column in attr.fields(message_type)]
+    return sum(column.metadata["width"] for column in attr.fields(message_type)[: names.index(field) + 1])
+
+
+def _position(message: Any) -> tuple[int | None, int | None]:
+    """Micro-degrees, or None for both where one is not available (latitude 91, longitude 181)."""
+    if getattr(message, "lat", None) is None:
+        return None, None
+    lat, lon = (round(value * schema.MICRODEGREES) for value in (message.lat, message.lon))
+    no_position = lat == 91 * schema.MICRODEGREES or lon == 181 * schema.MICRODEGREES
+    if abs(lat) > 90 * schema.MICRODEGREES and lat != 91 * schema.MICRODEGREES:
+        raise UnusableMessageError(BAD_LATITUDE)
+    if abs(lon) > 180 * schema.MICRODEGREES and not no_position:
+        raise UnusableMessageError(BAD_LONGITUDE)
+    return (None, None) if no_position else (lat, lon)
+
+
+class _Motion(NamedTuple):
+    """A SOG, COG or heading as pyais has it."""
+
+    name: str
+    steps: int  # to the unit
+    none: float  # means not available
+    limit: float  # no message means so much
+
+
+def _motion(message: Any, motion: _Motion, notes: list[str]) -> int | None:
+    """Its value in steps; None where it is not available, noted where it cannot be."""
+    value = getattr(message, motion.name, None)
+    if value is None or value == motion.none:
+        return None
+    if value >= motion.limit:
+        notes.append(_IMPLAUSIBLE[motion.name])
+        return None
+    return round(value * motion.steps)
+
+
+def _static(message: Any, bits: int) -> tuple[StaticValue, ...]:
+    """The values of `schema.STATIC_COLUMNS` in a message that was not cut off before the last of _TYPES' fields."""
+    ship_type = int(getattr(message, "ship_type", None) or 0)
+    destination = getattr(message, "destination", "")
+    if destination and bits < _bits_through(type(message), "destination"):
+        destination = ""
+    name = getattr(message, "shipname", None) or (getattr(message, "name", None) or "") + (
+        getattr(message, "name_ext", None) or ""
+    )
+    values = {
+        "imo": imo_number(getattr(message, "imo", None) or 0),
+        "callsign": _text(getattr(message, "callsign", None)),
+        "name": _text(name),
+        "ship_type": str(ship_type) if ship_type else None,
+        "length": metres((getattr(message, "to_bow", None) or 0) + (getattr(message, "to_stern", None) or 0)),
+        "width": metres((getattr(message, "to_port", None) or 0) + (getattr(message, "to_starboard", None) or 0)),
+        "draught": metres(getattr(message, "draught", None) or 0),
+        "destination": _text(destination),
+    }
+    return tuple(values[column] for column in schema.STATIC_COLUMNS)
+
+
+def _text(text: str | None) -> str | None:
+    """A text up to its first @, which ends it (M.1371-5, table 47)."""
+    return (text or "").partition("@")[0].strip() or None
+
+
+def _tables(archive: Path, day: date, max_bytes: int, ledger: Ledger, facts: dict[str, Any]) -> Iterator[pa.Table]:
+    log = _Log(day)
+    lines = _numbered_lines(row_blocks(archive, day, block_bytes=_BLOCK_BYTES, max_bytes=max_bytes), archive.name, log)
+    reader = MessageReader()
+    for found in reader.read(lines):
+        log.take(found)
+        if log.rows == TABLE_ROWS:
+            yield log.table()
+    if log.rows:
+        yield log.table()
+    log.account(reader, ledger, facts)
+    if ledger.rows_in == ledger.dropped[NO_SENTENCE]:
+        raise SourceError(
+            f"{archive.name}: holds no AIVDM or AIVDO sentence in {log.lines:,} lines; "
+            "correct AIS_SOURCE, or remove the file if the source never published the day"
+        )
+
+
+class _Log:
+    """The records and the account of one log."""
+
+    def __init__(self, day: date) -> None:
+        self.lines = 0
+        self.rows = 0
+        self.blank_lines = 0
+        self._day = day
+        self._records = empty_records(TABLE_ROWS)
+        self._static = StaticData()
+        self._rows_out = 0
+        self._dropped = Counter[str](dict.fromkeys(REJECTS, 0))
+        self._notes = Counter(dict.fromkeys((*_NOTES, OTHER_DAY), 0))
+        self._rejects: list[dict[str, Any]] = []
+
+    def take(self, found: Message | Fault) -> None:
+        """Makes a record or a reject of it."""
+        if isinstance(found, Fault):
+            self._reject(found, found.reason)
+            return
+        try:
+            said = report(found.ais)
+        except UnusableMessageError as error:
+            self._reject(found, str(error))
+            return
+        if found.t is None:
+            self._reject(found, NO_TIME)
+            return
+        row, self.rows = self.rows, self.rows + 1
+        self._records.t[row] = found.t * 1000
+        self._records.mmsi[row] = said.mmsi
+        self._records.mobile_type[row] = said.mobile_type
+        for name in ("lat", "lon", "sog", "cog"):
+            value = getattr(said, name)
+            getattr(self._records, name)[row] = NULL if value is None else value
+        self._records.heading[row] = NULL_HEADING if said.heading is None else said.heading
+        self._records.nav_status[row] = NULL_CODE if said.nav_status is None else said.nav_status
+        self._static.add(row, said.mmsi, said.static)
+        self._notes.update(said.notes)
+
+    def table(self) -> pa.Table:
+        """The records since the last table."""
+        table = record_table(self._records, self.rows, self._static)
+        self._notes[OTHER_DAY] += on_other_days(self._records.t[: self.rows], self._day)
+        self._rows_out += self.rows
+        self.rows = 0
+        self._records = empty_records(TABLE_ROWS)
+        return table
+
+    def account(self, reader: MessageReader, ledger: Ledger, facts: dict[str, Any]) -> None:
+        """Writes down what became of every line."""
+        ledger.rows_out = self._rows_out
+        ledger.rows_in = self.lines - self.blank_lines - reader.notes[OTHER_LINES] - reader.notes[JOINED_PARTS]
+        for reason, rows in self._dropped.items():
+            ledger.drop(reason, rows)
+        for note, count in (*self._notes.items(), *reader.notes.items(), (BLANK_LINES, self.blank_lines)):
+            ledger.note(note, count)
+        facts["rejects"] = sorted(self._rejects, key=lambda reject: reject["line"])
+
+    def _reject(self, found: Message | Fault, reason: str) -> None:
+        self._dropped[reason] += 1
+        if self._dropped[reason] <= _SAMPLES_PER_REASON:
+            text = found.text.decode("utf-8", "replace")[:SAMPLE_CHARACTERS]
+            self._rejects.append({"line": found.line, "reason": reason, "text": text})
+
+
+def _numbered_lines(blocks: Iterator[bytes], where: str, log: _Log) -> Iterator[tuple[int, bytes]]:
+    """Lines that are not blank with their numbers; all are counted in `log`."""
+    rest = b""
+    for block in blocks:
+        *whole, rest = (rest + block).split(b"\n")
+        if len(rest) > _MAX_LINE_BYTES:
+            raise SourceError(
+                f"{where}: line {log.lines + len(whole) + 1:,} is longer than {_MAX_LINE_BYTES:,} bytes: "
+                "this is no log of sentences"
+            )
+        yield from _not_blank(whole, log)
+    yield from _not_blank([rest] if rest else [], log)
+
+
+def _not_blank(lines: list[bytes], log: _Log) -> Iterator[tuple[int, bytes]]:
+    for line in lines:
+        log.lines += 1
+        text = line.rstrip()
+        if text:
+            yield log.lines, text
+        else:
+            log.blank_lines += 1

@@ -1,0 +1,121 @@
+"""Parquet files as delimited text, so that the one parser judges their rows, by the same rules and with line numbers.
+
+Line 1 is the header, line n + 2 the file's row n (from 0).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from ais_assets.sources.source import SourceError
+
+_BATCH_ROWS = 1 << 13
+_LONGITUDE = "longitude"
+_LATITUDE = "latitude"
+_COORDINATES = frozenset({_LONGITUDE, _LATITUDE, "lon", "lat"})
+# Well-known binary of a point (OGC 06-103r4, 8.2): little-endian, type 1, two doubles.
+_WKB_POINT = np.dtype([("little", "u1"), ("type", "<u4"), ("x", "<f8"), ("y", "<f8")])
+
+
+def parquet_text(path: Path, delimiter: str, block_bytes: int) -> Iterator[bytes]:
+    """The file's flat columns as text, at most `block_bytes` at a time.
+
+    Times become ISO 8601 in UTC, missing values and NaN blanks, line breaks in text spaces. Nested and binary columns
+    are left out, but the points of a GeoParquet file without longitude and latitude become these two columns.
+
+    Raises SourceError where the file is damaged, or its geometries are no points.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            points = _point_column(file.schema_arrow)
+            names = [column.name for column in file.schema_arrow if column.name == points or _is_flat(column.type)]
+            row = 0
+            for batch in file.iter_batches(_BATCH_ROWS, columns=names):
+                text = _text(_flat(batch, points, f"{path.name}: rows from {row:,}"), delimiter, header=row == 0)
+                row += batch.num_rows
+                yield from (text[k : k + block_bytes] for k in range(0, len(text), block_bytes))
+            if row == 0:
+                yield _text(pa.table({name: pa.array([], pa.string()) for name in names}), delimiter, header=True)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path.name}: not a whole Parquet file ({error}); fetch it again") from error
+
+
+def _text(table: pa.Table | pa.RecordBatch, delimiter: str, *, header: bool) -> bytes:
+    target = BytesIO()
+    options = pyarrow.csv.WriteOptions(include_header=header, delimiter=delimiter, quoting_header="none")
+    pyarrow.csv.write_csv(table, target, options)
+    return target.getvalue()
+
+
+def _is_flat(type_: pa.DataType) -> bool:
+    if isinstance(type_, pa.DictionaryType):
+        return _is_flat(type_.value_type)
+    binary = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
+    return not pa.types.is_nested(type_) and not any(is_of(type_) for is_of in binary)
+
+
+def _point_column(schema: pa.Schema) -> str | None:
+    """The column whose points are the only coordinates of a GeoParquet file; None where there is none such."""
+    geo = (schema.metadata or {}).get(b"geo")
+    if geo is None or _COORDINATES & {name.lower() for name in schema.names}:
+        return None
+    try:
+        return json.loads(geo)["primary_column"]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _flat(batch: pa.RecordBatch, points: str | None, where: str) -> pa.Table:
+    columns = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if name == points:
+            columns[_LONGITUDE], columns[_LATITUDE] = _coordinates(column, where)
+        else:
+            columns[name] = _plain(column)
+    return pa.table(columns)
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    if isinstance(column, pa.DictionaryArray):
+        column = column.dictionary_decode()
+    type_ = column.type
+    if pa.types.is_floating(type_):
+        # From pandas: NaN becomes null.
+        return pa.array(column.to_numpy(zero_copy_only=False), type_, from_pandas=True)
+    if pa.types.is_timestamp(type_):
+        return column.cast(pa.timestamp(type_.unit, "UTC"))
+    if pa.types.is_integer(type_) or pa.types.is_null(type_):
+        return column
+    text = column.cast(pa.string())
+    for line_break in ("\r", "\n"):
+        options = pc.ReplaceSubstringOptions(line_break, " ")
+        text = pc.call_function("replace_substring", [text], options)
+    return text
+
+
+def _coordinates(column: pa.Array, where: str) -> tuple[pa.Array, pa.Array]:
+    """Longitudes and latitudes of an array of points, as WKB or as GeoArrow's struct of x and y."""
+    if isinstance(column, pa.StructArray) and {"x", "y"} <= {field.name for field in column.type}:
+        x, y = (column.flatten()[column.type.get_field_index(axis)] for axis in ("x", "y"))
+        return _plain(x), _plain(y)
+    raw = b"".join(column.drop_null().cast(pa.large_binary()).to_pylist())
+    present = len(column) - column.null_count
+    shapes = np.frombuffer(raw, _WKB_POINT) if len(raw) == present * _WKB_POINT.itemsize else np.empty(0, _WKB_POINT)
+    if len(shapes) != present or not ((shapes["little"] == 1) & (shapes["type"] == 1)).all():
+        raise SourceError(
+            f"{where}: the geometry column {column.type} holds something else than points (little-endian WKB); "
+            "write the file with longitude and latitude columns"
+        )
+    there = column.is_valid().to_numpy(zero_copy_only=False)
+    longitude, latitude = (np.full(len(column), np.nan) for _ in range(2))
+    longitude[there], latitude[there] = shapes["x"], shapes["y"]
+    return _plain(pa.array(longitude)), _plain(pa.array(latitude))

@@ -1,0 +1,75 @@
+"""Anyone's own tables of position reports, CSV or Parquet, with a mapping of columns and units in the settings."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import ClassVar, Final
+
+from ais_assets import schema
+from ais_assets.sources.delimited import DelimitedReader, Layout, TimeForm
+from ais_assets.sources.landing import FileSource, Patience, S3Access
+from ais_assets.sources.row_kernel import TIME_IS_TEXT
+from ais_assets.stream import RecordStream
+from ais_assets.table_mapping import UNITS, UNIX_PLACES, TableMapping
+
+_UNDEFINED = schema.NAV_STATUSES.index("undefined")
+_TRANSCEIVERS: Final = {"A": "class A", "B": "class B", "Class A": "class A", "Class B": "class B"}
+
+
+class TableSource(FileSource):
+    """Daily tables whose columns the settings name."""
+
+    name = "table"
+    examples: ClassVar[tuple[str, ...]] = ("positions-2024-03-01.parquet", "20240301.csv.gz", "2024-03-01.csv")
+    suffixes: ClassVar[tuple[str, ...]] = (".parquet", ".zip", ".csv.zst", ".csv.gz", ".csv")
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        mapping: TableMapping,
+        delimiter: str,
+        max_bytes: int,
+        s3: S3Access | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        super().__init__(uri, max_bytes=max_bytes, s3=s3, patience=patience)
+        self._layout = table_layout(mapping, delimiter)
+
+    def read(self, archive: Path, day: date) -> RecordStream:
+        return DelimitedReader(self._layout, self.max_bytes).read(archive, day)
+
+
+def table_layout(mapping: TableMapping, delimiter: str) -> Layout:
+    """The layout of a table with these columns."""
+    columns = mapping.root
+    time = columns["t"]
+    scales = {name: UNITS[name][column.unit] for name, column in columns.items() if name in UNITS and column.unit}
+    return Layout(
+        name="table",
+        delimiter=delimiter,
+        columns={name: column.column for name, column in columns.items()},
+        mobile_types=_mobile_types(mapping),
+        nav_statuses=_nav_statuses(mapping),
+        time=TimeForm(time.format or "", UNIX_PLACES[time.unit] if time.unit else TIME_IS_TEXT),
+        scales=scales,
+    )
+
+
+def _mobile_types(mapping: TableMapping) -> dict[str, int]:
+    names = {**{name: name for name in schema.MOBILE_TYPES}, **_TRANSCEIVERS, **_values(mapping, "mobile_type")}
+    return {text: schema.MOBILE_TYPES.index(name) for text, name in names.items()}
+
+
+def _nav_statuses(mapping: TableMapping) -> dict[str, int | None]:
+    codes = {name: code for code, name in enumerate(schema.NAV_STATUSES)}
+    # The last form is what a column of codes with gaps in it becomes as floats.
+    spelt = {**codes, **{str(code): code for code in codes.values()}, **{f"{code}.0": code for code in codes.values()}}
+    spelt |= {text: codes[name] for text, name in _values(mapping, "nav_status").items()}
+    return {text: None if code == _UNDEFINED else code for text, code in spelt.items()}
+
+
+def _values(mapping: TableMapping, name: str) -> dict[str, str]:
+    column = mapping.root.get(name)
+    return (column.values or {}) if column is not None else {}

@@ -1,0 +1,540 @@
+"""Logs of AIVDM and AIVDO sentences, beside pyais' own reading of them."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import random
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pyais
+import pyarrow as pa
+import pytest
+import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyais.messages import AISSentence
+from pyais.util import checksum
+
+from ais_assets import schema
+from ais_assets.sources.nmea import REJECTS, NmeaSource, UnusableMessageError, report
+from ais_assets.sources.sentences import MOST_LINES_APART, Message, MessageReader
+from ais_assets.sources.source import SourceError
+from ais_assets_tests.sources.rows import MAX_BYTES
+
+DAY = date(2024, 3, 1)
+NOON = datetime(2024, 3, 1, 12, 0, 1, tzinfo=UTC)
+SECONDS = int(NOON.timestamp())
+LOGS = (
+    "AisLib__stream_example.txt",
+    "SignalK__nais400-merrimac.log",
+    "aduvenhage__test_ais_data.log",
+    "cvagner__norwegian.raw",
+    "pyais__nmea_data_sample.txt",
+)
+POSITION = "!AIVDM,1,1,,B,13aGua?P00PHfERNFruh0?vN289E,0*35"
+PART_1 = "!AIVDM,2,1,2,A,53aGE04000010C;7CV0dtDLDiLTD<f222222220`0hN4540Ht3U1DThj1C2C,0*17"
+PART_2 = "!AIVDM,2,2,2,A,Qp888888880,2*07"
+
+
+def tagged(sentence: str, tags: str = f"c:{SECONDS}") -> str:
+    return f"\\{tags}*{checksum(tags.encode()):02X}\\{sentence}"
+
+
+def encoded(**fields: Any) -> str:
+    """One message as pyais writes it, in a line with a time."""
+    return "\n".join(tagged(sentence) for sentence in pyais.encode_dict(fields, talker_id="AI", sentence_type="VDM"))
+
+
+def write(folder: Path, lines: Iterable[str | bytes], newline: bytes = b"\n") -> Path:
+    path = folder / f"station-{DAY}.log"
+    raw = (line.encode() if isinstance(line, str) else line for line in lines)
+    path.write_bytes(b"".join(line + newline for line in raw))
+    return path
+
+
+def read(path: Path, day: date = DAY) -> tuple[pa.Table, dict[str, int], list[dict[str, Any]]]:
+    """All records, what is counted beside them, and the rejects."""
+    stream = NmeaSource(str(path.parent), max_bytes=MAX_BYTES).read(path, day)
+    table = pa.Table.from_batches([b for t in stream.tables for b in t.to_batches()], stream.schema)
+    table.validate(full=True)
+    stream.ledger.balance(path.name)
+    assert stream.ledger.rows_out == table.num_rows
+    counts = {name: count for name, count in {**stream.ledger.dropped, **stream.ledger.notes}.items() if count}
+    return table, counts, stream.facts["rejects"]
+
+
+def one(folder: Path, *lines: str | bytes) -> tuple[dict[str, Any], dict[str, int]]:
+    table, counts, _ = read(write(folder, lines))
+    assert table.num_rows == 1
+    return {name: value for name, value in table.to_pylist()[0].items() if value is not None}, counts
+
+
+class TestAgreementWithPyais:
+    @pytest.mark.parametrize("name", LOGS)
+    def test_the_same_messages_are_put_together(self, real_data: Path, name: str) -> None:
+        """Every whole message that pyais' own reader finds, in its order, with the same bits."""
+        path = real_data / "nmea" / name
+        lines = [(k, line) for k, line in enumerate(path.read_bytes().splitlines(), 1) if line.strip()]
+        ours = [found.ais.payload for found in MessageReader().read(lines) if isinstance(found, Message)]
+        sentences = [line[line.index(b"!") :] for _, line in lines if b"!" in line]
+        theirs = [message.payload for message in pyais.IterMessages(sentences) if message.payload]
+        assert len(ours) > 100
+        assert ours == theirs
+
+    @pytest.mark.parametrize("name", LOGS)
+    def test_every_message_says_the_same(self, real_data: Path, name: str) -> None:
+        """Field by field, from the messages' own integers rather than from the floats that we round."""
+        path = real_data / "nmea" / name
+        lines = [(k, line) for k, line in enumerate(path.read_bytes().splitlines(), 1) if line.strip()]
+        compared, refused = 0, []
+        for found in MessageReader().read(lines):
+            if not isinstance(found, Message):
+                continue
+            try:
+                said = report(found.ais)
+            except UnusableMessageError as error:
+                refused.append((str(error), found.ais.ais_id))
+                continue
+            message: dict[str, Any] = found.ais.decode().asdict(enum_as_int=True)
+            compared += 1
+            assert said.mmsi == message["mmsi"]
+            lat, lon = message.get("lat", 91.0), message.get("lon", 181.0)
+            available = (lat, lon) != (91.0, 181.0)
+            assert (said.lat, said.lon) == ((round(lat * 1e6), round(lon * 1e6)) if available else (None, None))
+            speed, course, heading = (message.get(field) for field in ("speed", "course", "heading"))
+            assert said.sog == (None if speed is None or speed > 102.2 else round(speed * 10))
+            assert said.cog == (None if course is None or course >= 360 else round(course * 10))
+            assert said.heading == (None if heading in (None, 511) else heading)
+            status = message.get("status")
+            assert said.nav_status == (None if status in (None, 15) else status)
+            static = dict(zip(schema.STATIC_COLUMNS, said.static, strict=True))
+            assert static["callsign"] == (message.get("callsign") or None)
+            assert static["length"] == (message.get("to_bow", 0) + message.get("to_stern", 0) or None)
+            imo = message.get("imo") or 0
+            assert static["imo"] == (imo if 0 < imo <= 9_999_999 else None)
+        assert compared > 100
+        assert {reason for reason, _ in refused} <= {"other_message"}
+        assert {number for _, number in refused} & {1, 2, 3, 4, 5, 9, 18, 19, 21, 24, 27} == set()
+
+    def test_the_records_of_a_log_are_its_messages(self, real_data: Path) -> None:
+        path = real_data / "nmea" / "AisLib__stream_example.txt"
+        table, _, _ = read(path, date(2010, 6, 11))
+        positions: list[dict[str, Any]] = [
+            message.decode().asdict(enum_as_int=True)
+            for message in pyais.IterMessages(path.read_bytes().splitlines())
+            if message.ais_id in (1, 2, 3, 4, 18, 19, 21, 27)
+        ]
+        expected = [
+            (message["mmsi"], round(message["lat"] * 1e6), round(message["lon"] * 1e6))
+            for message in positions
+            if message["lat"] != 91
+        ]
+        there = table.filter(table["lat"].is_valid())
+        lat, lon = ([int(value.scaleb(6)) for value in there[name].to_pylist()] for name in ("lat", "lon"))
+        assert list(zip(there["mmsi"].to_pylist(), lat, lon, strict=True)) == expected
+
+    def test_the_times_of_a_log_are_those_announced(self, real_data: Path) -> None:
+        """Each message's first sentence in this log has a `$PGHP` line right before it."""
+        lines = (real_data / "nmea" / "AisLib__stream_example.txt").read_text().splitlines()
+        expected = []
+        for before, line in itertools.pairwise(lines):
+            if before.startswith("$PGHP"):
+                assert line.split(",")[2] == "1"
+                expected.append(int(datetime(*map(int, before.split(",")[2:8]), tzinfo=UTC).timestamp()))
+        messages = MessageReader().read((k, line.encode()) for k, line in enumerate(lines, 1))
+        assert [found.t for found in messages if isinstance(found, Message)] == expected
+
+
+class TestMessages:
+    MOTION: ClassVar[dict[str, Any]] = {"lat": 55.5, "lon": -10.25, "speed": 12.3, "course": 359.9, "heading": 44}
+
+    @pytest.mark.parametrize(
+        ("fields", "mobile_type"),
+        [
+            ({"type": 1, "mmsi": 219000873}, "class A"),
+            ({"type": 2, "mmsi": 219000873}, "class A"),
+            ({"type": 3, "mmsi": 219000873}, "class A"),
+            ({"type": 18, "mmsi": 219000873}, "class B"),
+            ({"type": 19, "mmsi": 219000873}, "class B"),
+            ({"type": 1, "mmsi": 970123456}, "search and rescue transponder"),
+            ({"type": 1, "mmsi": 972123456}, "man overboard device"),
+            ({"type": 1, "mmsi": 974123456}, "EPIRB"),
+        ],
+    )
+    def test_position_reports(self, tmp_path: Path, fields: dict[str, Any], mobile_type: str) -> None:
+        found, counts = one(tmp_path, encoded(**fields, **self.MOTION))
+        assert found["mobile_type"] == mobile_type
+        assert found["mmsi"] == fields["mmsi"]
+        assert found["t"] == NOON
+        assert (found["lat"], found["lon"]) == (Decimal("55.5"), Decimal("-10.25"))
+        assert (found["sog"], found["cog"], found["heading"]) == (Decimal("12.3"), Decimal("359.9"), 44)
+        assert counts.get("no_position") is None
+
+    def test_a_long_range_report_has_whole_knots_and_degrees(self, tmp_path: Path) -> None:
+        fields = {"type": 27, "mmsi": 219000873, "lat": 55.5, "lon": -10.25, "status": 5}
+        found, _ = one(tmp_path, encoded(**fields, speed=12, course=359))
+        assert (found["sog"], found["cog"], found["nav_status"]) == (Decimal(12), Decimal(359), "moored")
+        found, counts = one(tmp_path, encoded(**fields, speed=63, course=511))
+        assert {"sog", "cog"} & set(found) == set()
+        assert counts == {}
+
+    def test_others_than_ships(self, tmp_path: Path) -> None:
+        place = {"lat": 55.5, "lon": -10.25}
+        found, _ = one(tmp_path, encoded(type=4, mmsi=2190068, year=2024, month=3, day=1, **place))
+        assert (found["mobile_type"], found["mmsi"]) == ("base station", 2190068)
+        found, _ = one(tmp_path, encoded(type=9, mmsi=111219501, speed=150, course=90, alt=300, **place))
+        assert (found["mobile_type"], found["cog"], found.get("sog")) == (
+            "search and rescue aircraft",
+            Decimal(90),
+            None,
+        )
+        found, _ = one(tmp_path, encoded(type=21, mmsi=992191234, name="DROGDEN", to_bow=3, to_stern=4, **place))
+        assert (found["mobile_type"], found["name"], found["length"]) == ("aid to navigation", "DROGDEN", 7.0)
+
+    def test_static_data(self, tmp_path: Path) -> None:
+        voyage = {
+            "type": 5,
+            "mmsi": 219000873,
+            "imo": 9107370,
+            "callsign": "OXXL",
+            "shipname": "ANE LAESOE",
+            "ship_type": 60,
+            "to_bow": 20,
+            "to_stern": 34,
+            "to_port": 7,
+            "to_starboard": 8,
+            "draught": 2.9,
+            "destination": "LAESOE",
+        }
+        found, counts = one(tmp_path, encoded(**voyage))
+        assert found == {
+            "t": NOON,
+            "mmsi": 219000873,
+            "mobile_type": "class A",
+            "imo": 9107370,
+            "callsign": "OXXL",
+            "name": "ANE LAESOE",
+            "ship_type": "60",
+            "length": 54.0,
+            "width": 15.0,
+            "draught": pytest.approx(2.9),
+            "destination": "LAESOE",
+        }
+        assert counts == {"no_position": 1, "joined_parts": 1}
+
+    def test_the_parts_of_class_b_static_data(self, tmp_path: Path) -> None:
+        part_a = encoded(type=24, mmsi=219000873, partno=0, shipname="FENJA")
+        part_b = encoded(type=24, mmsi=219000873, partno=1, ship_type=36, callsign="OX1", to_bow=5, to_stern=4)
+        table, _, _ = read(write(tmp_path, [part_a, part_b, part_a]))
+        assert table["name"].to_pylist() == ["FENJA", None, None]
+        assert table["callsign"].to_pylist() == [None, "OX1", None]
+        assert table["length"].to_pylist() == [None, 9.0, None]
+        assert set(table["mobile_type"].to_pylist()) == {"class B"}
+
+    @pytest.mark.parametrize(
+        ("fields", "note"),
+        [
+            ({"speed": 102.3}, None),
+            ({"course": 360}, None),
+            ({"heading": 511}, None),
+            ({"course": 409.5}, "implausible_cog"),
+            ({"heading": 360}, "implausible_heading"),
+            ({"lat": 91, "lon": 181}, "no_position"),
+        ],
+    )
+    def test_not_available(self, tmp_path: Path, fields: dict[str, Any], note: str | None) -> None:
+        found, counts = one(tmp_path, encoded(type=1, mmsi=219000873, **{**self.MOTION, **fields}))
+        names = {"speed": "sog", "course": "cog", "heading": "heading", "lat": "lat", "lon": "lon"}
+        assert not {names[name] for name in fields} & set(found)
+        assert counts == ({note: 1} if note else {})
+
+    @pytest.mark.parametrize(
+        ("fields", "reason"),
+        [
+            ({"type": 1, "mmsi": 219000873, "lat": 92.0, "lon": 0.0}, "bad_latitude"),
+            ({"type": 1, "mmsi": 219000873, "lat": 0.0, "lon": 190.0}, "bad_longitude"),
+            ({"type": 8, "mmsi": 219000873, "dac": 1, "fid": 1, "data": b"x"}, "other_message"),
+            ({"type": 14, "mmsi": 219000873, "text": "HELP"}, "other_message"),
+        ],
+    )
+    def test_what_is_no_record(self, tmp_path: Path, fields: dict[str, Any], reason: str) -> None:
+        table, counts, rejects = read(write(tmp_path, [encoded(**fields)]))
+        assert table.num_rows == 0
+        assert counts == {reason: 1}
+        assert [(reject["line"], reject["reason"]) for reject in rejects] == [(1, reason)]
+
+    def test_a_message_cut_off_is_never_a_smaller_number(self) -> None:
+        body = POSITION[1:].split(",")
+        for length in range(1, 28):
+            cut = ",".join([*body[:5], body[5][:length], "0"])
+            ais = AISSentence(f"!{cut}*{checksum(cut.encode()):02X}".encode())
+            if 6 * length < 137:
+                with pytest.raises(UnusableMessageError, match="too_short"):
+                    report(ais)
+            else:
+                assert report(ais).lat == report(AISSentence(POSITION.encode())).lat
+
+
+class TestTimes:
+    @pytest.mark.parametrize(
+        "line",
+        [
+            tagged(POSITION),
+            tagged(POSITION, f"s:2573238,c:{SECONDS}"),
+            tagged(POSITION, f"g:1-1-17,c:{SECONDS}789,s:66"),
+            f"{POSITION},{SECONDS}",
+            f"{POSITION},d-084,S1234,T12.5,rRHODES,{SECONDS}",
+            f"{POSITION}\t{SECONDS}.25",
+            f"{POSITION},{SECONDS}123",
+            f"2024-03-01 12:00:01,804: {POSITION}",
+            f"[2024-03-01T12:00:01.804Z] {POSITION}",
+            f"2024-03-01T13:00:01+01:00 {POSITION}",
+            f"2024-03-01T11:30:01-0030 {POSITION}",
+            f"{SECONDS} {POSITION}",
+            f"{SECONDS}.123;{POSITION}",
+            f"2024-03-01 14:00:02,804: {tagged(POSITION)},{SECONDS + 5}",
+        ],
+    )
+    def test_where_a_time_may_stand(self, tmp_path: Path, line: str) -> None:
+        found, counts = one(tmp_path, line)
+        assert found["t"] == NOON
+        assert counts == {}
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            POSITION,
+            f"{POSITION},{SECONDS}x",
+            f"{POSITION},17",
+            f"219000873X {POSITION}",
+            f"2024-13-01 12:00:01 {POSITION}",
+            f"2024-03-01 {POSITION}",
+            tagged(POSITION, "s:2573238"),
+            tagged(POSITION, "c:soon"),
+        ],
+    )
+    def test_a_message_without_a_time_is_counted_and_none_is_guessed(self, tmp_path: Path, line: str) -> None:
+        table, counts, _ = read(write(tmp_path, [tagged(POSITION), line]))
+        assert table.num_rows == 1
+        assert counts == {"no_time": 1}
+
+    def test_a_tag_block_with_a_wrong_checksum_is_not_believed(self, tmp_path: Path) -> None:
+        line = tagged(POSITION).replace(str(SECONDS), str(SECONDS + 1))
+        _, counts, _ = read(write(tmp_path, [line]))
+        assert counts == {"no_time": 1, "bad_tag_blocks": 1}
+
+    def announced(self, *sentences: str, sums: int | None = None) -> str:
+        if sums is None:
+            sums = 0
+            for sentence in sentences:
+                sums ^= int(sentence[-2:], 16)
+        body = f"PGHP,1,2024,3,1,12,0,1,390,219,,2190047,1,{sums:02X}"
+        return f"${body}*{checksum(body.encode()):02X}"
+
+    def test_a_line_before_announces_the_time(self, tmp_path: Path) -> None:
+        found, counts = one(tmp_path, self.announced(POSITION), POSITION)
+        assert found["t"] == NOON
+        assert counts == {"other_lines": 1}
+        found, counts = one(tmp_path, self.announced(PART_1, PART_2), PART_1, PART_2)
+        assert found["t"] == NOON
+        found, counts = one(tmp_path, self.announced(sums=0), POSITION)
+        assert found["t"] == NOON
+
+    @pytest.mark.parametrize("between", ["", "!AIVDM,1,1,,B,,0*25"])
+    def test_an_announced_time_is_of_the_next_message_with_its_checksum_only(
+        self, tmp_path: Path, between: str
+    ) -> None:
+        lines = [self.announced(POSITION), between, POSITION] if between else [self.announced(sums=0x77), POSITION]
+        table, counts, _ = read(write(tmp_path, lines))
+        assert table.num_rows == 0
+        assert counts["no_time"] == 1
+        assert counts.get("unmatched_times", 0) == (0 if between else 1)
+
+    def test_a_damaged_announcement_is_not_believed(self, tmp_path: Path) -> None:
+        line = self.announced(POSITION).replace("12,0,1", "13,0,1")
+        assert read(write(tmp_path, [line, POSITION]))[1] == {"no_time": 1, "other_lines": 1}
+
+    def test_a_record_of_another_day_is_counted_and_stays(self, tmp_path: Path) -> None:
+        found, counts = one(tmp_path, tagged(POSITION, f"c:{SECONDS + 12 * 3600}"))
+        assert found["t"] == datetime(2024, 3, 2, 0, 0, 1, tzinfo=UTC)
+        assert counts == {"other_day": 1}
+
+
+class TestParts:
+    def test_parts_interleaved_in_any_order(self, tmp_path: Path) -> None:
+        """Forty messages of two parts, shuffled within reach of each other."""
+        chance = random.Random(5)
+        lines = []
+        for k in range(40):
+            voyage = {"type": 5, "mmsi": 219000000 + k, "shipname": f"SHIP {k}", "destination": "SKAGEN"}
+            channel = "AB"[k % 2]
+            parts = pyais.encode_dict(
+                voyage, talker_id="AI", sentence_type="VDM", radio_channel=channel, seq_id=(k // 2) % 10
+            )
+            lines += [(8 * (k // 2) + chance.randrange(30), tagged(part)) for part in parts]
+        shuffled = [line for _, line in sorted(lines)]
+        table, counts, _ = read(write(tmp_path, shuffled))
+        assert counts == {"no_position": 40, "joined_parts": 40}
+        assert dict(zip(table["mmsi"].to_pylist(), table["name"].to_pylist(), strict=True)) == {
+            219000000 + k: f"SHIP {k}" for k in range(40)
+        }
+
+    @pytest.mark.parametrize("lines", [[PART_1], [PART_2], [PART_1, PART_1.replace(",A,", ",B,", 1)]])
+    def test_orphans_are_counted_with_their_lines(self, tmp_path: Path, lines: list[str]) -> None:
+        sentences = [f"{body}*{checksum(body[1:].encode()):02X}" for body in (line.partition("*")[0] for line in lines)]
+        _, counts, rejects = read(write(tmp_path, [tagged(POSITION), *map(tagged, sentences)]))
+        assert counts == {"orphaned_part": len(lines)}
+        assert [reject["line"] for reject in rejects] == list(range(2, len(lines) + 2))
+
+    def test_a_part_waits_no_longer_than_it_should(self, tmp_path: Path) -> None:
+        between = [tagged(POSITION)] * (MOST_LINES_APART - 1)
+        assert read(write(tmp_path, [tagged(PART_1), *between, tagged(PART_2)]))[1]["joined_parts"] == 1
+        _, counts, rejects = read(write(tmp_path, [tagged(PART_1), *between, tagged(POSITION), tagged(PART_2)]))
+        assert counts == {"orphaned_part": 2}
+        assert [reject["line"] for reject in rejects] == [1, MOST_LINES_APART + 2]
+
+    def test_a_new_first_part_takes_the_place_of_the_old(self, tmp_path: Path) -> None:
+        _, counts, rejects = read(write(tmp_path, [tagged(PART_1), tagged(PART_1), tagged(PART_2)]))
+        assert counts == {"orphaned_part": 1, "joined_parts": 1, "no_position": 1}
+        assert [reject["line"] for reject in rejects] == [1]
+
+    def test_the_group_of_the_tag_block_ties_parts_together(self, tmp_path: Path) -> None:
+        lines = [
+            tagged(PART_1, f"g:1-2-7518,c:{SECONDS}"),
+            tagged(PART_1, f"g:1-2-7519,c:{SECONDS + 1}"),
+            tagged(PART_2, "g:2-2-7518"),
+            tagged(PART_2, "g:2-2-7519"),
+        ]
+        table, counts, _ = read(write(tmp_path, lines))
+        assert [int(t.timestamp()) - SECONDS for t in table["t"].to_pylist()] == [0, 1]
+        assert counts == {"joined_parts": 2, "no_position": 2}
+
+    def test_several_stations_are_several_records(self, tmp_path: Path) -> None:
+        """Cleaning drops what is the same; here each reception is a row, as in the authorities' files."""
+        lines = [tagged(POSITION, f"s:{station},c:{SECONDS}") for station in (1, 2, 3)]
+        table, _, _ = read(write(tmp_path, lines))
+        assert table["t"].to_pylist() == [NOON] * 3
+
+
+class TestFaults:
+    @pytest.mark.parametrize(
+        ("line", "reason"),
+        [
+            (POSITION.replace("*35", "*36"), "bad_checksum"),
+            (POSITION.replace("3aGu", "3aGv"), "bad_checksum"),
+            (POSITION.replace("*35", ""), "malformed_sentence"),
+            (POSITION.replace(",0*35", "*35"), "malformed_sentence"),
+            (POSITION.replace("3aGu", "3a~u"), "malformed_sentence"),
+            (POSITION.replace("1,1,,", "0,1,,"), "malformed_sentence"),
+            (POSITION.replace("1,1,,", "1,2,,"), "malformed_sentence"),
+            (POSITION.encode().replace(b"3aGu", b"3a\xffu"), "malformed_sentence"),
+            ("!AIVDM,1,1,,B,,0*25", "empty_payload"),
+            ("!AIVD", "no_sentence"),
+            (b"\xff\xfe\x00", "no_sentence"),
+            ('"', "no_sentence"),
+        ],
+    )
+    def test_reason_and_line(self, tmp_path: Path, line: str | bytes, reason: str) -> None:
+        table, counts, rejects = read(write(tmp_path, [tagged(POSITION), line, "", tagged(POSITION)], b"\r\n"))
+        assert table.num_rows == 2
+        assert counts == {reason: 1, "blank_lines": 1}
+        assert [(reject["line"], reject["reason"]) for reject in rejects] == [(2, reason)]
+
+    def test_lines_that_are_no_rows(self, tmp_path: Path) -> None:
+        lines: list[str | bytes] = [
+            "# station 7, Skagen",
+            "// æøå".encode("latin-1"),
+            "$GPGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,*47",
+            "!AIALR,1*00",
+            tagged(POSITION),
+        ]
+        table, counts, rejects = read(write(tmp_path, lines))
+        assert (table.num_rows, counts, rejects) == (1, {"other_lines": 4}, [])
+
+    def test_the_sample_has_some_of_each_reason_and_at_most_100(self, tmp_path: Path) -> None:
+        lines = [POSITION, POSITION[:-1] + "6", "x", "!AIVDM,1,1,,B,,0*25", "VDM,", PART_2]
+        _, _, rejects = read(write(tmp_path, lines * 200))
+        assert len({reject["reason"] for reject in rejects}) == 6
+        assert len(rejects) <= 100
+        assert [reject["line"] for reject in rejects] == sorted(reject["line"] for reject in rejects)
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b"", "holds no AIVDM or AIVDO sentence in 0 lines"),
+            (b"# nothing heard\n\n", "holds no AIVDM or AIVDO sentence in 2 lines"),
+            (b"MMSI,LAT,LON\n1,2,3\n", "holds no AIVDM or AIVDO sentence in 2 lines"),
+            (b"x" * 3_000_000, "line 1 is longer than"),
+        ],
+    )
+    def test_what_is_no_log_is_refused(self, tmp_path: Path, content: bytes, message: str) -> None:
+        path = tmp_path / "2024-03-01.log"
+        path.write_bytes(content)
+        with pytest.raises(SourceError, match=message):
+            read(path)
+
+
+def test_every_packing_gives_the_same_records(real_data: Path, tmp_path: Path) -> None:
+    plain = real_data / "nmea" / "aduvenhage__test_ais_data.log"
+    straight = read(plain)
+    for suffix, packed in ((".gz", gzip.compress), (".zst", zstandard.compress)):
+        path = tmp_path / f"station-2019-04-18.log{suffix}"
+        path.write_bytes(packed(plain.read_bytes()))
+        table, counts, rejects = read(path)
+        assert table.equals(straight[0])
+        assert (counts, rejects) == straight[1:]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@given(
+    st.lists(
+        st.one_of(
+            st.sampled_from([tagged(POSITION), tagged(PART_1), tagged(PART_2), PART_1, POSITION, "$PGHP,1,2024*00"]),
+            st.tuples(
+                st.sampled_from([tagged(POSITION), tagged(PART_1), PART_2]),
+                st.integers(0, 80),
+                st.binary(max_size=3),
+            ).map(lambda cut: cut[0].encode()[: cut[1]] + cut[2] + cut[0].encode()[cut[1] + 1 :]),
+            st.text("0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVW`abcdefghijklmnopqrstuvw", max_size=80).map(
+                lambda payload: tagged(
+                    f"!AIVDM,1,1,,A,{payload},0*{checksum(f'AIVDM,1,1,,A,{payload},0'.encode()):02X}"
+                )
+            ),
+            st.binary(max_size=40),
+        ),
+        max_size=30,
+    )
+)
+def test_arbitrary_lines_are_all_accounted_for(tmp_path: Path, lines: list[str | bytes]) -> None:
+    path = write(tmp_path, lines)
+    stream = NmeaSource(str(tmp_path), max_bytes=MAX_BYTES).read(path, DAY)
+    try:
+        records = sum(table.num_rows for table in stream.tables)
+    except SourceError:
+        assert not any(b"VDM," in line or b"VDO," in line for line in path.read_bytes().splitlines())
+        return
+    stream.ledger.balance(path.name)
+    assert set(stream.ledger.dropped) == set(REJECTS)
+    notes = stream.ledger.notes
+    elsewhere = notes["blank_lines"] + notes["other_lines"] + notes["joined_parts"]
+    assert records + stream.ledger.rows_dropped + elsewhere == path.read_bytes().count(b"\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "day"),
+    [
+        ("station-2024-03-01.nmea.zst", DAY),
+        ("20240301.log.gz", DAY),
+        ("ais_2024_03_01.txt", DAY),
+        ("2024-03-01.raw", DAY),
+        ("2024-03-01.csv", None),
+        ("station-2024-03.log", None),
+    ],
+)
+def test_names_of_archives(name: str, day: date | None) -> None:
+    assert NmeaSource("anywhere", max_bytes=MAX_BYTES).period(name) == day

@@ -1,0 +1,273 @@
+"""Tables of anyone's own: columns, units and forms by the settings."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ais_assets.resources.source import SourceResource
+from ais_assets.settings import SettingsError, load_settings
+from ais_assets.sources.source import SourceError
+from ais_assets.sources.table import TableSource
+from ais_assets.table_mapping import TableMapping
+from ais_assets_tests.sources.rows import MAX_BYTES
+
+DAY = date(2024, 3, 1)
+NOON = datetime(2024, 3, 1, 12, 0, 1, tzinfo=UTC)
+PLAIN = {
+    "t": {"column": "when"},
+    "mmsi": {"column": "id"},
+    "lat": {"column": "y"},
+    "lon": {"column": "x"},
+}
+
+
+def read(path: Path, columns: dict[str, Any], delimiter: str = ",") -> tuple[pa.Table, dict[str, int]]:
+    mapping = TableMapping.model_validate(columns)
+    source = TableSource(str(path.parent), mapping=mapping, delimiter=delimiter, max_bytes=MAX_BYTES)
+    stream = source.read(path, DAY)
+    table = pa.Table.from_batches([b for t in stream.tables for b in t.to_batches()], stream.schema)
+    table.validate(full=True)
+    stream.ledger.balance(path.name)
+    return table, {name: count for name, count in {**stream.ledger.dropped, **stream.ledger.notes}.items() if count}
+
+
+def one(folder: Path, columns: dict[str, Any], **extra: str) -> tuple[dict[str, Any], dict[str, int]]:
+    """The record of one row of a CSV with these columns; values by the table's own names."""
+    values = {"when": "2024-03-01 12:00:01", "id": "219000873", "y": "56.5", "x": "10.25", **extra}
+    path = folder / "2024-03-01.csv"
+    path.write_text(f"{','.join(values)}\n{','.join(values.values())}\n")
+    table, counts = read(path, {**PLAIN, **columns})
+    return (table.to_pylist() or [{}])[0], counts
+
+
+def test_four_columns_are_enough(tmp_path: Path) -> None:
+    found, counts = one(tmp_path, {})
+    assert {name: value for name, value in found.items() if value is not None} == {
+        "t": NOON,
+        "mmsi": 219000873,
+        "mobile_type": "unknown",
+        "lat": Decimal("56.5"),
+        "lon": Decimal("10.25"),
+    }
+    assert counts == {}
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ({}, "01/03/2024 12:00:01"),
+        ({}, "2024-03-01T13:00:01+01:00"),
+        ({"format": "MM/DD/YYYY hh:mm:ss"}, "03/01/2024 12:00:01"),
+        ({"format": "YYYYMMDDThhmmss"}, "20240301T120001Z"),
+        ({"format": "YYYY.MM.DD hh:mm:ss"}, "2024.03.01 14:00:01.75+02:00"),
+        ({"unit": "unix s"}, "1709294401"),
+        ({"unit": "unix s"}, "1709294401.999"),
+        ({"unit": "unix s"}, "1.709294401e9"),
+        ({"unit": "unix ms"}, "1709294401250"),
+        ({"unit": "unix us"}, "1709294401250000"),
+        ({"unit": "unix ns"}, "1709294401999999999"),
+    ],
+)
+def test_times(tmp_path: Path, form: dict[str, str], text: str) -> None:
+    found, counts = one(tmp_path, {"t": {"column": "when", **form}}, when=text)
+    assert found["t"] == NOON
+    assert counts == {}
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ({"format": "MM/DD/YYYY hh:mm:ss"}, "13/01/2024 12:00:01"),
+        ({"format": "MM/DD/YYYY hh:mm:ss"}, "03-01-2024 12:00:01"),
+        ({"format": "MM/DD/YYYY hh:mm:ss"}, "03/01/2024 12:00"),
+        ({"format": "MM/DD/YYYY hh:mm:ss"}, "03/01/2024 12:00:01 PM"),
+        ({"unit": "unix s"}, "2024-03-01 12:00:01"),
+        ({"unit": "unix s"}, "-1"),
+        ({"unit": "unix s"}, "1e300"),
+        ({"unit": "unix ms"}, ""),
+    ],
+)
+def test_what_is_no_such_time(tmp_path: Path, form: dict[str, str], text: str) -> None:
+    assert one(tmp_path, {"t": {"column": "when", **form}}, when=text) == ({}, {"bad_timestamp": 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "text", "value"),
+    [
+        ("sog", None, "12.3", "12.3"),
+        ("sog", "0.1 knot", "123", "12.3"),
+        ("sog", "0.1 knot", "1023", None),
+        ("sog", "m/s", "5.144444", "10"),
+        ("sog", "m/s", "52.62777", None),
+        ("sog", "km/h", "18.52", "10"),
+        ("sog", "mph", "11.5078", "10"),
+        ("cog", "radian", "3.14159265", "180"),
+        ("cog", "0.1 degree", "3600", None),
+        ("cog", "0.1 degree", "3599", "359.9"),
+        ("heading", "radian", "1.5707963", "90"),
+        ("lat", "microdegree", "-56500000", "-56.5"),
+        ("lat", "microdegree", "-56500000.4", "-56.5"),
+        ("lat", "1/10000 minute", "33900000", "56.5"),
+        ("lat", "1/10000 minute", "54600000", None),
+        ("lat", "radian", "0.9861110273767961", "56.5"),
+        ("length", "foot", "100", "30.48"),
+        ("draught", "decimetre", "29", "2.9"),
+        ("width", None, "15", "15"),
+    ],
+)
+def test_units(tmp_path: Path, name: str, unit: str | None, text: str, value: str | None) -> None:
+    columns: dict[str, Any] = {name: {"column": "quantity", "unit": unit}}
+    found, counts = one(tmp_path, columns, quantity=text)
+    if name in ("length", "draught", "width"):
+        assert found[name] == pytest.approx(float(value or "nan"))
+    else:
+        assert found[name] == (None if value is None else Decimal(value))
+    assert counts == ({"no_position": 1} if name == "lat" and value is None else {})
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(st.lists(st.integers(-90_000_000, 90_000_000), min_size=1, max_size=50))
+def test_microdegrees_are_exact(tmp_path: Path, latitudes: list[int]) -> None:
+    path = tmp_path / "2024-03-01.csv"
+    path.write_text("when,id,y,x\n" + "".join(f"2024-03-01 12:00:01,1,{lat},0\n" for lat in latitudes))
+    table, _ = read(path, {**PLAIN, "lat": {"column": "y", "unit": "microdegree"}})
+    assert [int(lat.scaleb(6)) for lat in table["lat"].to_pylist()] == latitudes
+
+
+def test_meanings_of_texts(tmp_path: Path) -> None:
+    columns = {
+        "mobile_type": {"column": "kind", "values": {"sat-A": "class A"}},
+        "nav_status": {"column": "status", "values": {"stopped": "moored"}},
+    }
+    assert one(tmp_path, columns, kind="sat-A", status="stopped")[0]["nav_status"] == "moored"
+    assert one(tmp_path, columns, kind="B", status="1.0")[0]["mobile_type"] == "class B"
+    found, counts = one(tmp_path, columns, kind="buoy", status="99")
+    assert (found["mobile_type"], found["nav_status"]) == ("unknown", None)
+    assert counts == {"unknown_mobile_type": 1, "unknown_nav_status": 1}
+
+
+def test_a_parquet_file_gives_what_its_text_gives(tmp_path: Path) -> None:
+    """Every type a column may have, gaps and line breaks in it."""
+    table = pa.table(
+        {
+            "when": pa.array([NOON, NOON.replace(hour=1), None], pa.timestamp("us", "Europe/Copenhagen")),
+            "id": pa.array([219000873.0, 1.0, 219000874.0], pa.float64()),
+            "y": pa.array([Decimal("56.5"), None, Decimal("56.5")], pa.decimal128(12, 6)),
+            "x": pa.array([10.25, np.nan, 10.25], pa.float32()),
+            "knots": pa.array([12, None, 1], pa.uint8()),
+            "who": pa.array(['A "B"\nC,D', None, "E"]).dictionary_encode(),
+            "tags": pa.array([[1], [2], None]),
+            "raw": pa.array([b"\n", b'"', None]),
+            "nothing": pa.nulls(3),
+        }
+    )
+    path = tmp_path / "2024-03-01.parquet"
+    pq.write_table(table, path)
+    columns = {**PLAIN, "sog": {"column": "knots"}, "name": {"column": "who"}}
+    found, counts = read(path, columns, delimiter=";")
+    assert found.select(["t", "mmsi", "lat", "lon", "sog", "name"]).to_pylist() == [
+        {
+            "t": NOON,
+            "mmsi": 219000873,
+            "lat": Decimal("56.5"),
+            "lon": Decimal("10.25"),
+            "sog": Decimal(12),
+            "name": 'A "B" C,D',
+        },
+        {"t": NOON.replace(hour=1), "mmsi": 1, "lat": None, "lon": None, "sog": None, "name": None},
+    ]
+    assert counts == {"bad_timestamp": 1, "no_position": 1}
+
+
+def test_a_rejected_row_of_a_parquet_file_has_its_number(tmp_path: Path) -> None:
+    count = 20_000
+    ids = [219000873] * count
+    ids[12_345] = -5
+    path = tmp_path / "2024-03-01.parquet"
+    pq.write_table(pa.table({"when": ["2024-03-01 12:00:01"] * count, "id": ids, "y": [1] * count, "x": ids}), path)
+    source = TableSource(str(tmp_path), mapping=TableMapping.model_validate(PLAIN), delimiter=",", max_bytes=MAX_BYTES)
+    stream = source.read(path, DAY)
+    list(stream.tables)
+    assert stream.facts["rejects"][0]["line"] == 2
+    assert stream.ledger.dropped["bad_longitude"] == count - 1
+    assert [reject["line"] for reject in stream.facts["rejects"] if reject["reason"] == "bad_mmsi"] == [12_347]
+
+
+@pytest.mark.parametrize("damage", [lambda raw: raw[:-10], lambda raw: b"PAR1" + raw[500:], lambda _: b"PAR1PAR1"])
+def test_a_damaged_parquet_file_is_refused(tmp_path: Path, damage: Any) -> None:
+    path = tmp_path / "2024-03-01.parquet"
+    pq.write_table(
+        pa.table({"when": ["2024-03-01 12:00:01"] * 100, "id": range(100), "y": [1] * 100, "x": [1] * 100}), path
+    )
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(SourceError, match=r"2024-03-01\.parquet: not a whole Parquet file"):
+        read(path, PLAIN)
+
+
+def test_a_parquet_file_without_rows_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "2024-03-01.parquet"
+    pq.write_table(pa.table({name: pa.array([], pa.int64()) for name in ("when", "id", "y", "x")}), path)
+    with pytest.raises(SourceError, match="a header and no rows"):
+        read(path, PLAIN)
+
+
+def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"the header lacks knots\. Found 'when,id,y,x'; a table file needs"):
+        one(tmp_path, {"sog": {"column": "knots"}})
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("columns", "message"),
+        [
+            ("{", "Invalid JSON"),
+            ('{"t": {"column": "when"}}', "lacks mmsi, lat, lon; a position report needs"),
+            ({"speed": {"column": "v"}}, "has speed; known are t, mmsi"),
+            ({"sog": {"column": "v", "unit": "furlong"}}, "sog has the unit 'furlong'; known are knot, 0.1 knot"),
+            ({"name": {"column": "v", "unit": "knot"}}, "name has the unit 'knot'; it has none"),
+            ({"t": {"column": "when", "unit": "unix"}}, "t has the unit 'unix'; known are unix s"),
+            ({"t": {"column": "when", "format": "YY-MM-DD"}}, "must have YYYY, MM, DD, hh, mm and ss once each"),
+            ({"sog": {"column": "v", "format": "YYYY"}}, "sog has a format; only t has one"),
+            ({"sog": {"column": " X"}}, "uses the column x more than once"),
+            ({"nav_status": {"column": "v", "values": {"a": "asleep"}}}, "nav_status has the values asleep; known are"),
+            ({"sog": {"column": "v", "values": {}}}, "sog has values; only mobile_type and nav_status have"),
+            ({"sog": {"colum": "v"}}, "sog.column: Field required"),
+        ],
+    )
+    def test_a_mapping_that_cannot_be_is_refused_at_start(
+        self, monkeypatch: pytest.MonkeyPatch, columns: Any, message: str
+    ) -> None:
+        text = columns if isinstance(columns, str) else json.dumps({**PLAIN, **columns})
+        monkeypatch.setenv("AIS_TABLE_COLUMNS", text)
+        with pytest.raises(SettingsError, match=r"AIS_TABLE_COLUMNS: .*") as refusal:
+            load_settings(source="table", source_uri="data/raw")
+        assert message in str(refusal.value)
+
+    def test_a_table_without_a_mapping_is_refused_at_start(self) -> None:
+        with pytest.raises(SettingsError, match="AIS_SOURCE=table needs AIS_TABLE_COLUMNS"):
+            load_settings(source="table", source_uri="data/raw")
+
+    @pytest.mark.parametrize("delimiter", ["", "ab", '"', "\n", "1", "."])
+    def test_a_delimiter_that_cannot_be_is_refused_at_start(self, delimiter: str) -> None:
+        with pytest.raises(SettingsError, match="AIS_TABLE_DELIMITER: must be one of"):
+            load_settings(table_delimiter=delimiter)
+
+    def test_the_settings_reach_the_source(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AIS_TABLE_COLUMNS", json.dumps({**PLAIN, "t": {"column": "when", "unit": "unix s"}}))
+        monkeypatch.setenv("AIS_TABLE_DELIMITER", r"\t")
+        chosen = load_settings(source="table", source_uri=str(tmp_path))
+        path = tmp_path / "2024-03-01.csv"
+        path.write_text("id\twhen\ty\tx\n7\t1709294401\t1\t2\n")
+        table = next(SourceResource.from_settings(chosen).open().read(path, DAY).tables)
+        assert table["t"].to_pylist() == [NOON]

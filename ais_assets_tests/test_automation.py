@@ -1,0 +1,77 @@
+"""What happens by itself: days that appear late are landed."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from ais_assets.automation import LATEST_APPEARANCE, PUBLICATION_LAG
+from ais_assets.definitions import build_definitions
+from ais_assets.resources.lake import LakeResource
+from ais_assets.resources.source import SourceResource
+from ais_assets.settings import Settings, load_settings
+from ais_assets_tests.sources.rows import HEADER, row
+
+TODAY = datetime.now(UTC).date()
+NEWEST = TODAY - PUBLICATION_LAG
+LATE = NEWEST - timedelta(days=1)
+
+
+def write(folder: Path, day: date) -> None:
+    (folder / f"aisdk-{day}.csv").write_text(f"{HEADER}\n{row(timestamp=f'{day:%d/%m/%Y} 00:00:00')}\n")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A source with one day, NEWEST, and a range far longer."""
+    feed = tmp_path / "feed"
+    feed.mkdir()
+    write(feed, NEWEST)
+    return load_settings(
+        source="dma",
+        source_uri=str(feed),
+        first_day=TODAY - LATEST_APPEARANCE - timedelta(days=9),
+        last_day=TODAY,
+        lake=str(tmp_path / "lake"),
+        cache=tmp_path / "cache",
+    )
+
+
+def asked_for(settings: Settings, instance: dg.DagsterInstance) -> list[str | None]:
+    """The days that the sensor wants landed."""
+    repository = build_definitions(settings).get_repository_def()
+    late_day = repository.get_sensor_def("late_day")
+    resources = {"lake": LakeResource.from_settings(settings), "source": SourceResource.from_settings(settings)}
+    with dg.build_sensor_context(instance=instance, repository_def=repository, resources=resources) as context:
+        return [request.partition_key for request in late_day.evaluate_tick(context).run_requests or []]
+
+
+def land(settings: Settings, instance: dg.DagsterInstance, day: date) -> None:
+    definitions = build_definitions(settings)
+    job = definitions.resolve_job_def("raw_archives_job")
+    assert job.execute_in_process(partition_key=day.isoformat(), instance=instance).success
+
+
+def test_a_day_that_appears_late_is_landed_once_it_is_there(settings: Settings) -> None:
+    feed = Path(settings.source_uri or "")
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert asked_for(settings, instance) == [NEWEST.isoformat()]
+        for day in (NEWEST, LATE):
+            land(settings, instance, day)
+        # LATE is stored as not published, and so asked for again once the source has it.
+        assert asked_for(settings, instance) == []
+        write(feed, LATE)
+        assert asked_for(settings, instance) == [LATE.isoformat()]
+        land(settings, instance, LATE)
+        assert asked_for(settings, instance) == []
+
+
+def test_days_too_young_and_too_old_are_not_waited_for(settings: Settings) -> None:
+    feed = Path(settings.source_uri or "")
+    for day in (TODAY, NEWEST + timedelta(days=1), TODAY - LATEST_APPEARANCE - timedelta(days=1)):
+        write(feed, day)
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert asked_for(settings, instance) == [NEWEST.isoformat()]
