@@ -29,7 +29,7 @@ STAGES = (
     ("clean_records",),
     ("vessels", "track_shards"),
     ("tracks", "window_piles"),
-    ("validation", "materialized_windows"),
+    ("validation", "holdout", "materialized_windows"),
     ("mds_shards",),
     ("training_dataset",),
     ("dead_reckoning",),

@@ -59,7 +59,7 @@ def asset_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> lis
     def every_window_that_tracks_hold(lake: LakeResource) -> AssetCheckResult:
         """Windows = the sum over tracks of ⌊(positions − window) / stride⌋ + 1, counted anew from the tracks."""
         place = lake.open()
-        expected, found = expected_windows(place, settings), accounts(place, settings)["window_piles"].rows_out
+        expected, found = expected_windows(place, settings), accounts(place, settings)["window_piles"].rows_in
         return AssetCheckResult(passed=expected == found, metadata={"expected": expected, "found": found})
 
     return [
@@ -88,7 +88,7 @@ def conservation(lake: Lake, settings: Settings) -> dict[str, int]:
         "clean positions": stages["clean_records"].rows_out,
         "positions tracked": stages["track_shards"].rows_in,
         "windows thrown": stages["window_piles"].rows_out,
-        "windows delivered": samples + lake.describe("validation").rows,
+        "windows delivered": samples + lake.describe("validation").rows + lake.describe("holdout").rows,
     }
 
 
@@ -98,7 +98,7 @@ def shared_vessels(lake: Lake, settings: Settings) -> list[int]:
     rows = lake.sql_over(
         {"window_piles": windows},
         "select track >> 32 as mmsi from window_piles group by 1 "
-        "having bool_or(pile = -1) and bool_or(pile <> -1) order by 1",
+        "having bool_or(pile = -1) and bool_or(pile >= 0) order by 1",
     ).fetchall()
     return [mmsi for (mmsi,) in rows]
 

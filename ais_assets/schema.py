@@ -91,6 +91,9 @@ SPLITS: Final = ("train", "validation")
 VALIDATION_PILE: Final = -1
 """The `pile` of a window whose vessel is kept for validation."""
 
+HOLDOUT_PILE: Final = -2
+"""The `pile` of a window of held-out time."""
+
 _NAMES = pa.dictionary(pa.int8(), pa.string())
 
 
@@ -216,7 +219,7 @@ WINDOW_REFERENCES: Final = pa.schema(
         _START,
     ]
 )
-"""Pass 1 of the shuffle: where each window went, by (pile, row); one row group a pile."""
+"""Pass 1 of the shuffle: where each window went, by (pile, row); one row group a pile, that of held-out time last."""
 
 
 def windows_schema(window_len: int) -> pa.Schema:

@@ -56,6 +56,11 @@ class Settings(BaseSettings):
     partitions_per_run: int = Field(4, ge=1, description="partitions that one run of a backfill takes")
     seed: int = Field(17, ge=0, lt=2**63, description="keys every random stream")
     validation_fraction: float = Field(0.05, ge=0, lt=1, description="share of vessels kept for validation")
+    holdout_from: date | None = Field(
+        None,
+        description="first day of held-out time: windows that begin on it or later are neither trained on nor "
+        "validated with but kept apart, those that reach into it left out; default: none",
+    )
     seq_len: int = Field(schema.SEQ_LEN, ge=1, description="positions a model sees")
     max_horizon: int = Field(schema.MAX_HORIZON, ge=1, description="positions it may be asked to forecast")
     stride: int = Field(schema.STRIDE, ge=1, description="positions from one window's start to the next one's")
@@ -140,6 +145,11 @@ class Settings(BaseSettings):
     def _consistent(self) -> Self:
         if self.last_day < self.first_day:
             raise ValueError(f"AIS_LAST_DAY {self.last_day} is before AIS_FIRST_DAY {self.first_day}")
+        if self.holdout_from is not None and not self.first_day < self.holdout_from <= self.last_day:
+            raise ValueError(
+                f"AIS_HOLDOUT_FROM {self.holdout_from} must be after AIS_FIRST_DAY {self.first_day} and not after "
+                f"AIS_LAST_DAY {self.last_day}: both sides of it need days"
+            )
         if self.lake.startswith(("http://", "https://")):
             raise ValueError(f"AIS_LAKE {self.lake!r} must be a folder or s3://bucket/prefix")
         if self.source != "simulated" and self.source_uri is None:

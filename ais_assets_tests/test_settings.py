@@ -38,6 +38,10 @@ def test_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("AIS_LAKE", " ", "AIS_LAKE: is empty"),
         ("AIS_MAX_GAP_SECONDS", "20000", "AIS_MAX_GAP_SECONDS: .*14400"),
         ("AIS_VALIDATION_FRACTION", "1", "AIS_VALIDATION_FRACTION: .*less than 1"),
+        ("AIS_HOLDOUT_FROM", "2024-03-01", "AIS_HOLDOUT_FROM 2024-03-01 must be after AIS_FIRST_DAY"),
+        ("AIS_HOLDOUT_FROM", "2024-03-04", "not after AIS_LAST_DAY 2024-03-03"),
+        ("AIS_GATHER_GIGABYTES", "0", "AIS_GATHER_GIGABYTES: .*greater than 0"),
+        ("AIS_THIN_SECONDS", "-1", "AIS_THIN_SECONDS: .*greater than or equal to 0"),
     ],
 )
 def test_wrong_settings_say_what_they_should_be(

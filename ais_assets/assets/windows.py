@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 import pyarrow as pa
 from dagster import AssetDep, AssetExecutionContext, AssetsDefinition, asset
@@ -15,7 +16,7 @@ from ais_assets.io.parquet import describe
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
 from ais_assets.stream import RecordStream
-from ais_assets.transforms.shuffle import pile_windows, sweep_piles, throw_windows
+from ais_assets.transforms.shuffle import pile_windows, row_group_of, sweep_piles, throw_windows
 
 GROUP = "windows"
 GIGABYTE = 1_000_000_000
@@ -23,7 +24,7 @@ FLOAT_BYTES = 4
 
 
 def window_assets(settings: Settings, track_shards: AssetsDefinition) -> list[AssetsDefinition]:
-    """`window_piles`, `validation` and `materialized_windows` for these settings."""
+    """`window_piles`, `validation`, `holdout` and `materialized_windows` for these settings."""
     shard_keys = partition_keys.shard_keys(settings)
 
     @asset(
@@ -58,6 +59,19 @@ def window_assets(settings: Settings, track_shards: AssetsDefinition) -> list[As
         return unpartitioned(next(gather.piles([schema.VALIDATION_PILE], context)))
 
     @asset(
+        deps=[references, positions],
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"parquet"},
+        code_version="1",
+        io_manager_key="parquet",
+    )
+    def holdout(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
+        """All vessels' windows from AIS_HOLDOUT_FROM on, shuffled; empty without it. No other has that time in it."""
+        gather = WindowGather(lake.open(), shard_keys, settings)
+        return unpartitioned(next(gather.piles([schema.HOLDOUT_PILE], context)))
+
+    @asset(
         partitions_def=partitions.piles(settings),
         deps=[references, positions],
         group_name=GROUP,
@@ -73,7 +87,15 @@ def window_assets(settings: Settings, track_shards: AssetsDefinition) -> list[As
         piles = gather.piles([int(pile) for pile in context.partition_keys], context)
         return each_partition(context, lambda _: next(piles))
 
-    return [window_piles, validation, materialized_windows]
+    return [window_piles, validation, holdout, materialized_windows]
+
+
+def _holdout_from(settings: Settings) -> int | None:
+    """When held-out time begins, Unix time in milliseconds."""
+    if settings.holdout_from is None:
+        return None
+    midnight = datetime.combine(settings.holdout_from, datetime.min.time(), tzinfo=UTC)
+    return 1_000 * int(midnight.timestamp())
 
 
 def _thrown(lake: Lake, shard: str, settings: Settings) -> RecordStream:
@@ -84,6 +106,7 @@ def _thrown(lake: Lake, shard: str, settings: Settings) -> RecordStream:
         window_len=settings.window_len,
         stride=settings.stride,
         seed=settings.seed,
+        holdout_from=_holdout_from(settings),
     )
     # Row numbers mean something in this very track file only; pass 2 compares.
     stream.facts["tracks"] = lake.describe("track_shards", shard).fingerprint
@@ -142,7 +165,10 @@ class WindowGather:
         tables = []
         for shard in self._shards:
             with self._lake.open("window_piles", shard) as file:
-                tables.append(file.read_row_group(pile - schema.VALIDATION_PILE))
+                group = row_group_of(pile, self._settings.piles)
+                # Without held-out time there is no row group of it.
+                none = group == file.num_row_groups and pile == schema.HOLDOUT_PILE
+                tables.append(schema.WINDOW_REFERENCES.empty_table() if none else file.read_row_group(group))
         return tables
 
     def _checked(self) -> str:
@@ -152,12 +178,13 @@ class WindowGather:
             "window_len": self._settings.window_len,
             "stride": self._settings.stride,
             "seed": self._settings.seed,
+            "holdout_from": _holdout_from(self._settings),
         }
         digest = hashlib.sha256()
         for shard in self._shards:
             with self._lake.open("window_piles", shard) as file:
                 facts = describe(file, self._lake.uri_of("window_piles", shard)).facts
-            differing = {name: facts[name] for name, value in wanted.items() if facts[name] != value}
+            differing = {name: facts.get(name) for name, value in wanted.items() if facts.get(name) != value}
             if differing:
                 raise ValueError(
                     f"window_piles[{shard}] was made with {differing}, the settings now say "

@@ -141,12 +141,18 @@ def dataset_card(dataset: TrainingDataset, stages: dict[str, Ledger], settings: 
         + " |"
         for asset, ledger in stages.items()
     )
+    holdout = (
+        ""
+        if settings.holdout_from is None
+        else f" Windows from {settings.holdout_from} on, of all vessels, are in `../materialized/holdout.parquet`; "
+        "no other window reaches into that time."
+    )
     return f"""# AIS trajectory windows
 
 {dataset.samples:,} training windows in {dataset.shards:,} MDS shards ({dataset.size:,} bytes) and
 {dataset.validation_windows:,} validation windows in `../materialized/validation.parquet`, from the source
 `{settings.source}`, {settings.first_day} to {settings.last_day}. Training and validation have no vessel (MMSI) in
-common.
+common.{holdout}
 
 Each sample is {window} consecutive positions of one track ({settings.seq_len} to see, {settings.max_horizon} to
 forecast), a new one every {settings.stride} positions; a silence over {settings.max_gap_seconds:,} s ends a track. All

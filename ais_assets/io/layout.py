@@ -53,6 +53,7 @@ PLACES = {
     "tracks": Place(Kind.PARQUET, "tracks"),
     "window_piles": Place(Kind.PARQUET, "window_piles"),
     "validation": Place(Kind.PARQUET, "materialized", "validation.parquet"),
+    "holdout": Place(Kind.PARQUET, "materialized", "holdout.parquet"),
     "materialized_windows": Place(Kind.PARQUET, "materialized/windows"),
     "mds_shards": Place(Kind.FOLDER, "mds"),
     "training_dataset": Place(Kind.JSON, "mds", "index.json"),

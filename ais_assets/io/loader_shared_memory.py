@@ -14,14 +14,16 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 from typing import Final
 
-from streaming.base.constant import BARRIER_FILELOCK, CACHE_FILELOCK, SHM_TO_CLEAN
+from streaming.base.constant import BARRIER_FILELOCK, CACHE_FILELOCK, LOCALS, SHM_TO_CLEAN
 
 _OWNER: Final = "ais_loader_owner"
+_MEMORY: Final = Path("/dev/shm")
+"""Where Linux shows shared memory; elsewhere its names cannot be listed."""
 _START_SECONDS: Final = 120.0
 """A start takes a second; of this many jobs at most one can be in the middle of its own."""
 _TICK: Final = 0.02
@@ -66,8 +68,9 @@ def _leave() -> None:
     """Removes this process's files; mosaicml-streaming, registered later and so called earlier, its memory."""
     for prefix, process in _held:
         if process == os.getpid():
-            _remove_locks(prefix)
+            # Without its locks the number is another job's to take, and the owner's file then that job's.
             _owner_file(prefix).unlink(missing_ok=True)
+            _remove_locks(prefix)
 
 
 def remove_leftovers() -> list[int]:
@@ -84,7 +87,21 @@ def remove_leftovers() -> list[int]:
             # Its job lives, another process is removing it, or it is another user's.
             continue
         removed.append(prefix)
+    _remove_orphans()
     return removed
+
+
+def _remove_orphans() -> None:
+    """Removes memory whose job is over: the first that a job makes, its `locals`, is the last that it removes.
+
+    mosaicml-streaming's search for a free number takes one for free on account of some names and not of others, and
+    would give two later jobs the same number because of it.
+    """
+    for name in SHM_TO_CLEAN:
+        for place in _MEMORY.glob(f"{'[0-9]' * 6}_{name}") if name != LOCALS else ():
+            if not place.with_name(f"{place.name[:6]}_{LOCALS}").exists():
+                with suppress(FileNotFoundError, PermissionError):
+                    place.unlink()
 
 
 def _owner_file(prefix: int) -> Path:

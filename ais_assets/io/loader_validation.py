@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import os
 from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
@@ -53,6 +55,7 @@ class ValidationDataset(IterableDataset):
             raise ValueError(f"normalize is {normalize!r}; it must be 'ranges', statistics or None")
         self._path = str(path)
         self._filesystem = filesystem or pafs.LocalFileSystem()
+        self._process = os.getpid()
         self._world = World.detect()
         self.batch_size = batch_size
         self.provenance = provenance
@@ -85,6 +88,9 @@ class ValidationDataset(IterableDataset):
         )
 
     def _open(self) -> pq.ParquetFile:
+        if self._process != os.getpid():
+            # A forked worker would read from its parent's connections; a copy opens its own.
+            self._filesystem, self._process = copy.copy(self._filesystem), os.getpid()
         return pq.ParquetFile(self._path, filesystem=self._filesystem)
 
     def _read(self, first: int, last: int) -> Iterator[Batch]:

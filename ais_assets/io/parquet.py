@@ -97,6 +97,7 @@ def write_parquet(stream: RecordStream, path: Path, *, asset: str, partition: st
         use_dictionary=dictionary or False,  # pyright: ignore[reportArgumentType] - the stub knows no lists
         column_encoding=encoding or None,
         store_decimal_as_integer=True,
+        write_statistics=_bounded(stream.schema),  # pyright: ignore[reportArgumentType] - nor here
         data_page_size=_PAGE_BYTES,
         # A window's 4,640 floats would otherwise get 1,024-row pages of 18 MB each.
         write_batch_size=_batch_rows(stream.schema),
@@ -113,6 +114,14 @@ def write_parquet(stream: RecordStream, path: Path, *, asset: str, partition: st
         )
     with pq.ParquetFile(path) as file:
         return describe(file, str(path))
+
+
+def _bounded(schema: pa.Schema) -> bool | list[str]:
+    """Columns whose least and greatest value go into the footer; of a window's features they would tell a query
+    nothing, and finding them took a tenth of the time that writing takes."""
+    if not any(pa.types.is_fixed_size_list(field.type) for field in schema):
+        return True
+    return [field.name for field in schema if not pa.types.is_fixed_size_list(field.type)]
 
 
 def _batch_rows(schema: pa.Schema) -> int:

@@ -10,6 +10,7 @@ their use and checked against the published index, and an epoch that either deli
     loader_cache          the index, and the folder of raw shards
     loader_remote         reads that end
     loader_rows           a raw shard as arrays
+    loader_order          the order of an epoch, in little memory
     loader_device         copies to the accelerator
     loader_shared_memory  what killed jobs leave behind
 """
@@ -29,8 +30,9 @@ import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 from streaming import StreamingDataset
-from streaming.base.constant import TICK
+from streaming.base.constant import EPOCH_DATA, TICK
 from streaming.base.dataset import _ShardState  # the states that it keeps in shared memory
+from streaming.base.shared.prefix import _get_path  # the names of its shared memory
 from streaming.base.world import World
 from torch.utils.data import get_worker_info
 
@@ -38,6 +40,7 @@ from ais_assets.io.loader_cache import PublishedStream
 from ais_assets.io.loader_device import Batch, on_device
 from ais_assets.io.loader_gather import OpenShards, gathered
 from ais_assets.io.loader_normalize import denormalize_batch, normalize_batch, split_input_target
+from ais_assets.io.loader_order import epoch_order, is_plain, own_share
 from ais_assets.io.loader_remote import LoaderError
 from ais_assets.io.loader_rows import ShardRows
 from ais_assets.io.loader_shared_memory import a_turn_to_start, own, remove_leftovers
@@ -276,12 +279,26 @@ class AISMDSDataset(StreamingDataset):
         self._epochs_begun += 1
         self._samples_yielded = 0
         epoch, sample_in_epoch = self._resume_incr_epoch()
-        sample_ids = self._get_work(epoch, sample_in_epoch)
+        sample_ids = self._share_of(epoch, sample_in_epoch)
         # It cannot be pickled for spawned workers; mosaicml-streaming makes it anew when it is needed.
         del self._shared_barrier.lock
-        # Shares are padded with −1 to whole batches. A year's samples are 0.9 GB as int64.
-        kind = np.uint32 if self.num_samples <= np.iinfo(np.uint32).max else np.uint64
-        return sample_ids[sample_ids >= 0].astype(kind)
+        return sample_ids
+
+    def _share_of(self, epoch: int, sample_in_epoch: int) -> NDArray[np.unsignedinteger]:
+        """This process's samples of an epoch from there on, in order."""
+        # A year's samples are 0.9 GB as int64.
+        kind = np.dtype(np.uint32 if self.num_samples < np.iinfo(np.uint32).max else np.uint64)
+        if not is_plain(self):
+            sample_ids = self._get_work(epoch, sample_in_epoch)
+            return sample_ids[sample_ids >= 0].astype(kind)
+        local, world = self._unique_worker_world, self._parallel_worker_world
+        return own_share(
+            (world.node, world.rank_of_node, world.worker_of_rank),
+            (lambda: epoch_order(self, world, epoch, sample_in_epoch, kind)) if local.is_local_leader else None,
+            _get_path(self._shm_prefix_int, EPOCH_DATA),
+            lambda: self._shared_barrier(local.workers_per_node),
+            kind,
+        )
 
     def _gathered(self, sample_ids: NDArray[np.unsignedinteger]) -> Iterator[Batch]:
         threads = max(2, self.threads // self._unique_worker_world.workers_per_node)

@@ -1,6 +1,5 @@
 """The training loader as a Dagster resource: the same batches that training code gets."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from dagster import ConfigurableResource, ResourceDependency
@@ -8,9 +7,7 @@ from dagster import ConfigurableResource, ResourceDependency
 from ais_assets.resources.lake import LakeResource
 
 if TYPE_CHECKING:
-    import torch
-
-    from ais_assets.io.streaming_loader import AISMDSDataset
+    from ais_assets.io.streaming_loader import AISMDSDataset, ValidationDataset
 
 
 class TrainingLoaderResource(ConfigurableResource):
@@ -27,6 +24,6 @@ class TrainingLoaderResource(ConfigurableResource):
         """The training windows; `options` are those of `AISMDSDataset`."""
         return self.lake.open().loader(local=f"{self.cache}/mds", **{"batch_size": self.batch_size, **options})
 
-    def validation_batches(self) -> Iterator["torch.Tensor"]:
-        """The validation windows, in their order; the last batch may be smaller."""
-        return iter(self.lake.open().validation_loader(batch_size=self.batch_size))
+    def validation_dataset(self, **options: Any) -> "ValidationDataset":
+        """The validation windows, in their order; `options` are those of `ValidationDataset`."""
+        return self.lake.open().validation_loader(**{"batch_size": self.batch_size, **options})

@@ -54,6 +54,7 @@ class _Throw:
     window_len: int
     stride: int
     seed: int
+    holdout_from: int | None
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ class _Tracks(NamedTuple):
     row: NDArray[np.int64]
     """The track's first row in the shard."""
     positions: NDArray[np.int64]
+    before: NDArray[np.int64]
+    """How many of them are before held-out time."""
     validation: NDArray[np.bool_]
 
 
@@ -107,12 +110,21 @@ class SweptPile(NamedTuple):
 
 
 def throw_windows(
-    tracks: Iterator[pa.Table], *, shard: int, piles: int, window_len: int, stride: int, seed: int
+    tracks: Iterator[pa.Table],
+    *,
+    shard: int,
+    piles: int,
+    window_len: int,
+    stride: int,
+    seed: int,
+    holdout_from: int | None = None,
 ) -> RecordStream:
     """Pass 1: throws a reference to every window of a shard into a pile.
 
     A training window's pile is uniform on 0 to piles − 1 and independent of all others; a validation vessel's
-    windows go to `schema.VALIDATION_PILE`. The result does not depend on how the tables are cut.
+    windows go to `schema.VALIDATION_PILE`. Of held-out time, a window that begins in it goes to
+    `schema.HOLDOUT_PILE`, whosever it is, and one that begins before and reaches into it to no pile: no model may
+    be trained or chosen on positions that it is to be tested on. The result does not depend on how the tables are cut.
 
     Args:
         tracks: the shard's `schema.TRACK_POSITIONS` in order; of it track, t and split are read. Read when
@@ -122,12 +134,13 @@ def throw_windows(
         window_len: positions of a window.
         stride: positions from one window's start to the next one's in the same track.
         seed: keys the shuffle, 0 or more.
+        holdout_from: when held-out time begins, Unix time in milliseconds; None: there is none.
 
     Returns:
         `schema.WINDOW_REFERENCES` in exactly piles + 1 tables, for pile −1, 0, …, piles − 1, some perhaps empty,
-        each by row. Ledger: rows in are the windows that the tracks hold by `window_count`, rows out the
-        references; notes count positions, tracks, tracks that are too short for a window, and windows of
-        each split. Facts: the arguments.
+        each by row; with held-out time one more, for pile −2. Ledger: rows in are the windows that the tracks
+        hold by `window_count`, rows out the references, `reaches_into_holdout` those left out; notes count
+        positions, tracks, tracks that are too short for a window, and windows of each split. Facts: the arguments.
 
     Raises:
         ValueError: for an argument out of range; while iterating, for tables that are not in order or have
@@ -139,39 +152,52 @@ def throw_windows(
         raise ValueError(f"shard is {shard} and seed {seed}; neither can be negative")
     if window_len < 1 or stride < 1:
         raise ValueError(f"window_len is {window_len} and stride {stride}; both must be at least 1")
-    throw = _Throw(shard, piles, window_len, stride, seed)
-    stream = RecordStream(schema.WINDOW_REFERENCES, iter(()), facts=asdict(throw))
+    throw = _Throw(shard, piles, window_len, stride, seed, holdout_from)
+    facts = {name: value for name, value in asdict(throw).items() if value is not None}
+    stream = RecordStream(schema.WINDOW_REFERENCES, iter(()), facts=facts)
     stream.tables = _thrown(tracks, stream, throw)
     return stream
 
 
 def _thrown(tables: Iterator[pa.Table], stream: RecordStream, throw: _Throw) -> Iterator[pa.Table]:
-    tracks, strided_times = _tracks_and_strides(tables, throw.stride)
+    tracks, strided_times = _tracks_and_strides(tables, throw.stride, throw.holdout_from)
     windows = window_counts(tracks.positions, throw.window_len, throw.stride)
     ledger = stream.ledger
     ledger.rows_in = int(windows.sum())
     ledger.note("positions", int(tracks.positions.sum()))
     ledger.note("tracks", len(tracks.track))
     ledger.note("tracks_too_short", int((windows == 0).sum()))
-    ledger.note("windows_training", int(windows[~tracks.validation].sum()))
-    ledger.note("windows_validation", int(windows[tracks.validation].sum()))
 
     of_track = np.repeat(np.arange(len(windows)), windows)
     number = np.arange(len(of_track)) - np.repeat(np.cumsum(windows) - windows, windows)
     strides = -(-tracks.positions // throw.stride)
     start = strided_times[(np.cumsum(strides) - strides)[of_track] + number]
     row = tracks.row[of_track] + throw.stride * number
-    pile = np.full(len(row), schema.VALIDATION_PILE, np.int16)
-    training = np.flatnonzero(~tracks.validation[of_track])
+    before = tracks.before[of_track]
+    held_out = throw.stride * number >= before
+    reaching = ~held_out & (throw.stride * number + throw.window_len > before)
+    pile = np.where(held_out, schema.HOLDOUT_PILE, schema.VALIDATION_PILE).astype(np.int16)
+    training = np.flatnonzero(~(tracks.validation[of_track] | held_out | reaching))
+    ledger.note("windows_training", len(training))
+    ledger.note("windows_validation", int((tracks.validation[of_track] & ~held_out & ~reaching).sum()))
+    if throw.holdout_from is not None:
+        ledger.note("windows_holdout", int(held_out.sum()))
+        ledger.drop("reaches_into_holdout", int(reaching.sum()))
     pile[training] = _uniform(_stream(throw.seed, PASS_THROW, throw.shard), throw.piles, len(training))
 
     # Stable, so that each pile stays in the order of rows.
     order = np.argsort(pile, kind="stable")
-    bounds = np.searchsorted(pile[order], np.arange(schema.VALIDATION_PILE, throw.piles + 1))
-    for first, end in pairwise(bounds):
+    order = order[~reaching[order]]
+    holdout, *others = pairwise(np.searchsorted(pile[order], np.arange(schema.HOLDOUT_PILE, throw.piles + 1)))
+    for first, end in others if throw.holdout_from is None else [*others, holdout]:
         chosen = order[first:end]
         ledger.rows_out += len(chosen)
         yield _references(pile[chosen], row[chosen], tracks.track[of_track[chosen]], start[chosen])
+
+
+def row_group_of(pile: int, piles: int) -> int:
+    """Where a pile's references are among the tables of `throw_windows`, the hold-out's being the last if any."""
+    return piles + 1 if pile == schema.HOLDOUT_PILE else pile - schema.VALIDATION_PILE
 
 
 def _references(
@@ -187,12 +213,14 @@ def _references(
     return pa.Table.from_arrays(arrays, schema=schema.WINDOW_REFERENCES)
 
 
-def _tracks_and_strides(tables: Iterator[pa.Table], stride: int) -> tuple[_Tracks, NDArray[np.int64]]:
+def _tracks_and_strides(
+    tables: Iterator[pa.Table], stride: int, holdout_from: int | None
+) -> tuple[_Tracks, NDArray[np.int64]]:
     """A shard's tracks, and the times (ms) of position 0, stride, 2 stride, … of each: wherever a window may start.
 
     These few are all that has to be kept: which of them do start a window is known when the track ends.
     """
-    ids, rows, validation, times = [], [], [], []
+    ids, rows, before, validation, times = [], [], [], [], []
     seen = 0
     open_track, open_positions = -1, 0
     for number, table in enumerate(tables):
@@ -208,7 +236,13 @@ def _tracks_and_strides(tables: Iterator[pa.Table], stride: int) -> tuple[_Track
         times.append(_every_stride(t, np.append(starts, len(t)), open_positions if goes_on else 0, stride))
         open_positions = len(t) - int(starts[-1]) + (open_positions if goes_on and len(starts) == 1 else 0)
         open_track = int(track[-1])
+        early = np.full(len(t), True) if holdout_from is None else t < holdout_from
+        before_holdout = np.add.reduceat(early, starts, dtype=np.int64)
+        if goes_on:
+            before[-1][-1] += before_holdout[0]
         begun = starts[1:] if goes_on else starts
+        if len(begun):
+            before.append(before_holdout[len(starts) - len(begun) :])
         ids.append(track[begun])
         rows.append(begun + seen)
         validation.append(_is_validation(table, begun))
@@ -220,7 +254,8 @@ def _tracks_and_strides(tables: Iterator[pa.Table], stride: int) -> tuple[_Track
             f"track positions, row {row[astray[0] + 1]:,}: track {track[astray[0] + 1]} comes after "
             f"{track[astray[0]]}; rows must be by (mmsi, track, t), and a shard's tables in their order"
         )
-    tracks = _Tracks(track, row, np.diff(np.append(row, seen)), _joined(validation, np.bool_))
+    positions = np.diff(np.append(row, seen))
+    tracks = _Tracks(track, row, positions, _joined(before, np.int64), _joined(validation, np.bool_))
     return tracks, _joined(times, np.int64)
 
 
@@ -263,7 +298,9 @@ def shuffle_pile(references: Sequence[pa.Table], seed: int, pile: int) -> PileOr
         _joined((stored_integers(table, name, schema.WINDOW_REFERENCES) for table in references), np.int64)
         for name in ("row", "track", "start")
     )
-    order = _permutation(_stream(seed, PASS_PERMUTE, pile - schema.VALIDATION_PILE), len(row))
+    # Keys of streams are not negative, and that of the hold-out is far from any other pile's.
+    key = (pile - schema.VALIDATION_PILE) % 2**32
+    order = _permutation(_stream(seed, PASS_PERMUTE, key), len(row))
     return PileOrder(shard[order], row[order], track[order], start[order])
 
 

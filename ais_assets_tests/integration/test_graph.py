@@ -23,6 +23,7 @@ from ais_assets import schema
 from ais_assets.building import RANGE_END, RANGE_START, STAGES, partition_keys
 from ais_assets.definitions import build_definitions
 from ais_assets.io.lake import Lake
+from ais_assets.ledger import Ledger
 from ais_assets.settings import Settings, load_settings
 from ais_assets_tests.io.mds_datasets import stock_dataset
 
@@ -115,18 +116,47 @@ def test_both_ways_to_gather_give_the_same_bytes(built: tuple[Settings, dg.Dagst
     shutil.copytree(settings.lake, lake)
     before = digests(settings)
     windows = [key for key in before if key.startswith("materialized/")]
-    assert len(windows) == settings.piles + 1
+    assert len(windows) == settings.piles + 2
     for key in windows:
         (lake / key).unlink()
-    # Less than any pile: each is gathered in several sweeps.
+    # In effect a row group at a time, the least that can be held.
     bounded = load_settings(lake=str(lake), cache=tmp_path / "cache", gather_gigabytes=1e-3, **SMALL)
     job = build_definitions(bounded).resolve_implicit_global_asset_job_def()
     keys = partition_keys("materialized_windows", bounded)
     with dg.DagsterInstance.ephemeral() as instance:
         assert run(job, instance, "validation", {}).success
+        assert run(job, instance, "holdout", {}).success
         assert run(job, instance, "materialized_windows", {RANGE_START: keys[0], RANGE_END: keys[-1]}).success
     assert digests(bounded) == before
     assert not (tmp_path / "cache").exists()
+
+
+def test_held_out_time_is_delivered_apart(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    shutil.copytree(built[0].lake, lake)
+    settings = load_settings(lake=str(lake), cache=tmp_path / "cache", holdout_from="2024-03-02", **SMALL)
+    job = build_definitions(settings).resolve_implicit_global_asset_job_def()
+    with dg.DagsterInstance.ephemeral() as instance:
+        # These references were made without held-out time.
+        with pytest.raises(ValueError, match="materialize window_piles again"):
+            run(job, instance, "holdout", {})
+        for asset in ("window_piles", "validation", "holdout", "materialized_windows", "mds_shards"):
+            keys = partition_keys(asset, settings)
+            assert run(job, instance, asset, {RANGE_START: keys[0], RANGE_END: keys[-1]} if keys else {}).success
+        published = run(job, instance, "training_dataset", {})
+    assert all(evaluation.passed for evaluation in published.get_asset_check_evaluations())
+    place = Lake(settings.lake)
+    midnight = pa.scalar(1_709_337_600_000, schema.UTC)
+    assert min(place.table("holdout")["start"].to_pylist()) >= midnight.as_py()
+    for windows in (place.table("materialized_windows"), place.table("validation")):
+        dt = (
+            np.array(windows["features"].to_pylist(), np.float32).reshape(windows.num_rows, -1, 5)[:, 1:, 4].sum(axis=1)
+        )
+        start = windows["start"].to_numpy().astype("datetime64[s]").astype(np.int64)
+        assert (start + dt.astype(np.int64)).max() < 1_709_337_600
+    account = Ledger.total(place.ledger("window_piles", key) for key in partition_keys("window_piles", settings))
+    assert account.dropped["reaches_into_holdout"] > 0
+    assert account.notes["windows_holdout"] == place.describe("holdout").rows > 0
 
 
 def test_s3_has_the_same_bytes(built: tuple[Settings, dg.DagsterInstance], bucket: str, tmp_path: Path) -> None:

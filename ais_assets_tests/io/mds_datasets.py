@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from streaming import MDSWriter, StreamingDataset
+from streaming.base.world import World
+from torch import distributed
 from torch.utils.data import DataLoader
 
 from ais_assets import schema
-from ais_assets.io.loader_shared_memory import a_turn_to_start
+from ais_assets.io.loader_shared_memory import a_turn_to_start, own
 
 WINDOW = 8
 COLUMNS = {"features": "bytes", "mmsi": "int32", "start": "int64", "track": "int64"}
@@ -26,6 +29,21 @@ def windows(count: int, window_len: int = WINDOW, seed: int = 0) -> NDArray[np.f
     features = np.random.default_rng(seed).normal(size=(count, window_len, schema.FEATURE_COUNT)).astype(np.float32)
     features[:, 0, 0] = np.arange(count)
     return features
+
+
+def windows_table(features: NDArray[np.float32]) -> pa.Table:
+    """The windows as the lake's Parquet has them."""
+    kind = schema.windows_schema(features.shape[1])
+    count = len(features)
+    return pa.table(
+        [
+            pa.FixedSizeListArray.from_arrays(pa.array(features.reshape(-1)), type=kind.field("features").type),
+            pa.array(201_000_000 + np.arange(count), pa.int32()),
+            pa.array(np.arange(count) << 33, pa.int64()),
+            pa.array((1_700_000_000 + np.arange(count)) * 1000, schema.UTC),
+        ],
+        schema=kind,
+    )
 
 
 def sample(number: int, features: NDArray[np.float32]) -> dict[str, Any]:
@@ -64,9 +82,18 @@ def numbers(batches: Iterable[Any]) -> list[list[int]]:
 
 
 def stock_dataset(**options: Any) -> StreamingDataset:
-    """mosaicml-streaming's own dataset; two that start at the same moment, in other test processes, would collide."""
-    with a_turn_to_start():
-        return StreamingDataset(**options)
+    """mosaicml-streaming's own dataset; two that start at the same moment, in other test processes, would collide.
+
+    Ranks follow their leader's start, at barriers. The lock files that it leaves are removed at exit.
+    """
+    leads = World.detect().is_local_leader
+    with a_turn_to_start() if leads else nullcontext():
+        if distributed.is_initialized():
+            distributed.barrier()  # every rank looks for a free number, which only now stays free
+        dataset = StreamingDataset(**options)
+        if leads:
+            own(dataset._shm_prefix_int)
+    return dataset
 
 
 def stock_batches(dataset: StreamingDataset, workers: int = 0) -> list[list[int]]:

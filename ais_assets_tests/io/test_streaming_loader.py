@@ -34,6 +34,7 @@ from ais_assets_tests.io.mds_datasets import (
     stock_batches,
     stock_dataset,
     windows,
+    windows_table,
     write_dataset,
 )
 
@@ -108,15 +109,23 @@ def test_provenance_is_of_the_same_sample(tmp_path: Path, remote: str) -> None:
         assert torch.equal(where["track"], index << 33)
 
 
-@pytest.mark.parametrize("shuffle", [True, False])
-def test_the_order_is_mosaicml_streamings(tmp_path: Path, remote: str, shuffle: bool) -> None:
-    ours = AISMDSDataset(remote, str(tmp_path / "ours"), batch_size=BATCH, shuffle=shuffle, seed=3)
-    stock = stock_dataset(
-        remote=remote, local=str(tmp_path / "stock"), batch_size=BATCH, shuffle=shuffle, shuffle_seed=3
-    )
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"shuffle": True},
+        {"shuffle": False},
+        {"shuffle": True, "num_canonical_nodes": 4, "shuffle_block_size": 60},
+        {"shuffle": True, "shuffle_algo": "py1br"},
+        {"shuffle": True, "epoch_size": 100},
+        {"shuffle": True, "epoch_size": 300, "sampling_method": "fixed"},
+    ],
+)
+def test_the_order_is_mosaicml_streamings(tmp_path: Path, remote: str, options: dict[str, Any]) -> None:
+    ours = AISMDSDataset(remote, str(tmp_path / "ours"), batch_size=BATCH, seed=3, **options)
+    stock = stock_dataset(remote=remote, local=str(tmp_path / "stock"), batch_size=BATCH, shuffle_seed=3, **options)
     epochs = [numbers(ours) for _ in range(3)]
     assert epochs == [stock_batches(stock) for _ in range(3)]
-    assert (epochs[0] != epochs[1]) == shuffle
+    assert (epochs[0] != epochs[1]) == options["shuffle"]
     assert [len(epoch) for epoch in epochs] == [len(ours)] * 3
 
 
@@ -309,24 +318,9 @@ def test_normalized_batches(tmp_path: Path, features: np.ndarray) -> None:
     assert torch.equal(next(iter(z_scores)), (raw - 2) / 4)
 
 
-def table(features: np.ndarray) -> pa.Table:
-    """The windows as the lake's Parquet has them."""
-    kind = schema.windows_schema(features.shape[1])
-    count = len(features)
-    return pa.table(
-        [
-            pa.FixedSizeListArray.from_arrays(pa.array(features.reshape(-1)), type=kind.field("features").type),
-            pa.array(201_000_000 + np.arange(count), pa.int32()),
-            pa.array(np.arange(count) << 33, pa.int64()),
-            pa.array((1_700_000_000 + np.arange(count)) * 1000, schema.UTC),
-        ],
-        schema=kind,
-    )
-
-
 def test_samples_are_bit_equal_to_the_parquet_of_the_same_pile(tmp_path: Path, features: np.ndarray) -> None:
-    pq.write_table(table(features), tmp_path / "pile.parquet", row_group_size=50)
-    write_shards([table(features)], tmp_path / "mds", window_len=WINDOW, size_limit=1 << 12, level=1, threads=2)
+    pq.write_table(windows_table(features), tmp_path / "pile.parquet", row_group_size=50)
+    write_shards([windows_table(features)], tmp_path / "mds", window_len=WINDOW, size_limit=1 << 12, level=1, threads=2)
     dataset = AISMDSDataset(
         str(tmp_path / "mds"), str(tmp_path / "c"), batch_size=BATCH, shuffle=False, provenance=True
     )
@@ -347,7 +341,7 @@ def test_validation_windows_come_once_whatever_the_workers(
 ) -> None:
     file = tmp_path / "validation.parquet"
     all_windows = windows(count)
-    pq.write_table(table(all_windows), file, row_group_size=group)
+    pq.write_table(windows_table(all_windows), file, row_group_size=group)
     got = []
     for rank in range(workers):
         for name, value in {"RANK": rank, "WORLD_SIZE": workers, "LOCAL_WORLD_SIZE": workers}.items():
@@ -361,7 +355,7 @@ def test_validation_windows_come_once_whatever_the_workers(
 
 
 def test_validation_with_data_loader_workers(tmp_path: Path, features: np.ndarray) -> None:
-    pq.write_table(table(features), tmp_path / "v.parquet", row_group_size=50)
+    pq.write_table(windows_table(features), tmp_path / "v.parquet", row_group_size=50)
     dataset = ValidationDataset(tmp_path / "v.parquet", batch_size=BATCH, normalize="ranges", device="cpu")
     with_workers = DataLoader(
         ValidationDataset(tmp_path / "v.parquet", batch_size=BATCH), batch_size=None, num_workers=2

@@ -267,6 +267,14 @@ def test_what_a_killed_job_leaves_behind_is_removed(remote: Path, cache: Path) -
     assert not shared(prefix) & leftovers
 
 
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="shared memory is not a folder here")
+def test_memory_that_no_job_owns_is_removed(remote: Path, cache: Path) -> None:
+    orphan = Path("/dev/shm/900001_epoch_shape")
+    orphan.write_bytes(b"left")
+    assert seen(AISMDSDataset(str(remote), str(cache), batch_size=BATCH)) == EVERY
+    assert not orphan.exists()
+
+
 def test_two_jobs_over_one_cache(remote: Path, cache: Path) -> None:
     jobs = [
         subprocess.Popen([sys.executable, "-c", EPOCH, str(remote), str(cache)], stdout=subprocess.PIPE, text=True)

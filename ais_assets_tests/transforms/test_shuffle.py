@@ -162,6 +162,63 @@ def test_the_streams_are_what_they_were() -> None:
     assert module._permutation(module._stream(17, 2, 0), 12).tolist() == [6, 2, 1, 9, 0, 10, 4, 8, 5, 7, 3, 11]
 
 
+def held_out_from(seconds: int) -> int:
+    """So many seconds after the first position of every track, as `throw_windows` takes it."""
+    return 1_000 * (NOON + seconds)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(1, 25), max_size=6),
+    st.sets(st.integers(0, 5)),
+    throws,
+    st.integers(-5, 260),
+    st.lists(st.integers(0, 150), max_size=6),
+)
+def test_held_out_time_is_in_no_other_window(
+    lengths: list[int], validation: set[int], throw: Throw, seconds: int, cuts: list[int]
+) -> None:
+    table = tracks_table(lengths, validation=sorted(validation))
+    bounds = sorted({0, table.num_rows, *(cut for cut in cuts if cut < table.num_rows)})
+    tables = [table.slice(first, end - first) for first, end in itertools.pairwise(bounds)]
+    start = held_out_from(seconds)
+    stream = throw_windows(iter(tables), **dataclasses.asdict(throw), holdout_from=start)
+    *others, holdout = stream.tables
+    stream.ledger.balance("test")
+    assert len(others) == throw.piles + 1
+    times = [int(moment.timestamp() * 1_000) for moment in table["t"].to_pylist()]
+    held_out, early = set(), {True: set(), False: set()}
+    for row, _, _, kept_for_validation in reference_windows(table, throw):
+        if times[row] >= start:
+            held_out.add(row)
+        elif times[row + throw.window_len - 1] < start:
+            early[kept_for_validation].add(row)
+    assert set(holdout["row"].to_pylist()) == held_out
+    assert set(holdout["pile"].to_pylist()) <= {schema.HOLDOUT_PILE}
+    assert set(others[0]["row"].to_pylist()) == early[True]
+    assert {row for pile in others[1:] for row in pile["row"].to_pylist()} == early[False]
+    left_out = len(reference_windows(table, throw)) - len(held_out) - len(early[True]) - len(early[False])
+    assert stream.ledger.dropped == {"reaches_into_holdout": left_out}
+    assert stream.ledger.notes["windows_training"] == len(early[False])
+    assert stream.ledger.notes["windows_validation"] == len(early[True])
+    assert stream.ledger.notes["windows_holdout"] == len(held_out)
+
+
+def test_held_out_time_after_the_end_changes_no_pile() -> None:
+    table, throw = tracks_table([30, 3, 18], validation=[2]), Throw(piles=2, window_len=5, stride=3)
+    stream = throw_windows(iter([table]), **dataclasses.asdict(throw), holdout_from=held_out_from(10**6))
+    *others, holdout = stream.tables
+    assert others == thrown([table], throw)
+    assert holdout.num_rows == 0
+
+
+def test_the_hold_out_is_shuffled_like_a_pile_and_by_a_stream_of_its_own() -> None:
+    rows = list(range(0, 80, 2))
+    orders = [shuffle_pile([references(rows, pile)], 17, pile).row.tolist() for pile in (-2, -1, 0, 1)]
+    assert all(sorted(order) == rows for order in orders)
+    assert len({tuple(order) for order in orders}) == 4
+
+
 def _words(values: Sequence[int]) -> Any:
     """A stream of these words, which must suffice."""
     left = iter(values)
