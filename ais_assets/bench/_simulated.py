@@ -103,7 +103,7 @@ def simulated_traffic(vessels: int, days: int, seed: int) -> Iterator[Traffic]:
     with TemporaryDirectory(prefix="ais-bench-") as name:
         folder = Path(name)
         tracks = build_tracks(
-            _clean_days(folder, vessels, days, seed, settings.repeat_seconds),
+            clean_days(folder, vessels, days, seed, settings.repeat_seconds),
             max_gap_seconds=settings.max_gap_seconds,
             max_speed_knots=settings.max_speed_knots,
             min_track_positions=settings.min_track_positions,
@@ -113,7 +113,7 @@ def simulated_traffic(vessels: int, days: int, seed: int) -> Iterator[Traffic]:
         track_file, level = folder / "tracks.parquet", settings.zstd_level
         positions = write_parquet(tracks, track_file, asset="track_shards", partition="0", level=level).rows
         references = throw_windows(
-            _row_groups(track_file),
+            row_groups(track_file),
             shard=_ONE_SHARD,
             piles=1,
             window_len=settings.window_len,
@@ -127,11 +127,12 @@ def simulated_traffic(vessels: int, days: int, seed: int) -> Iterator[Traffic]:
                 f"{vessels} vessels over {days} days have no track of {settings.window_len} positions: ask for more"
             )
         packed_file = folder / "packed.npy"
-        np.save(packed_file, np.concatenate(list(pack_tables(_row_groups(track_file)))))
+        np.save(packed_file, np.concatenate(list(pack_tables(row_groups(track_file)))))
         yield Traffic(track_file, packed_file, reference_file, positions, windows, settings.window_len, seed)
 
 
-def _clean_days(folder: Path, vessels: int, days: int, seed: int, repeat_seconds: int) -> Iterator[pa.Table]:
+def clean_days(folder: Path, vessels: int, days: int, seed: int, repeat_seconds: int) -> Iterator[pa.Table]:
+    """Clean records of each day, all vessels in one shard; the archives are left in `folder`."""
     source = SimulatedSource(vessels, seed, _FIRST_DAY, _MOST_BYTES)
     for number in range(days):
         day = _FIRST_DAY + timedelta(days=number)
@@ -141,7 +142,8 @@ def _clean_days(folder: Path, vessels: int, days: int, seed: int, repeat_seconds
         yield from clean_day(source.read(landed.path, day).tables, day, shards=1, repeat_seconds=repeat_seconds).tables
 
 
-def _row_groups(path: Path) -> Iterator[pa.Table]:
+def row_groups(path: Path) -> Iterator[pa.Table]:
+    """A file's row groups, one at a time."""
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             yield file.read_row_group(group)

@@ -24,6 +24,9 @@ from rich.table import Table
 TURN_SECONDS = 1800.0
 """No turn may take longer."""
 
+_PIPED_WIDTH = 120
+"""Columns of a table that goes to a file or another program."""
+
 _PACKAGES = ("numpy", "pyarrow", "duckdb", "numba", "torch", "mosaicml-streaming", "polars")
 
 
@@ -203,6 +206,8 @@ def report(races: Sequence[Race], *, as_json: bool) -> None:
         click.echo(json.dumps({"machine": machine(), "races": [asdict(race) for race in races]}, indent=1))
         return
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PIPED_WIDTH)
     for race in races:
         console.print(_table(race))
         for name, why in race.absent.items():
