@@ -71,7 +71,9 @@ def _not_landed(lake: Lake, days: list[str]) -> set[str]:
 
 
 def new_day_sensor() -> AutomationConditionSensorDefinition:
-    """Carries a landed day onward to its typed and its clean records."""
+    """Carries a landed day onward to its typed and its clean records and what they were like."""
     return AutomationConditionSensorDefinition(
-        "new_day", target=AssetSelection.assets("raw_records", "clean_records"), minimum_interval_seconds=60
+        "new_day",
+        target=AssetSelection.assets("raw_records", "clean_records", "daily_quality"),
+        minimum_interval_seconds=60,
     )

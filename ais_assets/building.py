@@ -27,7 +27,7 @@ STAGES = (
     ("raw_archives",),
     ("raw_records",),
     ("clean_records",),
-    ("vessels", "track_shards"),
+    ("vessels", "daily_quality", "track_shards"),
     ("tracks", "window_piles"),
     ("validation", "holdout", "materialized_windows"),
     ("mds_shards",),
@@ -35,6 +35,9 @@ STAGES = (
     ("dead_reckoning",),
 )
 """Assets in the order they are built; those of one stage at the same time."""
+
+OF_DAYS = ("raw_archives", "raw_records", "clean_records", "daily_quality")
+"""Assets partitioned by day."""
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
@@ -71,7 +74,7 @@ class Done:
 
 def partition_keys(asset: str, settings: Settings) -> list[str]:
     """The partitions of an asset, in order; none for an unpartitioned one."""
-    if asset in ("raw_archives", "raw_records", "clean_records"):
+    if asset in OF_DAYS:
         return day_keys(settings)
     if asset in ("track_shards", "tracks", "window_piles"):
         return shard_keys(settings)
@@ -122,7 +125,7 @@ def build(
             tasks = []
             for asset in (asset for asset in stage if asset in chosen):
                 keys = partition_keys(asset, settings)
-                if days is not None and asset in ("raw_archives", "raw_records", "clean_records"):
+                if days is not None and asset in OF_DAYS:
                     keys = [key for key in keys if key in set(days)]
                 on_start(asset, max(1, len(keys)))
                 tasks += tasks_of(asset, keys, workers)

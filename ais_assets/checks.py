@@ -1,12 +1,21 @@
 """Asset checks: what must hold across stages. Each partition's own balance is enforced where it is stored."""
 
-from dagster import AssetCheckResult, AssetChecksDefinition, AssetCheckSeverity, AssetsDefinition, asset_check
+from dagster import (
+    AssetCheckResult,
+    AssetChecksDefinition,
+    AssetCheckSeverity,
+    AssetsDefinition,
+    MetadataValue,
+    TableRecord,
+    asset_check,
+)
 
 from ais_assets.io.dataset import accounts
 from ais_assets.io.lake import Lake
 from ais_assets.partition_keys import day_keys, shard_keys
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
+from ais_assets.transforms.quality import Departure, departures
 
 
 def asset_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> list[AssetChecksDefinition]:
@@ -35,6 +44,21 @@ def asset_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> lis
             if typed != seen:
                 differing[day] = {"typed": typed, "seen by cleaning": seen}
         return AssetCheckResult(passed=not differing, metadata={"days": len(days), "differing": differing})
+
+    @asset_check(asset=assets["daily_quality"], name="like_the_days_before")
+    def like_the_days_before(lake: LakeResource) -> AssetCheckResult:
+        """Names the measures of days that depart from the month behind them; `quality.departures` has the rule."""
+        place = lake.open()
+        days = sorted(set(place.partitions("daily_quality")) & set(day_keys(settings)))
+        quality = place.table("daily_quality", days)
+        found = departures(quality, days=settings.quality_days, deviations=settings.quality_deviations)
+        metadata: dict[str, MetadataValue] = {
+            "days": MetadataValue.int(len(days)),
+            "days that depart": MetadataValue.int(len({departure.day for departure in found})),
+        }
+        if found:
+            metadata["latest"] = MetadataValue.table([_departure_row(departure) for departure in found[:_SHOWN]])
+        return AssetCheckResult(passed=not found, severity=AssetCheckSeverity.WARN, metadata=metadata)
 
     @asset_check(asset=assets["training_dataset"], name="nothing_lost_between_stages")
     def nothing_lost_between_stages(lake: LakeResource) -> AssetCheckResult:
@@ -65,10 +89,27 @@ def asset_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> lis
     return [
         every_day_published,
         every_typed_record_is_accounted_for,
+        like_the_days_before,
         nothing_lost_between_stages,
         no_vessel_in_both_splits,
         every_window_that_tracks_hold,
     ]
+
+
+_SHOWN = 50
+"""Departures in the UI."""
+
+
+def _departure_row(departure: Departure) -> TableRecord:
+    return TableRecord(
+        {
+            "day": departure.day.isoformat(),
+            "measure": departure.measure,
+            "value": departure.value,
+            "usual": departure.usual,
+            "allowed either way": departure.allowed,
+        }
+    )
 
 
 CONSERVED = (

@@ -144,6 +144,15 @@ RAW_RECORDS: Final = pa.schema(
 )
 """One row of a source file, typed; in file order."""
 
+REJECTS: Final = pa.schema(
+    [
+        _field("line", pa.int64(), "1", "line of the file, its first one being 1"),
+        _field("reason", pa.string(), "1", "why the row is no record"),
+        _field("text", pa.string(), "1", "the row, or its beginning"),
+    ]
+)
+"""A sample of one source file's rejected rows, by line."""
+
 STATIC_COLUMNS: Final = ("imo", "callsign", "name", "ship_type", "length", "width", "draught", "destination")
 
 CLEAN_RECORDS: Final = pa.schema(
@@ -161,7 +170,8 @@ VESSELS: Final = pa.schema(
     [
         _MMSI,
         _field("flag", pa.int16(), "1", "maritime identification digits: the flag state's number"),
-        _field("imo", pa.int32(), "1", "IMO ship number; null: none", nullable=True),
+        _field("country", pa.string(), "1", "flag state, ISO 3166; null: digits that none has", nullable=True),
+        _field("imo", pa.int32(), "1", "IMO ship number, its check digit right; null: none", nullable=True),
         _field("callsign", pa.string(), "1", "radio call sign", nullable=True),
         _field("name", pa.string(), "1", "ship's name", nullable=True),
         _field("ship_type", pa.string(), "1", "type of ship in the source's words", nullable=True),
@@ -170,13 +180,27 @@ VESSELS: Final = pa.schema(
         _field("width", pa.float32(), "metre", "beam", nullable=True),
         _field("draught", pa.float32(), "metre", "largest draught reported", nullable=True),
         _field("names", pa.list_(pa.string()), "1", "every name this MMSI showed"),
-        _field("first_seen", UTC, "UTC", "first record of any kind"),
-        _field("last_seen", UTC, "UTC", "last record of any kind"),
-        _field("records", pa.int64(), "1", "records of any kind"),
+        _field("callsigns", pa.list_(pa.string()), "1", "every call sign it showed"),
+        _field("imos", pa.list_(pa.int32()), "1", "every IMO ship number it showed with a right check digit"),
+        _field("invalid_imos", pa.list_(pa.int32()), "1", "every number in its place with a wrong one"),
+        _field("conflicts", pa.list_(pa.string()), "1", "static fields of which it showed several values"),
+        _field("first_seen", UTC, "UTC", "first record, with a position or without"),
+        _field("last_seen", UTC, "UTC", "last record, with a position or without"),
+        _field("records", pa.int64(), "1", "records, with a position or without"),
         _field("split", pa.string(), "1", "train or validation"),
     ]
 )
 """Who each vessel MMSI is."""
+
+DAILY_QUALITY: Final = pa.schema(
+    [
+        _field("day", pa.date32(), "1", "UTC"),
+        _field("measure", pa.string(), "1", "what is measured"),
+        _field("value", pa.float64(), "1", "in `unit`"),
+        _field("unit", pa.string(), "1", "1: a count; share: 0 to 1; second"),
+    ]
+)
+"""What a day's data were like: one row a measure."""
 
 TRACK_POSITIONS: Final = pa.schema(
     [

@@ -90,6 +90,17 @@ class Settings(BaseSettings):
     repeat_seconds: int = Field(
         120, ge=0, description="a moving fix seen again within this time is a rebroadcast; 0: keep them"
     )
+    moving_knots: float = Field(0.5, ge=0.1, description="a ship at this SOG or above is under way")
+    ships_only: bool = Field(True, description="drop what base stations, aids to navigation and others sent")
+    classes: Annotated[tuple[Literal["class A", "class B", "unknown"], ...], NoDecode] = Field(
+        (), description="transponder classes to keep, separated by commas; default: all"
+    )
+    drop_position_at_zero: bool = Field(True, description="drop positions at exactly 0° N 0° E")
+
+    quality_days: int = Field(30, ge=7, description="days before each one that say what is usual")
+    quality_deviations: float = Field(
+        5.0, gt=0, description="a day's measure further from usual than so many robust standard deviations is named"
+    )
 
     mds_size_limit: Annotated[int, Field(ge=1 << 16)] = Field(
         1 << 26, description="bytes of an MDS shard before compression; MDSWriter's default"
@@ -132,6 +143,13 @@ class Settings(BaseSettings):
         except ValidationError as error:
             faults = [f"{'.'.join(map(str, p['loc']))}: {p['msg']}".lstrip(": ") for p in error.errors()]
             raise ValueError("; ".join(fault.removeprefix("Value error, ") for fault in faults)) from None
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _list(cls, classes: object) -> object:
+        if not isinstance(classes, str):
+            return classes
+        return tuple(name.strip() for name in classes.split(",") if name.strip())
 
     @field_validator("table_delimiter")
     @classmethod

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
 from ais_assets.ledger import Ledger
+
+REJECTS: Final = "rejects"
+"""The fact that is a sample of rejected rows, each a dict of `schema.REJECTS`. Stored as a table of its own."""
 
 
 @dataclass
@@ -21,7 +24,8 @@ class RecordStream:
             promise a row group for every shard or pile.
         ledger: the stage's account. Complete once `tables` is exhausted, not before.
         facts: what else describes the partition (settings it was built with, statistics, samples of
-            rejects) as JSON values, kept in the file's own metadata. Complete once `tables` is exhausted.
+            rejects) as JSON values, kept in the file's own metadata, REJECTS apart. Complete once `tables` is
+            exhausted.
     """
 
     schema: pa.Schema

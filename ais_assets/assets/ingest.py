@@ -18,15 +18,16 @@ from ais_assets.resources.lake import LakeResource
 from ais_assets.resources.source import SourceResource
 from ais_assets.settings import Settings
 from ais_assets.sources.source import Source
-from ais_assets.stream import RecordStream
+from ais_assets.stream import REJECTS, RecordStream
 from ais_assets.transforms.clean import clean_day
+from ais_assets.transforms.quality import CLEAN_COLUMNS, RAW_COLUMNS, day_quality
 from ais_assets.transforms.vessels import vessel_table
 
 GROUP = "ingest"
 
 
 def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
-    """`raw_archives`, `raw_records`, `clean_records` and `vessels` for these settings."""
+    """`raw_archives`, `raw_records`, `clean_records`, `daily_quality` and `vessels` for these settings."""
     days = partitions.days(settings)
 
     @asset(
@@ -83,6 +84,38 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
                 day_of(day),
                 shards=settings.shards,
                 repeat_seconds=settings.repeat_seconds,
+                moving_knots=settings.moving_knots,
+                ships_only=settings.ships_only,
+                classes=settings.classes,
+                drop_position_at_zero=settings.drop_position_at_zero,
+            ),
+        )
+
+    @asset(
+        partitions_def=days,
+        deps=[raw_records, clean_records],
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"parquet"},
+        code_version="1",
+        io_manager_key="parquet",
+        backfill_policy=partitions.per_run(settings),
+        automation_condition=AutomationCondition.eager(),
+    )
+    def daily_quality(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
+        """What the day's data were like: volume, fields not available, rejects, coverage by hour, reporting interval.
+
+        Rows in are the file's, rows out its clean positions: the day's whole account in one table.
+        """
+        place = lake.open()
+        return each_partition(
+            context,
+            lambda day: day_quality(
+                day_of(day),
+                place.row_groups("raw_records", day, RAW_COLUMNS),
+                place.row_groups("clean_records", day, CLEAN_COLUMNS),
+                place.ledger("raw_records", day),
+                place.ledger("clean_records", day),
             ),
         )
 
@@ -95,15 +128,14 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         io_manager_key="parquet",
     )
     def vessels(lake: LakeResource) -> Partitions:
-        """Who each vessel MMSI is (name, type, size, class, flag), from the static data of every day."""
+        """Who each vessel MMSI is (name, IMO, type, size, class, flag), from every day; conflicts shown, not hidden."""
         place = lake.open()
         present = days_present(place, "raw_records", settings)
         records = place.dataset("raw_records", present)
-        table = vessel_table(records, validation_fraction=settings.validation_fraction, seed=settings.seed)
-        stream = RecordStream(schema.VESSELS, iter([table]), Ledger(table.num_rows, table.num_rows))
+        stream = vessel_table(records, validation_fraction=settings.validation_fraction, seed=settings.seed)
         return unpartitioned(stream)
 
-    return [raw_archives, raw_records, clean_records, vessels]
+    return [raw_archives, raw_records, clean_records, daily_quality, vessels]
 
 
 def days_present(lake: Lake, asset_name: str, settings: Settings) -> list[str]:
@@ -139,10 +171,13 @@ def _landed(lake: Lake, source: Source, day: date) -> Iterator[Folder]:
 def _parsed(lake: Lake, source: Source, day: date) -> Iterator[RecordStream]:
     facts = lake.manifest("raw_archives", day.isoformat())["facts"]
     if not facts["published"]:
-        yield RecordStream(schema.RAW_RECORDS, iter(()), Ledger(), {"published": False})
+        nothing = {"published": False, "file": None, REJECTS: []}
+        yield RecordStream(schema.RAW_RECORDS, iter(()), Ledger(), nothing)
         return
     with lake.local_file("raw_archives", day.isoformat(), facts["file"]) as archive:
-        yield source.read(archive, day)
+        stream = source.read(archive, day)
+        stream.facts["file"] = facts["file"]
+        yield stream
 
 
 def _sha256(path: Path) -> str:

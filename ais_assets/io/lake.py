@@ -21,7 +21,7 @@ from ais_assets.io.layout import PLACES, Kind, place_of
 from ais_assets.io.parquet import PartitionFile, describe, write_parquet
 from ais_assets.io.store import S3Client, Store, open_store
 from ais_assets.ledger import Ledger
-from ais_assets.stream import RecordStream
+from ais_assets.stream import REJECTS, RecordStream
 
 if TYPE_CHECKING:
     import duckdb
@@ -126,14 +126,19 @@ class Lake:
             )
 
     def write(self, asset: str, partition: str | None, stream: RecordStream) -> Published:
-        """Writes a stream as one Parquet object: whole, or not at all."""
+        """Writes a stream as one Parquet object: whole, or not at all.
+
+        Where its facts hold REJECTS, that sample becomes the partition of "rejects" just before.
+        """
         key = place_of(asset).key(partition)
         with self.store.staging() as folder:
             local = folder / "partition.parquet"
             written = write_parquet(stream, local, asset=asset, partition=partition, level=self._level)
             size = local.stat().st_size
+            if REJECTS in stream.facts:
+                self.write(REJECTS, partition, _reject_stream(stream.facts))
             self.store.publish(local, key)
-        return Published(f"{self.uri}/{key}", size, written.rows, written.ledger, written.facts, written.schema)
+        return Published(f"{self.uri}/{key}", size, written.rows, written.ledger, stream.facts, written.schema)
 
     def write_folder(self, asset: str, partition: str, folder: Folder) -> Published:
         """Publishes a folder under a name of its own and then the manifest that makes it current.
@@ -215,11 +220,13 @@ class Lake:
         with source, pq.ParquetFile(source, pre_buffer=True) as file:
             yield file
 
-    def row_groups(self, asset: str, partition: str | None = None) -> Iterator[pa.Table]:
-        """A partition's rows, a row group at a time."""
+    def row_groups(
+        self, asset: str, partition: str | None = None, columns: Sequence[str] | None = None
+    ) -> Iterator[pa.Table]:
+        """A partition's rows, a row group at a time; of its columns only `columns` (default: all)."""
         with self.open(asset, partition) as file:
             for group in range(file.num_row_groups):
-                yield file.read_row_group(group)
+                yield file.read_row_group(group, columns=None if columns is None else list(columns))
 
     def describe(self, asset: str, partition: str | None = None) -> PartitionFile:
         """What a partition's file says of itself: rows, schema, account, facts. Reads the footer only."""
@@ -260,9 +267,8 @@ class Lake:
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
         """Runs SQL over the assets by their names; any that the query names must be in the lake."""
-        named = [
-            asset for asset, place in PLACES.items() if place.kind is Kind.PARQUET and re.search(rf"\b{asset}\b", query)
-        ]
+        words = set(re.findall(r"\w+", _SQL_TEXT.sub("", query)))
+        named = [asset for asset, place in PLACES.items() if place.kind is Kind.PARQUET and asset in words]
         return self.sql_over({asset: self.dataset(asset) for asset in named}, query)
 
     def sql_over(self, tables: Mapping[str, ds.Dataset], query: str) -> duckdb.DuckDBPyRelation:
@@ -318,8 +324,19 @@ class Lake:
         return PartitionMissingError(f"{name} is not in {self.uri}: materialize it first")
 
 
+_SQL_TEXT = re.compile(r"'[^']*'")
+"""A literal in SQL, which names no table; a quote within it is doubled."""
+
 RESERVED_NAMES = frozenset({"statistics.json"})
 """Objects that lie beside partitions without being one."""
+
+
+def _reject_stream(facts: Mapping[str, Any]) -> RecordStream:
+    rows = sorted(facts[REJECTS], key=lambda row: row["line"])
+    table = pa.Table.from_pylist(rows, schema.REJECTS)
+    return RecordStream(
+        schema.REJECTS, iter([table]), Ledger(table.num_rows, table.num_rows), {"file": facts.get("file")}
+    )
 
 
 def _json(value: object) -> bytes:

@@ -47,7 +47,9 @@ class Place:
 PLACES = {
     "raw_archives": Place(Kind.FOLDER, "raw_archives"),
     "raw_records": Place(Kind.PARQUET, "raw_records"),
+    "rejects": Place(Kind.PARQUET, "raw_records/rejects"),
     "clean_records": Place(Kind.PARQUET, "clean_records"),
+    "daily_quality": Place(Kind.PARQUET, "daily_quality"),
     "vessels": Place(Kind.PARQUET, "vessels", "vessels.parquet"),
     "track_shards": Place(Kind.PARQUET, "track_shards"),
     "tracks": Place(Kind.PARQUET, "tracks"),

@@ -28,10 +28,12 @@ from dagster import (
 )
 
 from ais_assets.io.lake import Folder, Lake, Published
-from ais_assets.stream import RecordStream
+from ais_assets.stream import REJECTS, RecordStream
 
 Payload = RecordStream | Folder
 Key = str | None
+_REJECTS_SHOWN = 20
+"""Rejected rows in the UI; the table of rejects has some more."""
 Form = TypeVar("Form", RecordStream, Folder)
 
 
@@ -81,10 +83,13 @@ def materialization_metadata(published: Published) -> dict[str, Any]:
         records = [TableRecord({"rule": rule, "rows": rows}) for rule, rows in published.ledger.dropped.items()]
         metadata["dropped by rule"] = MetadataValue.table(records)
     metadata |= {name.replace("_", " "): count for name, count in published.ledger.notes.items()}
+    if published.facts.get(REJECTS):
+        rows = published.facts[REJECTS][:_REJECTS_SHOWN]
+        metadata["some rejected rows"] = MetadataValue.table([TableRecord(row) for row in rows])
     metadata |= {
         name.replace("_", " "): MetadataValue.json(value) if isinstance(value, (dict, list)) else value
         for name, value in published.facts.items()
-        if value is not None
+        if value is not None and name != REJECTS
     }
     return metadata
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ais_assets.ledger import Ledger
-from ais_assets.stream import RecordStream
+from ais_assets.stream import REJECTS, RecordStream
 
 LEDGER_KEY = b"ais.ledger"
 FACTS_KEY = b"ais.facts"
@@ -83,7 +83,7 @@ def _encodings(schema: pa.Schema) -> tuple[list[str], dict[str, str]]:
 
 
 def write_parquet(stream: RecordStream, path: Path, *, asset: str, partition: str | None, level: int) -> PartitionFile:
-    """Writes a stream to a local file, a row group a table, and its account into the footer.
+    """Writes a stream to a local file, a row group a table, and its account and facts but REJECTS into the footer.
 
     Raises LedgerError when the stage's account does not add up, ValueError when a table has another schema
     than the stream says; the file is then incomplete and must not be published.
@@ -109,7 +109,7 @@ def write_parquet(stream: RecordStream, path: Path, *, asset: str, partition: st
             {
                 ASSET_KEY: json.dumps({"asset": asset, "partition": partition}, sort_keys=True),
                 LEDGER_KEY: stream.ledger.to_json(),
-                FACTS_KEY: json.dumps(stream.facts, sort_keys=True),
+                FACTS_KEY: json.dumps({k: v for k, v in stream.facts.items() if k != REJECTS}, sort_keys=True),
             }
         )
     with pq.ParquetFile(path) as file:

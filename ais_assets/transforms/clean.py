@@ -11,7 +11,7 @@ then each rule is one pass over a vessel's sorted reports. The day is held once,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, date, datetime, time
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
@@ -24,19 +24,21 @@ from numpy.typing import NDArray
 from ais_assets import schema
 from ais_assets.ledger import Ledger
 from ais_assets.stream import RecordStream
+from ais_assets.transforms.mmsi import SHIP_TYPES, is_ship_number
 from ais_assets.transforms.split import mix64, shard_of
-from ais_assets.transforms.vessels import FIRST_MID, LAST_MID
 
 OTHER_DAY: Final = "other_day"
 """The report's time is not on the day (UTC) of its file. The file of its own day is where it belongs; taken
 from both it would be counted twice."""
 
 NOT_A_VESSEL: Final = "not_a_vessel"
-"""The sender is no ship: its MMSI is not nine digits with a flag state's MID (201 to 775) in front, which
-leaves out coast stations (00…), SAR aircraft (111…), hand-held radios (8…), SART, MOB and EPIRB (97…), craft of
-a parent ship (98…) and aids to navigation (99…) (ITU-R M.585-9, annex 1); or one digit nine times, which is a
-default or a joke (as AISdb and HELCOM have it; 123456789 falls to its MID); or `mobile_type` says so, since
-some aids to navigation use a ship's number."""
+"""The sender is no ship: its MMSI cannot be one's (`mmsi.is_ship_number`), or `mobile_type` says so, since some
+aids to navigation use a ship's number. Off (`ships_only=False`) for those who want base stations and buoys too;
+MMSIs below 1, which are no numbers at all, are dropped even then."""
+
+OTHER_CLASS: Final = "other_class"
+"""The sender's transponder is not of one of the `classes` wanted. Off by default, when all are. A report of unknown
+class goes with "unknown", not with whatever the vessel sent at other times: each row says what it is."""
 
 NO_POSITION: Final = "no_position"
 """Latitude or longitude is not available or not on the globe (ITU-R M.1371-5: 91° and 181° are "not
@@ -44,19 +46,19 @@ available"; DMA sends static data so)."""
 
 POSITION_AT_ZERO: Final = "position_at_zero"
 """Exactly 0° N 0° E: what an unset field decodes to. A ship there is the rarer case by far (Global Fishing
-Watch)."""
+Watch). Off with `drop_position_at_zero=False`, say for a survey ship that works there."""
 
 EXACT_DUPLICATE: Final = "exact_duplicate"
 """Same MMSI, time, position, SOG, COG and mobile type as a report kept: one message through several base
 stations (40 to 47 % of a DMA day)."""
 
 REBROADCAST: Final = "rebroadcast"
-"""A ship that says it moves (SOG ≥ MOVING_KNOTS) with exactly the position, SOG and COG of an earlier second, up
+"""A ship that says it moves (SOG ≥ `moving_knots`) with exactly the position, SOG and COG of an earlier second, up
 to `repeat_seconds` after it: the old message again under a new time (as gpsdio-segment has it; up to 95 s late
 in DMA data). Kept, it makes the ship stand still and then leap, or jump back.
 
 Counted from the first appearance, not from the last: a delay is a delay since the message was sent, and a
-receiver stuck on one fix still shows up every `repeat_seconds` instead of never again. Below MOVING_KNOTS the
+receiver stuck on one fix still shows up every `repeat_seconds` instead of never again. Below `moving_knots` the
 same values again are what a moored ship sends, and are kept."""
 
 SAME_SECOND: Final = "same_second"
@@ -68,6 +70,7 @@ them is often (9 of 41 times in slices of DMA days) an old one, which the values
 RULES: Final = (
     OTHER_DAY,
     NOT_A_VESSEL,
+    OTHER_CLASS,
     NO_POSITION,
     POSITION_AT_ZERO,
     EXACT_DUPLICATE,
@@ -85,17 +88,31 @@ MOVING_KNOTS: Final = 0.5
 also 0.26 m/s: from one second to the next, the shortest time between two clean positions, the ship leaves the
 step of a position in AIS (1/10,000 minute, 0.19 m of latitude), so that an unchanged position is an old one."""
 
-_VESSEL_TYPES: Final = ("class A", "class B", "unknown")
-"""Mobile types of ships, in the order of preference in one second."""
+_TYPES: Final = (*SHIP_TYPES, *(kind for kind in schema.MOBILE_TYPES if kind not in SHIP_TYPES))
+"""All mobile types, ships' first, in the order of preference in one second."""
 
-_COUNTS: Final = (OTHER_DAY, NOT_A_VESSEL, NO_POSITION, POSITION_AT_ZERO, "sog_out_of_range", "cog_out_of_range")
+_COUNTS: Final = (
+    OTHER_DAY,
+    NOT_A_VESSEL,
+    OTHER_CLASS,
+    NO_POSITION,
+    POSITION_AT_ZERO,
+    "sog_out_of_range",
+    "cog_out_of_range",
+)
 """What is counted row by row, as records come in."""
-_OTHER_DAY, _NOT_A_VESSEL, _NO_POSITION, _POSITION_AT_ZERO, _SOG_OUT_OF_RANGE, _COG_OUT_OF_RANGE = range(len(_COUNTS))
+(
+    _OTHER_DAY,
+    _NOT_A_VESSEL,
+    _OTHER_CLASS,
+    _NO_POSITION,
+    _POSITION_AT_ZERO,
+    _SOG_OUT_OF_RANGE,
+    _COG_OUT_OF_RANGE,
+) = range(len(_COUNTS))
 
 _COLUMNS: Final = ("t", "mmsi", "mobile_type", "lat", "lon", "sog", "cog")
-_FIRST_MMSI: Final = FIRST_MID * 1_000_000
-_LAST_MMSI: Final = LAST_MID * 1_000_000 + 999_999
-_NINE_ONES: Final = 111_111_111
+_SHIP_TYPE_COUNT: Final = len(SHIP_TYPES)
 
 _DAY_MILLISECONDS: Final = 86_400_000
 _TENTHS: Final = 10
@@ -104,18 +121,17 @@ _MAX_LAT: Final = round(_LAT.high * schema.MICRODEGREES)
 _MAX_LON: Final = round(_LON.high * schema.MICRODEGREES)
 _MAX_SOG: Final = round(_SOG.high * _TENTHS)
 _MAX_COG: Final = round(_COG.high * _TENTHS)
-_MOVING_SOG: Final = round(MOVING_KNOTS * _TENTHS)
 
 _MISSING: Final = -(2**31)
 """What stands for null in an int32 column on its way into a kernel. Out of every column's range."""
 
 # A packed report: two int64 words that compare like the report.
-#   word 0: second of the day | SOG missing | COG missing | place in _VESSEL_TYPES | latitude
+#   word 0: second of the day | SOG missing | COG missing | place in _TYPES | latitude
 #   word 1: longitude | SOG | COG
 # Missing SOG and COG are all ones, so that the position, SOG and COG of two reports are equal if and only if
 # their latitudes and second words are.
 _LAT_BITS: Final = (2 * _MAX_LAT).bit_length()
-_TYPE_BITS: Final = (len(_VESSEL_TYPES) - 1).bit_length()
+_TYPE_BITS: Final = (len(_TYPES) - 1).bit_length()
 _SOG_BITS: Final = (_MAX_SOG + 1).bit_length()
 _COG_BITS: Final = (_MAX_COG + 1).bit_length()
 _SECOND_SHIFT: Final = _LAT_BITS + _TYPE_BITS + 2
@@ -131,13 +147,29 @@ _FIRST_ROOM: Final = 4096
 """Vessels that a day has room for at first; the room doubles when it is full."""
 
 
+class _RowRules(NamedTuple):
+    """The rules on single rows, as the settings have them."""
+
+    midnight: int  # Unix time in milliseconds
+    ships_only: bool
+    wanted: NDArray[np.bool_]  # by place in _TYPES: whether the class filter lets it pass
+    drop_position_at_zero: bool
+
+
+class _RepeatRule(NamedTuple):
+    """REBROADCAST, as the settings have it."""
+
+    seconds: int  # 0: off
+    moving_sog: int  # tenths of a knot
+
+
 class _RawColumns(NamedTuple):
     """A batch's columns, (n,) each; nulls are _MISSING."""
 
     t: NDArray[np.int64]
     mmsi: NDArray[np.int32]
     kind: NDArray[np.int8]
-    places: NDArray[np.int8]  # of each `kind` in _VESSEL_TYPES, or -1
+    places: NDArray[np.int8]  # of each `kind` in _TYPES
     lat: NDArray[np.int32]
     lon: NDArray[np.int32]
     sog: NDArray[np.int32]
@@ -188,7 +220,17 @@ class _Progress(NamedTuple):
     whole: bool  # every time so far was a whole second
 
 
-def clean_day(records: Iterator[pa.Table], day: date, *, shards: int, repeat_seconds: int) -> RecordStream:
+def clean_day(
+    records: Iterator[pa.Table],
+    day: date,
+    *,
+    shards: int,
+    repeat_seconds: int,
+    moving_knots: float = MOVING_KNOTS,
+    ships_only: bool = True,
+    classes: Collection[str] = (),
+    drop_position_at_zero: bool = True,
+) -> RecordStream:
     """Drops what no model should see from a day's records, and sorts the rest.
 
     Args:
@@ -197,13 +239,17 @@ def clean_day(records: Iterator[pa.Table], day: date, *, shards: int, repeat_sec
         day: the day (UTC) that the records are of.
         shards: number of vessel shards, at least 1.
         repeat_seconds: how long a moving fix may be seen again to be a REBROADCAST; 0: keep them.
+        moving_knots: SOG from which on a ship is under way; in steps of 0.1, above 0.
+        ships_only: whether NOT_A_VESSEL is on.
+        classes: mobile types to keep, the rest being OTHER_CLASS; none: keep all.
+        drop_position_at_zero: whether POSITION_AT_ZERO is on.
 
     Returns:
         `schema.CLEAN_RECORDS`, exactly `shards` tables: table k holds the vessels of shard k by (mmsi, t), with at
         most one row a vessel and second. The ledger has a count for each of RULES and of NOTES.
 
     Raises:
-        ValueError: at once, when `shards` or `repeat_seconds` is out of range; while the tables are read, when a
+        ValueError: at once, when a number is out of range or a class unknown; while the tables are read, when a
             record is not what RAW_RECORDS says: a column missing or of another type, a null or an unknown name
             where there can be none, a time that is not a whole second.
     """
@@ -211,22 +257,42 @@ def clean_day(records: Iterator[pa.Table], day: date, *, shards: int, repeat_sec
         raise ValueError(f"shards is {shards}; vessels need at least 1")
     if repeat_seconds < 0:
         raise ValueError(f"repeat_seconds is {repeat_seconds}; it must be 0 (keep rebroadcasts) or more")
+    moving_sog = round(moving_knots * _TENTHS)
+    if moving_sog < 1:
+        raise ValueError(f"moving_knots is {moving_knots}; it must be at least 0.1, the step of SOG")
+    unknown = sorted(set(classes) - set(_TYPES))
+    if unknown:
+        raise ValueError(f"classes holds {unknown}; known are {list(_TYPES)}")
+    rules = _RowRules(
+        _midnight(day),
+        ships_only,
+        np.array([not classes or kind in classes for kind in _TYPES]),
+        drop_position_at_zero,
+    )
     ledger = Ledger(dropped=dict.fromkeys(RULES, 0), notes=dict.fromkeys(NOTES, 0))
-    facts: dict[str, Any] = {"day": day.isoformat(), "shards": shards, "repeat_seconds": repeat_seconds}
-    tables = _clean_tables(records, day, shards, repeat_seconds, ledger)
+    facts: dict[str, Any] = {
+        "day": day.isoformat(),
+        "shards": shards,
+        "repeat_seconds": repeat_seconds,
+        "moving_knots": moving_knots,
+        "ships_only": ships_only,
+        "classes": sorted(classes),
+        "drop_position_at_zero": drop_position_at_zero,
+    }
+    reports = _Reports(rules, shards, ledger)
+    tables = _clean_tables(records, reports, _RepeatRule(repeat_seconds, moving_sog), day.isoformat())
     return RecordStream(schema.CLEAN_RECORDS, tables, ledger, facts)
 
 
 def _clean_tables(
-    records: Iterator[pa.Table], day: date, shards: int, repeat_seconds: int, ledger: Ledger
+    records: Iterator[pa.Table], reports: _Reports, repeats: _RepeatRule, where: str
 ) -> Iterator[pa.Table]:
-    reports = _Reports(day, shards, ledger)
+    ledger, midnight = reports.ledger, reports.rules.midnight
     for number, table in enumerate(records):
-        reports.take(table, f"{day.isoformat()}: records, table {number}")
-    midnight = _midnight(day)
+        reports.take(table, f"{where}: records, table {number}")
     for mmsi, bounds, packed in reports.by_shard():
         starts, ends = bounds[:-1], bounds[1:].copy()
-        duplicates, rebroadcasts, losers = _clean_vessels(packed, starts, ends, repeat_seconds)
+        duplicates, rebroadcasts, losers = _clean_vessels(packed, starts, ends, repeats)
         ledger.drop(EXACT_DUPLICATE, duplicates)
         ledger.drop(REBROADCAST, rebroadcasts)
         ledger.drop(SAME_SECOND, losers)
@@ -241,9 +307,9 @@ def _clean_tables(
 class _Reports:
     """The usable reports of a day, packed, and which vessel sent each."""
 
-    def __init__(self, day: date, shards: int, ledger: Ledger) -> None:
+    def __init__(self, rules: _RowRules, shards: int, ledger: Ledger) -> None:
+        self.rules = rules
         self.ledger = ledger
-        self.midnight = _midnight(day)
         self.shards = shards
         self.vessels = 0
         self.index = _VesselIndex(
@@ -285,7 +351,7 @@ class _Reports:
         row = reports = 0
         while row < batch.num_rows:
             start = _Progress(row, reports, self.vessels, whole=True)
-            row, reports, self.vessels, whole = _pack(start, columns, self.midnight, self.index, taken)
+            row, reports, self.vessels, whole = _pack(start, columns, self.rules, self.index, taken)
             if not whole:
                 raise ValueError(
                     f"{where}, row {first_row + row}: t is {batch.column('t')[row]}, not a whole second; "
@@ -347,12 +413,12 @@ def _values(array: pa.Array, dtype: type[np.signedinteger[Any]]) -> NDArray[Any]
 
 
 def _places(names: pa.Array, where: str) -> NDArray[np.int8]:
-    """For each mobile type of a column's dictionary its place in _VESSEL_TYPES, or -1: not a vessel."""
+    """For each mobile type of a column's dictionary its place in _TYPES."""
     kinds = names.to_pylist()
     unknown = [kind for kind in kinds if kind not in schema.MOBILE_TYPES]
     if unknown:
         raise ValueError(f"{where}: mobile_type holds {unknown}; known are {list(schema.MOBILE_TYPES)}")
-    return np.array([_VESSEL_TYPES.index(kind) if kind in _VESSEL_TYPES else -1 for kind in kinds], np.int8)
+    return np.array([_TYPES.index(kind) for kind in kinds], np.int8)
 
 
 def _unpacked(
@@ -368,7 +434,7 @@ def _unpacked(
     lat, lon, sog, cog = np.empty((4, n), np.int32)
     clean = _CleanColumns(np.empty(n, np.int64), lat, lon, sog, cog, np.empty(n, np.int8))
     _unpack(packed, starts, ends, midnight, clean)
-    codes = np.array([schema.MOBILE_TYPES.index(kind) for kind in _VESSEL_TYPES], np.int8)
+    codes = np.array([schema.MOBILE_TYPES.index(kind) for kind in _TYPES], np.int8)
     columns = {
         "mmsi": pa.array(np.repeat(mmsi, rows)),
         "t": _arrow(schema.UTC, clean.t),
@@ -423,7 +489,7 @@ def _larger(index: _VesselIndex) -> _VesselIndex:
 
 
 @njit(cache=True, nogil=True)
-def _pack(start: _Progress, columns: _RawColumns, midnight: int, index: _VesselIndex, taken: _Taken) -> _Progress:
+def _pack(start: _Progress, columns: _RawColumns, rules: _RowRules, index: _VesselIndex, taken: _Taken) -> _Progress:
     """Applies the rules on single rows from `start` on, and packs what passes.
 
     Stops at the end, when `index` is full, or at a time on this day that is not a whole second.
@@ -431,7 +497,7 @@ def _pack(start: _Progress, columns: _RawColumns, midnight: int, index: _VesselI
     row, reports, vessels = start.row, start.reports, start.vessels
     slots, packed, counts = index.slots, taken.packed, taken.counts
     while row < columns.t.size and vessels < index.mmsi.size:
-        elapsed = columns.t[row] - midnight
+        elapsed = columns.t[row] - rules.midnight
         second = elapsed // 1000
         mmsi = columns.mmsi[row]
         place = columns.places[columns.kind[row]]
@@ -440,11 +506,13 @@ def _pack(start: _Progress, columns: _RawColumns, midnight: int, index: _VesselI
             counts[_OTHER_DAY] += 1
         elif second * 1000 != elapsed:
             return _Progress(row, reports, vessels, False)
-        elif place < 0 or mmsi < _FIRST_MMSI or mmsi > _LAST_MMSI or mmsi % _NINE_ONES == 0:
+        elif mmsi < 1 or (rules.ships_only and (place >= _SHIP_TYPE_COUNT or not is_ship_number(mmsi))):
             counts[_NOT_A_VESSEL] += 1
+        elif not rules.wanted[place]:
+            counts[_OTHER_CLASS] += 1
         elif lat < -_MAX_LAT or lat > _MAX_LAT or lon < -_MAX_LON or lon > _MAX_LON:
             counts[_NO_POSITION] += 1
-        elif lat == 0 and lon == 0:
+        elif rules.drop_position_at_zero and lat == 0 and lon == 0:
             counts[_POSITION_AT_ZERO] += 1
         else:
             sog, cog = np.int64(columns.sog[row]), np.int64(columns.cog[row])
@@ -509,7 +577,7 @@ def _scatter(
 
 @njit(cache=True, nogil=True)
 def _clean_vessels(
-    packed: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64], repeat_seconds: int
+    packed: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64], repeats: _RepeatRule
 ) -> tuple[int, int, int]:
     """Sorts each vessel's reports and applies the rules on several rows, in place; moves `ends` to what is left.
 
@@ -525,8 +593,8 @@ def _clean_vessels(
         _sort(packed, first, end, scratch)
         distinct = _drop_equal(packed, first, end)
         fresh = distinct
-        if repeat_seconds > 0:
-            fresh = _drop_repeats(packed, first, distinct, repeat_seconds)
+        if repeats.seconds > 0:
+            fresh = _drop_repeats(packed, first, distinct, repeats)
         last = _drop_same_second(packed, first, fresh)
         duplicates += end - distinct
         rebroadcasts += distinct - fresh
@@ -601,10 +669,10 @@ def _drop_equal(reports: NDArray[np.int64], first: int, end: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _drop_repeats(reports: NDArray[np.int64], first: int, end: int, repeat_seconds: int) -> int:
+def _drop_repeats(reports: NDArray[np.int64], first: int, end: int, repeats: _RepeatRule) -> int:
     """REBROADCAST: moves what is fresh of the sorted reports[first:end] to the front, returns their end.
 
-    One look into a hash table a report, so that no `repeat_seconds` makes this slow.
+    One look into a hash table a report, so that no length of time makes this slow.
     """
     slots = 2
     while slots < 2 * (end - first):
@@ -619,12 +687,12 @@ def _drop_repeats(reports: NDArray[np.int64], first: int, end: int, repeat_secon
         second, lat = a >> _SECOND_SHIFT, a & _LAT_MASK
         speed = b >> _COG_BITS & _NO_SOG
         fresh = True
-        if speed >= _MOVING_SOG and speed != _NO_SOG:
+        if speed >= repeats.moving_sog and speed != _NO_SOG:
             slot = np.int64(mix64(np.uint64(b) ^ mix64(np.uint64(lat))) & np.uint64(mask))
             while seen[slot, 0] >= 0 and (seen[slot, 0] & _LAT_MASK != lat or seen[slot, 1] != b):
                 slot = (slot + 1) & mask
             age = second - (seen[slot, 0] >> _LAT_BITS)
-            if seen[slot, 0] < 0 or age > repeat_seconds:
+            if seen[slot, 0] < 0 or age > repeats.seconds:
                 seen[slot, 0] = second << _LAT_BITS | lat
                 seen[slot, 1] = b
             else:

@@ -2,46 +2,85 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
+from pyais.constants import COUNTRY_MAPPING
 
 from ais_assets import schema
+from ais_assets.ledger import Ledger
+from ais_assets.stream import RecordStream
+from ais_assets.transforms.clean import NOT_A_VESSEL
+from ais_assets.transforms.mmsi import FIRST_SHIP, LAST_SHIP, MMSI_PER_MID, NINE_ONES, SHIP_TYPES
 from ais_assets.transforms.split import is_validation
 
-FIRST_MID = 201
-LAST_MID = 775
-"""Maritime identification digits of flag states, the first three of a ship's MMSI (ITU-R M.585)."""
+CONFLICTING: Final = ("imo", "callsign", "name", "ship_type", "length", "width")
+"""Static fields of which a ship has one value at a time; an MMSI that showed several lists them in `conflicts`."""
+
+_IMO_WEIGHTS: Final = (7, 6, 5, 4, 3, 2)
 
 # The latest value wins; of two in the same second the greater one, so that the order of rows and the
 # number of threads do not matter.
 _LATEST = "arg_max({0}, {{t: t, value: {0}}}) filter (where {0} is not null) as {0}"
+_EVERY = "list_sort(coalesce(list(distinct {0}) filter (where {0} is not null), [])) as {1}"
+
+_IS_SHIP = (
+    f"mmsi between {FIRST_SHIP} and {LAST_SHIP} and mmsi % {NINE_ONES} <> 0 "
+    f"and mobile_type in ({', '.join(repr(kind) for kind in SHIP_TYPES)})"
+)
+_IMO_IS_VALID = "imo between 1000000 and 9999999 and ({}) % 10 = imo % 10".format(
+    " + ".join(f"{weight} * (imo // {10**weight // 10} % 10)" for weight in _IMO_WEIGHTS)
+)
+"""The last digit of an IMO number is the last digit of the sum of the others, times 7 to 2 from the left (IMO
+Resolution A.1117(30)). The weight of a digit is its place from the right, so digit w is imo // 10^(w-1) % 10."""
 
 _QUERY = f"""
-select mmsi,
-       cast(mmsi // 1000000 as smallint) as flag,
+with sent as (
+    select * replace (
+               cast(mobile_type as varchar) as mobile_type,
+               case when {_IMO_IS_VALID} then imo end as imo
+           ),
+           case when not ({_IMO_IS_VALID}) then imo end as invalid_imo,
+           {_IS_SHIP} as is_ship
+    from records
+)
+select mmsi, is_ship,
        {_LATEST.format("imo")},
        {_LATEST.format("callsign")},
        {_LATEST.format("name")},
        {_LATEST.format("ship_type")},
-       arg_max(cast(mobile_type as varchar), {{t: t, value: cast(mobile_type as varchar)}}) as mobile_type,
+       coalesce(
+           arg_max(mobile_type, {{t: t, value: mobile_type}}) filter (where mobile_type <> 'unknown'), 'unknown'
+       ) as mobile_type,
        {_LATEST.format("length")},
        {_LATEST.format("width")},
        max(draught) as draught,
-       list_sort(coalesce(list(distinct name) filter (where name is not null), [])) as names,
+       {_EVERY.format("imo", "imos")},
+       {_EVERY.format("invalid_imo", "invalid_imos")},
+       {_EVERY.format("callsign", "callsigns")},
+       {_EVERY.format("name", "names")},
+       list_filter(
+           [{", ".join(f"case when count(distinct {field}) > 1 then '{field}' end" for field in CONFLICTING)}],
+           lambda field: field is not null
+       ) as conflicts,
        min(t) as first_seen,
        max(t) as last_seen,
        count(*) as records
-from records
-where mmsi between {FIRST_MID}000000 and {LAST_MID}999999
-group by mmsi
+from sent
+group by mmsi, is_ship
 order by mmsi
 """
 
 
-def vessel_table(records: ds.Dataset, *, validation_fraction: float, seed: int) -> pa.Table:
-    """Merges the static data of RAW_RECORDS into `schema.VESSELS`, by MMSI.
+def vessel_table(records: ds.Dataset | pa.Table, *, validation_fraction: float, seed: int) -> RecordStream:
+    """Merges the static data of RAW_RECORDS into one row a vessel.
+
+    A value that a vessel showed at any time describes it at all times: feeds leave static columns blank until
+    the vessel's first static message of the file. The latest value wins; where an MMSI showed several, `conflicts`
+    names the field, and `names`, `callsigns` and `imos` hold them all.
 
     Args:
         records: typed records of any number of days; static columns may be null on most rows.
@@ -49,14 +88,35 @@ def vessel_table(records: ds.Dataset, *, validation_fraction: float, seed: int) 
         seed: keys the split.
 
     Returns:
-        One row a vessel MMSI (MID 201 to 775). The latest value of a static field wins; every name it
-        showed is in `names`.
+        `schema.VESSELS` by MMSI, one table: every MMSI with a record that cleaning would not drop as NOT_A_VESSEL.
+        The ledger counts senders in and vessels out; its notes vessels with a conflict, by field, and IMO numbers
+        whose check digit is wrong, which are in `invalid_imos` and not in `imo`.
     """
     connection = duckdb.connect()
     connection.execute("set TimeZone = 'UTC'")
     connection.register("records", records)
-    merged = connection.sql(_QUERY).to_arrow_table()
-    kept_out = is_validation(np.asarray(merged["mmsi"], np.int32), validation_fraction, seed)
-    split = pa.array(np.where(kept_out, schema.SPLITS[1], schema.SPLITS[0]), pa.string())
-    table = merged.append_column("split", split)
-    return table.select(schema.VESSELS.names).cast(schema.VESSELS)
+    senders = connection.sql(_QUERY).to_arrow_table()
+    merged = senders.filter(senders["is_ship"])
+    mmsi = np.asarray(merged["mmsi"], np.int32)
+    flags = mmsi // MMSI_PER_MID
+    columns = {
+        "flag": pa.array(flags, pa.int16()),
+        "country": pa.array([_country(int(mid)) for mid in flags], pa.string()),
+        "split": pa.array(np.asarray(schema.SPLITS)[is_validation(mmsi, validation_fraction, seed).astype(np.int8)]),
+    }
+    for name, values in columns.items():
+        merged = merged.append_column(name, values)
+    table = merged.select(schema.VESSELS.names).cast(schema.VESSELS)
+    ledger = Ledger(rows_in=len(senders["mmsi"].unique()), rows_out=table.num_rows)
+    ledger.drop(NOT_A_VESSEL, ledger.rows_in - ledger.rows_out)
+    ledger.note("invalid_imos", len(table["invalid_imos"].combine_chunks().flatten()))
+    conflicts = table["conflicts"].combine_chunks().flatten().to_pylist()
+    for field in CONFLICTING:
+        ledger.note(f"conflicting_{field}", conflicts.count(field))
+    return RecordStream(schema.VESSELS, iter([table]), ledger)
+
+
+def _country(mid: int) -> str | None:
+    """ISO 3166 code of the flag state with these digits; None for digits that no state has."""
+    known = COUNTRY_MAPPING.get(mid)
+    return None if known is None else known[0]

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pytest
@@ -86,11 +86,11 @@ def as_records(table: pa.Table, midnight: int = MIDNIGHT) -> list[Record]:
 
 
 def cleaned(
-    tables: pa.Table | Iterable[pa.Table], *, shards: int = 1, repeat_seconds: int = 120
+    tables: pa.Table | Iterable[pa.Table], *, shards: int = 1, repeat_seconds: int = 120, **switches: Any
 ) -> tuple[list[pa.Table], Ledger]:
     """Clean tables and their account, after the checks that hold for any input."""
     tables = [tables] if isinstance(tables, pa.Table) else tables
-    stream = clean_day(iter(tables), DAY, shards=shards, repeat_seconds=repeat_seconds)
+    stream = clean_day(iter(tables), DAY, shards=shards, repeat_seconds=repeat_seconds, **switches)
     result = list(stream.tables)
     assert len(result) == shards
     for shard, table in enumerate(result):
@@ -107,13 +107,13 @@ def cleaned(
     return result, stream.ledger
 
 
-def kept(records: Sequence[Record], **options: int) -> list[Record]:
+def kept(records: Sequence[Record], **options: Any) -> list[Record]:
     """What one shard keeps of some records."""
     tables, _ = cleaned(raw_table(records), **options)
     return as_records(pa.concat_tables(tables))
 
 
-def dropped(records: Sequence[Record], **options: int) -> dict[str, int]:
+def dropped(records: Sequence[Record], **options: Any) -> dict[str, int]:
     """The rules that dropped any of some records."""
     _, ledger = cleaned(raw_table(records), **options)
     return {rule: rows for rule, rows in ledger.dropped.items() if rows}
@@ -204,6 +204,17 @@ HOSTILE = st.builds(
     cog=st.sampled_from([-1, 0, 3600, 3601, 9999, None]),
 )
 RECORDS = st.lists(st.one_of(USUAL, USUAL, HOSTILE), max_size=60)
+SWITCHES = st.fixed_dictionaries(
+    {},
+    optional={
+        "repeat_seconds": st.sampled_from([0, 1, 120, 86_400]),
+        "moving_knots": st.sampled_from([0.1, 0.6, 50.0]),
+        "ships_only": st.booleans(),
+        "classes": st.sampled_from([(), ("class A",), ("class B", "unknown")]),
+        "drop_position_at_zero": st.booleans(),
+    },
+)
+"""Any way in which the rules can be set."""
 
 
 def cut(records: Sequence[Record], random: Random) -> list[pa.Table]:
@@ -229,21 +240,23 @@ def test_as_the_reference(records: list[Record], repeat_seconds: int, shards: in
 
 
 @settings(deadline=None)
-@given(RECORDS, st.randoms(use_true_random=False))
-def test_order_repetition_and_tables_of_the_input_do_not_matter(records: list[Record], random: Random) -> None:
-    before, _ = cleaned(raw_table(records), shards=3)
+@given(RECORDS, SWITCHES, st.randoms(use_true_random=False))
+def test_order_repetition_and_tables_of_the_input_do_not_matter(
+    records: list[Record], switches: dict[str, Any], random: Random
+) -> None:
+    before, _ = cleaned(raw_table(records), shards=3, **switches)
     again = records + random.choices(records, k=random.randint(0, 20)) if records else []
     random.shuffle(again)
-    after, ledger = cleaned(cut(again, random), shards=3)
+    after, ledger = cleaned(cut(again, random), shards=3, **switches)
     assert after == before
     assert ledger.rows_in == len(again)
 
 
 @settings(deadline=None)
-@given(RECORDS)
-def test_clean_records_are_clean(records: list[Record]) -> None:
-    once = kept(records)
-    again, ledger = cleaned(raw_table(once))
+@given(RECORDS, SWITCHES)
+def test_clean_records_are_clean(records: list[Record], switches: dict[str, Any]) -> None:
+    once = kept(records, **switches)
+    again, ledger = cleaned(raw_table(once), **switches)
     assert as_records(again[0]) == once
     assert ledger.rows_dropped == 0
 
@@ -280,7 +293,15 @@ def test_a_day_without_records_has_every_shard() -> None:
 
 def test_what_it_was_built_with_is_in_the_facts() -> None:
     stream = clean_day(iter([]), DAY, shards=4, repeat_seconds=60)
-    assert stream.facts == {"day": "2024-02-29", "shards": 4, "repeat_seconds": 60}
+    assert stream.facts == {
+        "day": "2024-02-29",
+        "shards": 4,
+        "repeat_seconds": 60,
+        "moving_knots": 0.5,
+        "ships_only": True,
+        "classes": [],
+        "drop_position_at_zero": True,
+    }
 
 
 def test_every_value_survives() -> None:
@@ -404,7 +425,49 @@ def test_two_ships_do_not_repeat_each_other() -> None:
     assert len(kept([Record(0, SHIP), Record(1, OTHER_SHIP)])) == 2
 
 
+def test_every_sender_is_kept_where_that_is_asked_for() -> None:
+    senders = [
+        Record(mmsi=2_190_000, kind="base station"),
+        Record(mmsi=111_219_501, kind="search and rescue aircraft"),
+        Record(mmsi=SHIP, kind="aid to navigation"),
+        Record(mmsi=222_222_222),
+        Record(mmsi=992_191_501, kind="aid to navigation"),
+    ]
+    assert sorted(kept(senders, ships_only=False)) == sorted(senders)
+    assert dropped([*senders, Record(mmsi=0), Record(mmsi=-SHIP)], ships_only=False) == {"not_a_vessel": 2}
+    assert dropped(senders) == {"not_a_vessel": 5}
+
+
+@pytest.mark.parametrize("other", schema.MOBILE_TYPES[3:])
+@pytest.mark.parametrize("ship", ["class A", "class B", "unknown"])
+def test_a_ships_own_report_wins_the_second_over_anything_else_under_its_number(ship: str, other: str) -> None:
+    own, stray = Record(kind=ship, lat=2), Record(kind=other, lat=1)
+    assert kept([stray, own], ships_only=False) == [own]
+
+
+@pytest.mark.parametrize("classes", [("class A",), ("class A", "class B"), ("unknown",)])
+def test_only_the_classes_asked_for(classes: tuple[str, ...]) -> None:
+    records = [Record(second, kind=kind, sog=0) for second, kind in enumerate(("class A", "class B", "unknown"))]
+    assert [record.kind for record in kept(records, classes=classes)] == list(classes)
+    assert dropped(records, classes=classes) == {"other_class": 3 - len(classes)}
+    assert dropped([Record(kind="base station")], classes=classes) == {"not_a_vessel": 1}
+
+
+def test_a_position_at_zero_is_kept_where_that_is_asked_for() -> None:
+    assert len(kept([Record(lat=0, lon=0)], drop_position_at_zero=False)) == 1
+
+
+def test_the_speed_from_which_on_a_ship_moves() -> None:
+    slow = [Record(0, sog=9), Record(60, sog=9)]
+    assert dropped(slow) == {"rebroadcast": 1}
+    assert dropped(slow, moving_knots=1.0) == {}
+
+
 def test_settings_out_of_range_are_refused_at_once() -> None:
+    with pytest.raises(ValueError, match=r"moving_knots is 0\.0"):
+        clean_day(iter([]), DAY, shards=1, repeat_seconds=120, moving_knots=0.0)
+    with pytest.raises(ValueError, match=r"classes holds \['class C'\]; known are"):
+        clean_day(iter([]), DAY, shards=1, repeat_seconds=120, classes=["class C"])
     with pytest.raises(ValueError, match="shards is 0"):
         clean_day(iter([]), DAY, shards=0, repeat_seconds=120)
     with pytest.raises(ValueError, match="repeat_seconds is -1"):
