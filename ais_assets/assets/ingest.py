@@ -19,8 +19,7 @@ from ais_assets.resources.source import SourceResource
 from ais_assets.settings import Settings
 from ais_assets.sources.source import Source
 from ais_assets.stream import REJECTS, RecordStream
-from ais_assets.transforms.clean import clean_day
-from ais_assets.transforms.quality import CLEAN_COLUMNS, RAW_COLUMNS, day_quality
+from ais_assets.transforms import clean, quality
 from ais_assets.transforms.vessels import vessel_table
 
 GROUP = "ingest"
@@ -79,8 +78,8 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         place = lake.open()
         return each_partition(
             context,
-            lambda day: clean_day(
-                place.row_groups("raw_records", day),
+            lambda day: clean.clean_day(
+                place.row_groups("raw_records", day, clean.RAW_COLUMNS),
                 day_of(day),
                 shards=settings.shards,
                 repeat_seconds=settings.repeat_seconds,
@@ -110,10 +109,10 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         place = lake.open()
         return each_partition(
             context,
-            lambda day: day_quality(
+            lambda day: quality.day_quality(
                 day_of(day),
-                place.row_groups("raw_records", day, RAW_COLUMNS),
-                place.row_groups("clean_records", day, CLEAN_COLUMNS),
+                place.row_groups("raw_records", day, quality.RAW_COLUMNS),
+                place.row_groups("clean_records", day, quality.CLEAN_COLUMNS),
                 place.ledger("raw_records", day),
                 place.ledger("clean_records", day),
             ),

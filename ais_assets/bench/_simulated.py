@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -142,8 +142,8 @@ def clean_days(folder: Path, vessels: int, days: int, seed: int, repeat_seconds:
         yield from clean_day(source.read(landed.path, day).tables, day, shards=1, repeat_seconds=repeat_seconds).tables
 
 
-def row_groups(path: Path) -> Iterator[pa.Table]:
-    """A file's row groups, one at a time."""
+def row_groups(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """A file's row groups, one at a time; of the columns only these (default: all)."""
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
-            yield file.read_row_group(group)
+            yield file.read_row_group(group, columns=None if columns is None else list(columns))

@@ -111,7 +111,8 @@ _COUNTS: Final = (
     _COG_OUT_OF_RANGE,
 ) = range(len(_COUNTS))
 
-_COLUMNS: Final = ("t", "mmsi", "mobile_type", "lat", "lon", "sog", "cog")
+RAW_COLUMNS: Final = ("t", "mmsi", "mobile_type", "lat", "lon", "sog", "cog")
+"""Columns of `schema.RAW_RECORDS` that cleaning needs."""
 _SHIP_TYPE_COUNT: Final = len(SHIP_TYPES)
 
 _DAY_MILLISECONDS: Final = 86_400_000
@@ -234,8 +235,7 @@ def clean_day(
     """Drops what no model should see from a day's records, and sorts the rest.
 
     Args:
-        records: `schema.RAW_RECORDS`, any number of tables; of the columns, t, mmsi, mobile_type, lat, lon, sog and
-            cog are needed. Read once, table by table.
+        records: `schema.RAW_RECORDS`, any number of tables; RAW_COLUMNS are needed. Read once, table by table.
         day: the day (UTC) that the records are of.
         shards: number of vessel shards, at least 1.
         repeat_seconds: how long a moving fix may be seen again to be a REBROADCAST; 0: keep them.
@@ -326,7 +326,7 @@ class _Reports:
         self.ledger.rows_in += table.num_rows
         self.counts[:] = 0
         row = 0
-        for batch in table.select(list(_COLUMNS)).to_batches():
+        for batch in table.select(list(RAW_COLUMNS)).to_batches():
             if batch.num_rows:
                 self._take_batch(batch, row, where)
             row += batch.num_rows
@@ -391,7 +391,7 @@ def _midnight(day: date) -> int:
 
 
 def _require_columns(table: pa.Table, where: str) -> None:
-    for name in _COLUMNS:
+    for name in RAW_COLUMNS:
         expected = schema.RAW_RECORDS.field(name)
         if name not in table.schema.names:
             raise ValueError(f"{where}: column {name!r} is missing; there are {table.schema.names}")

@@ -1,0 +1,46 @@
+"""The bench of a day's ingest, at a tiny size: that all contenders keep the same positions, and what it prints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+from click.testing import CliRunner
+
+from ais_assets.bench import ingest
+from ais_assets.cli import main
+
+VESSELS, SEED = 6, 5
+
+_SAME_FORM = """
+select mmsi, epoch(t)::bigint, round(lat * 1000000)::int, round(lon * 1000000)::int, round(sog * 10)::int,
+    round(cog * 10)::int, lower(mobile_type::varchar)
+from '{}'
+"""
+
+
+def test_all_contenders_keep_the_same_positions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # So that what comes in blocks does so here too.
+    monkeypatch.setattr(ingest, "_BLOCK_BYTES", 1 << 20)
+    kept = {}
+    with ingest.simulated_day(VESSELS, SEED) as day:
+        for name, way in ingest.WAYS.items():
+            if way is not ingest.by_stages:
+                into = tmp_path / f"{len(kept)}.parquet"
+                way(day.archive, into)
+                kept[name] = duckdb.execute(_SAME_FORM.format(into)).fetchall()
+    assert 0 < len(kept["ais_assets"]) < day.rows
+    # The platform's are by shard before they are by ship and time.
+    expected = sorted(kept.pop("ais_assets"))
+    assert {name: rows == expected for name, rows in kept.items()} == dict.fromkeys(kept, True)
+
+
+def test_the_bench_reports_every_contender() -> None:
+    options = ["--json", "--repeat", "1", "--rows", "20000"]
+    result = CliRunner().invoke(main, ["bench", "ingest", *options], catch_exceptions=False)
+    (race,) = json.loads(result.output)["races"]
+    units = {turn["units"] for standing in race["standings"] for turn in standing["turns"]}
+    assert [standing["name"] for standing in race["standings"]] == list(ingest.WAYS)
+    assert len(units) == 1, "contenders did different amounts of work"
