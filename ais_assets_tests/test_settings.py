@@ -24,6 +24,14 @@ def test_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "classes"), [("", ()), ("class A", ("class A",)), (" class A , unknown,", ("class A", "unknown"))]
+)
+def test_classes_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch, text: str, classes: tuple[str, ...]) -> None:
+    monkeypatch.setenv("AIS_CLASSES", text)
+    assert load_settings().classes == classes
+
+
+@pytest.mark.parametrize(
     ("name", "value", "message"),
     [
         ("AIS_SHARDS", "0", r"AIS_SHARDS: .*greater than or equal to 1 .*'0'"),
@@ -41,6 +49,9 @@ def test_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
         ("AIS_HOLDOUT_FROM", "2024-03-01", "AIS_HOLDOUT_FROM 2024-03-01 must be after AIS_FIRST_DAY"),
         ("AIS_HOLDOUT_FROM", "2024-03-04", "not after AIS_LAST_DAY 2024-03-03"),
         ("AIS_GATHER_GIGABYTES", "0", "AIS_GATHER_GIGABYTES: .*greater than 0"),
+        ("AIS_CLASSES", "class A,C", "AIS_CLASSES_1: .*'class A', 'class B' or 'unknown' .*'C'"),
+        ("AIS_MOVING_KNOTS", "0", "AIS_MOVING_KNOTS: .*greater than or equal to 0.1"),
+        ("AIS_QUALITY_DAYS", "6", "AIS_QUALITY_DAYS: .*greater than or equal to 7"),
         ("AIS_THIN_SECONDS", "-1", "AIS_THIN_SECONDS: .*greater than or equal to 0"),
     ],
 )

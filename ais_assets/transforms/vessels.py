@@ -20,6 +20,10 @@ from ais_assets.transforms.split import is_validation
 CONFLICTING: Final = ("imo", "callsign", "name", "ship_type", "length", "width")
 """Static fields of which a ship has one value at a time; an MMSI that showed several lists them in `conflicts`."""
 
+LARGEST: Final = {"length": 1022.0, "width": 126.0, "draught": 25.5}
+"""Metres that an AIS message can say (ITU-R M.1371-5, tables 48 and 52: two dimensions of up to 511 m, two of up to
+63 m, draught in a byte of decimetres). A file with more has lost a decimal point."""
+
 _IMO_WEIGHTS: Final = (7, 6, 5, 4, 3, 2)
 
 # The latest value wins; of two in the same second the greater one, so that the order of rows and the
@@ -37,13 +41,18 @@ _IMO_IS_VALID = "imo between 1000000 and 9999999 and ({}) % 10 = imo % 10".forma
 """The last digit of an IMO number is the last digit of the sum of the others, times 7 to 2 from the left (IMO
 Resolution A.1117(30)). The weight of a digit is its place from the right, so digit w is imo // 10^(w-1) % 10."""
 
+_SIZES = ", ".join(f"case when {size} <= {most} then {size} end as {size}" for size, most in LARGEST.items())
+_SIZE_IS_IMPLAUSIBLE = " or ".join(f"coalesce({size} > {most}, false)" for size, most in LARGEST.items())
+
 _QUERY = f"""
 with sent as (
     select * replace (
                cast(mobile_type as varchar) as mobile_type,
-               case when {_IMO_IS_VALID} then imo end as imo
+               case when {_IMO_IS_VALID} then imo end as imo,
+               {_SIZES}
            ),
            case when not ({_IMO_IS_VALID}) then imo end as invalid_imo,
+           {_SIZE_IS_IMPLAUSIBLE} as implausible,
            {_IS_SHIP} as is_ship
     from records
 )
@@ -66,6 +75,7 @@ select mmsi, is_ship,
            [{", ".join(f"case when count(distinct {field}) > 1 then '{field}' end" for field in CONFLICTING)}],
            lambda field: field is not null
        ) as conflicts,
+       count(*) filter (where implausible) as implausible_sizes,
        min(t) as first_seen,
        max(t) as last_seen,
        count(*) as records
@@ -89,8 +99,9 @@ def vessel_table(records: ds.Dataset | pa.Table, *, validation_fraction: float, 
 
     Returns:
         `schema.VESSELS` by MMSI, one table: every MMSI with a record that cleaning would not drop as NOT_A_VESSEL.
-        The ledger counts senders in and vessels out; its notes vessels with a conflict, by field, and IMO numbers
-        whose check digit is wrong, which are in `invalid_imos` and not in `imo`.
+        The ledger counts senders in and vessels out; its notes vessels with a conflict, by field; IMO numbers whose
+        check digit is wrong, which are in `invalid_imos` and not in `imo`; and records with a size above LARGEST,
+        which is taken for none.
     """
     connection = duckdb.connect()
     connection.execute("set TimeZone = 'UTC'")
@@ -110,6 +121,7 @@ def vessel_table(records: ds.Dataset | pa.Table, *, validation_fraction: float, 
     ledger = Ledger(rows_in=len(senders["mmsi"].unique()), rows_out=table.num_rows)
     ledger.drop(NOT_A_VESSEL, ledger.rows_in - ledger.rows_out)
     ledger.note("invalid_imos", len(table["invalid_imos"].combine_chunks().flatten()))
+    ledger.note("implausible_sizes", sum(merged["implausible_sizes"].to_pylist()))
     conflicts = table["conflicts"].combine_chunks().flatten().to_pylist()
     for field in CONFLICTING:
         ledger.note(f"conflicting_{field}", conflicts.count(field))

@@ -105,6 +105,15 @@ def test_a_number_that_is_no_imo_number(imo: int) -> None:
     assert (vessel["imo"], vessel["imos"], vessel["invalid_imos"]) == (None, [], [imo])
 
 
+def test_a_size_that_no_message_can_say_is_none() -> None:
+    records = [record(1, draught=2.9, length=50.0, width=9.0), record(2, draught=29.0), record(3, length=1023.0)]
+    (vessel,), ledger = merged(records)
+    assert [vessel[field] for field in ("draught", "length", "width")] == [pytest.approx(2.9), 50.0, 9.0]
+    assert vessel["conflicts"] == []
+    assert ledger.notes["implausible_sizes"] == 2
+    assert only([record(draught=25.5, length=1022.0, width=126.0)])["draught"] == 25.5
+
+
 @pytest.mark.parametrize(
     "sender",
     [
