@@ -11,14 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ais_assets.io.bulk_writer import PAGE_BYTES, BulkWriter, is_bulk
 from ais_assets.ledger import Ledger
 from ais_assets.stream import REJECTS, RecordStream
 
 LEDGER_KEY = b"ais.ledger"
 FACTS_KEY = b"ais.facts"
 ASSET_KEY = b"ais.asset"
-
-_PAGE_BYTES = 1 << 20
 
 
 class PartitionFileError(ValueError):
@@ -60,19 +59,30 @@ def _fingerprint(file: pq.ParquetFile) -> str:
     return digest.hexdigest()[:16]
 
 
-def _encodings(schema: pa.Schema) -> tuple[list[str], dict[str, str]]:
-    """Columns that get a dictionary, and the encoding of every other one.
+def _writer(path: Path, schema: pa.Schema, level: int) -> BulkWriter | pq.ParquetWriter:
+    """A writer for these columns: the bulk of the lake's bytes by its own, the rest, with its text, by pyarrow's."""
+    if is_bulk(schema):
+        return BulkWriter(path, schema, level)
+    dictionary, encoding = _encodings(schema)
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        compression_level=level,
+        use_dictionary=dictionary,  # pyright: ignore[reportArgumentType] - the stub knows no lists
+        column_encoding=encoding,
+        store_decimal_as_integer=True,
+        data_page_size=PAGE_BYTES,
+    )
 
-    Integers, decimals and times are sorted or smooth, so deltas pack them (4.7 bytes a position); float
-    features compress twice as well with their bytes split into streams.
-    """
+
+def _encodings(schema: pa.Schema) -> tuple[list[str], dict[str, str]]:
+    """Columns that get a dictionary, and the encoding of every other one: deltas, or bytes split into streams."""
     dictionary, encoding = [], {}
     for field in schema:
         kind = field.type
         if pa.types.is_dictionary(kind) or pa.types.is_string(kind):
             dictionary.append(field.name)
-        elif pa.types.is_fixed_size_list(kind):
-            encoding[f"{field.name}.list.element"] = "BYTE_STREAM_SPLIT"
         elif pa.types.is_list(kind):
             dictionary.append(f"{field.name}.list.element")
         elif pa.types.is_floating(kind):
@@ -88,22 +98,9 @@ def write_parquet(stream: RecordStream, path: Path, *, asset: str, partition: st
     Raises LedgerError when the stage's account does not add up, ValueError when a table has another schema
     than the stream says; the file is then incomplete and must not be published.
     """
-    dictionary, encoding = _encodings(stream.schema)
-    with pq.ParquetWriter(
-        path,
-        stream.schema,
-        compression="zstd",
-        compression_level=level,
-        use_dictionary=dictionary or False,  # pyright: ignore[reportArgumentType] - the stub knows no lists
-        column_encoding=encoding or None,
-        store_decimal_as_integer=True,
-        write_statistics=_bounded(stream.schema),  # pyright: ignore[reportArgumentType] - nor here
-        data_page_size=_PAGE_BYTES,
-        # A window's 4,640 floats would otherwise get 1,024-row pages of 18 MB each.
-        write_batch_size=_batch_rows(stream.schema),
-    ) as writer:
+    with _writer(path, stream.schema, level) as writer:
         for table in stream.tables:
-            writer.write_table(table, row_group_size=max(table.num_rows, 1))
+            writer.write_table(table, max(table.num_rows, 1))
         stream.ledger.balance(f"{asset}[{partition}]" if partition else asset)
         writer.add_key_value_metadata(
             {
@@ -114,19 +111,6 @@ def write_parquet(stream: RecordStream, path: Path, *, asset: str, partition: st
         )
     with pq.ParquetFile(path) as file:
         return describe(file, str(path))
-
-
-def _bounded(schema: pa.Schema) -> bool | list[str]:
-    """Columns whose least and greatest value go into the footer; of a window's features they would tell a query
-    nothing, and finding them took a tenth of the time that writing takes."""
-    if not any(pa.types.is_fixed_size_list(field.type) for field in schema):
-        return True
-    return [field.name for field in schema if not pa.types.is_fixed_size_list(field.type)]
-
-
-def _batch_rows(schema: pa.Schema) -> int:
-    widest = max((f.type.list_size for f in schema if pa.types.is_fixed_size_list(f.type)), default=1)
-    return max(1, min(1024, _PAGE_BYTES // (4 * widest)))
 
 
 def describe(file: pq.ParquetFile, where: str) -> PartitionFile:

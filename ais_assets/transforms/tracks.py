@@ -75,8 +75,11 @@ _MILLIMETRES_PER_RADIAN: Final = EARTH_RADIUS_METRES * 1_000
 _RADIANS_PER_STEP: Final = math.pi / 180 / schema.MICRODEGREES
 _MILLIMETRES_PER_STEP: Final = _MILLIMETRES_PER_RADIAN * _RADIANS_PER_STEP
 _STEPS_AROUND: Final = 360 * schema.MICRODEGREES
+_ALONE: Final = 1 << 60
+"""Steps: more than any distance has."""
 TRACK_SHIFT: Final = 32
-_DT_EDGES: Final = np.array(DT_EDGES, np.int64)
+_DT_BIN: Final = np.searchsorted(DT_EDGES, np.arange(schema.MAX_GAP_SECONDS + 1)).astype(np.uint8)
+"""Of every dt_seconds, its place in `DT_EDGES`."""
 
 
 class _Reports(NamedTuple):
@@ -102,6 +105,13 @@ class _Positions(NamedTuple):
     lon: NDArray[np.int32]
     sog: NDArray[np.int32]
     cog: NDArray[np.int32]
+
+
+class _Open(NamedTuple):
+    """The open segments of the vessel at hand: the row of each one's last position, and its number."""
+
+    last: NDArray[np.int64]
+    name: NDArray[np.int32]
 
 
 class _Vessels(NamedTuple):
@@ -217,7 +227,7 @@ def _track_tables(
     histogram = np.zeros(len(DT_EDGES), np.int64)
     for block in _blocks(compact):
         positions = _tracks_of(block, limits, stream)
-        _count_dt(positions.track, positions.t, _DT_EDGES, histogram)
+        _count_dt(positions.track, positions.t, _DT_BIN, histogram)
         for start, end in _cuts(positions.track, TABLE_POSITIONS):
             table = _table(_Positions._make(column[start:end] for column in positions), validation_fraction, seed)
             ledger.rows_out += table.num_rows
@@ -255,8 +265,9 @@ def _compact_day(table: pa.Table, number: int) -> _Vessels:
     try:
         mmsi = stored_integers(table, "mmsi", schema.CLEAN_RECORDS)
         milliseconds = stored_integers(table, "t", schema.CLEAN_RECORDS)
+        t = np.empty(len(milliseconds), np.uint32)
         reports = _Reports(
-            (milliseconds // 1_000).astype(np.uint32),
+            t,
             # Copies, so that the day's table can be freed.
             stored_integers(table, "lat", schema.CLEAN_RECORDS).copy(),
             stored_integers(table, "lon", schema.CLEAN_RECORDS).copy(),
@@ -265,7 +276,7 @@ def _compact_day(table: pa.Table, number: int) -> _Vessels:
         )
     except ValueError as error:
         raise ValueError(f"clean records, table {number}: {error}") from error
-    bad = _first_unsorted(mmsi, milliseconds)
+    bad = _in_seconds(mmsi, milliseconds, t)
     if bad >= 0:
         before = f" after ({mmsi[bad - 1]}, {_moment(milliseconds[bad - 1])})" if bad else ""
         raise ValueError(
@@ -408,13 +419,16 @@ def _table(positions: _Positions, validation_fraction: float, seed: int) -> pa.T
 
 
 @njit(cache=True, nogil=True)
-def _first_unsorted(mmsi: NDArray[np.int32], milliseconds: NDArray[np.int64]) -> int:
-    """The first row that is not after the row before it by (mmsi, t), or not a whole Unix second of 32 bits; or −1."""
+def _in_seconds(mmsi: NDArray[np.int32], milliseconds: NDArray[np.int64], t: NDArray[np.uint32]) -> int:
+    """Writes times to t; returns the first row that is not after the row before it by (mmsi, t), or whose time is not
+    a whole Unix second of 32 bits; or −1."""
     for i in range(len(mmsi)):
-        if milliseconds[i] % 1_000 != 0 or milliseconds[i] < 0 or milliseconds[i] >= 1_000 << TRACK_SHIFT:
+        seconds = milliseconds[i] // 1_000
+        if seconds * 1_000 != milliseconds[i] or seconds < 0 or seconds >> TRACK_SHIFT:
             return i
         if i > 0 and (mmsi[i] < mmsi[i - 1] or (mmsi[i] == mmsi[i - 1] and milliseconds[i] <= milliseconds[i - 1])):
             return i
+        t[i] = seconds
     return -1
 
 
@@ -472,56 +486,44 @@ def great_circle_millimetres(lat_a: np.integer, lon_a: np.integer, lat_b: np.int
 
 
 @njit(cache=True, nogil=True)
-def _bounds_millimetres(reports: _Reports, a: int, b: int) -> tuple[float, float]:
-    """A lower and an upper bound of two reports' great-circle distance, without trigonometry.
-
-    No path is shorter than its difference of latitude; one along the meridian and then along the parallel is
-    no longer than both differences as if at the equator.
-    """
-    north = abs(reports.lat[b] - reports.lat[a])
-    east = abs(reports.lon[b] - reports.lon[a])
-    east = min(east, _STEPS_AROUND - east)
-    return north * _MILLIMETRES_PER_STEP, (north + east) * _MILLIMETRES_PER_STEP
+def _millimetres_between(reports: _Reports, a: int, b: int) -> int:
+    """Great-circle distance of two reports."""
+    return great_circle_millimetres(reports.lat[a], reports.lon[a], reports.lat[b], reports.lon[b])
 
 
 @njit(cache=True, nogil=True)
-def _surely_nearest(
-    reports: _Reports, i: int, last: NDArray[np.int64], count: int, millimetres_per_second: float
-) -> int:
-    """The open segment that report i joins, where bounds alone prove it; else −1.
+def _steps_at_most(reports: _Reports, a: int, b: int) -> np.int64:
+    """An upper bound of two reports' great-circle distance in micro-degrees of arc, without trigonometry.
 
-    Nearly every position is metres from its own track and kilometres from any other, and this spares it the
-    sines. The millimetre to spare covers the rounding of distances.
+    A path along the meridian and then along the parallel is no longer than both differences as if at the equator.
     """
-    best = -1
-    best_upper = math.inf
-    for k in range(count):
-        _, upper = _bounds_millimetres(reports, last[k], i)
-        if upper < best_upper:
-            best = k
-            best_upper = upper
-    if best < 0:
-        return -1
-    if best_upper + 1 > _reach_millimetres(_seconds_between(reports, last[best], i), millimetres_per_second):
-        return -1
-    for k in range(count):
-        lower, _ = _bounds_millimetres(reports, last[k], i)
-        if k != best and lower <= best_upper + 1:
-            return -1
-    return best
+    east = abs(np.int64(reports.lon[b]) - np.int64(reports.lon[a]))
+    return abs(np.int64(reports.lat[b]) - np.int64(reports.lat[a])) + min(east, _STEPS_AROUND - east)
 
 
 @njit(cache=True, nogil=True)
-def _nearest(reports: _Reports, i: int, last: NDArray[np.int64], count: int, millimetres_per_second: float) -> int:
+def _clear_steps(reports: _Reports, open_: _Open, count: int, chosen: int) -> int:
+    """Micro-degrees of arc that a segment's last position is away, at least, from those of all other open ones."""
+    clear = _ALONE
+    for k in range(count):
+        if k != chosen:
+            # One step less covers the rounding to millimetres.
+            apart = _millimetres_between(reports, open_.last[chosen], open_.last[k]) / _MILLIMETRES_PER_STEP
+            clear = min(clear, math.floor(apart) - 1)
+    return clear
+
+
+@njit(cache=True, nogil=True)
+def _nearest(reports: _Reports, i: int, open_: _Open, count: int, millimetres_per_second: float) -> int:
     """The open segment that report i joins, or −1; of equally near ones that heard last."""
     best = -1
     best_distance = 0
     for k in range(count):
-        row = int(last[k])
-        distance = great_circle_millimetres(reports.lat[row], reports.lon[row], reports.lat[i], reports.lon[i])
+        row = open_.last[k]
+        distance = _millimetres_between(reports, row, i)
         if distance > _reach_millimetres(_seconds_between(reports, row, i), millimetres_per_second):
             continue
-        if best < 0 or distance < best_distance or (distance == best_distance and last[k] > last[best]):
+        if best < 0 or distance < best_distance or (distance == best_distance and row > open_.last[best]):
             best = k
             best_distance = distance
     return best
@@ -535,44 +537,82 @@ def _assign_segments(
     thin_seconds: int,
     segment_of: NDArray[np.int32],
 ) -> tuple[int, int]:
-    """Numbers the segment of every report, −1 where it is thinned out; returns how many segments and of these.
-
-    `last` and `name` hold, for the open segments of the vessel at hand, the row of the last position and
-    the segment's number.
-    """
+    """Numbers the segment of every report, −1 where it is thinned out; returns how many segments and of these."""
     reports = block.reports
-    last = np.empty(OPEN_SEGMENTS, np.int64)
-    name = np.empty(OPEN_SEGMENTS, np.int32)
+    open_ = _Open(np.empty(OPEN_SEGMENTS, np.int64), np.empty(OPEN_SEGMENTS, np.int32))
     segments = 0
     thinned = 0
     for vessel in range(len(block.vessels)):
         count = 0
+        current = -1
+        clear = _ALONE
+        none_closes_before = np.int64(0)
         for i in range(block.starts[vessel], block.starts[vessel + 1]):
-            still_open = 0
-            for k in range(count):
-                if _seconds_between(reports, last[k], i) <= max_gap_seconds:
-                    last[still_open] = last[k]
-                    name[still_open] = name[k]
-                    still_open += 1
-            count = still_open
-            chosen = _surely_nearest(reports, i, last, count, millimetres_per_second)
-            if chosen < 0:
-                chosen = _nearest(reports, i, last, count, millimetres_per_second)
+            if reports.t[i] > none_closes_before:
+                count, current = _close_silent(reports, i, max_gap_seconds, open_, (count, current))
+                none_closes_before = _heard_first(reports, i, open_, count) + max_gap_seconds
+            # Nearly every position is metres from its own track and kilometres from any other, which proves without
+            # sines that it joins the segment which the one before it joined. The distance to the others is worked
+            # out once; from there on the ship comes nearer by no more than it moves.
+            if current >= 0:
+                last = open_.last[current]
+                moved = _steps_at_most(reports, last, i)
+                seconds = _seconds_between(reports, last, i)
+                reach = _reach_millimetres(seconds, millimetres_per_second)
+                if clear - moved > moved + 1 and moved * _MILLIMETRES_PER_STEP + 1 <= reach:
+                    if seconds < thin_seconds:
+                        segment_of[i] = -1
+                        thinned += 1
+                    else:
+                        clear -= moved
+                        open_.last[current] = i
+                        segment_of[i] = open_.name[current]
+                    continue
+            chosen = _nearest(reports, i, open_, count, millimetres_per_second)
             if chosen < 0:
                 if count < OPEN_SEGMENTS:
                     chosen = count
                     count += 1
                 else:
-                    chosen = np.argmin(last)
-                name[chosen] = segments
+                    chosen = np.argmin(open_.last)
+                open_.name[chosen] = segments
                 segments += 1
-            elif _seconds_between(reports, last[chosen], i) < thin_seconds:
+            elif _seconds_between(reports, open_.last[chosen], i) < thin_seconds:
                 segment_of[i] = -1
                 thinned += 1
                 continue
-            last[chosen] = i
-            segment_of[i] = name[chosen]
+            open_.last[chosen] = i
+            segment_of[i] = open_.name[chosen]
+            current = chosen
+            clear = _clear_steps(reports, open_, count, chosen)
     return segments, thinned
+
+
+@njit(cache=True, nogil=True)
+def _close_silent(
+    reports: _Reports, i: int, max_gap_seconds: int, open_: _Open, count_and_current: tuple[int, int]
+) -> tuple[int, int]:
+    """Closes segments that report i comes too late for; returns how many are open, and which of them is current."""
+    count, current = count_and_current
+    still_open = 0
+    still_current = -1
+    for k in range(count):
+        if _seconds_between(reports, open_.last[k], i) <= max_gap_seconds:
+            open_.last[still_open] = open_.last[k]
+            open_.name[still_open] = open_.name[k]
+            if k == current:
+                still_current = still_open
+            still_open += 1
+    return still_open, still_current
+
+
+@njit(cache=True, nogil=True)
+def _heard_first(reports: _Reports, i: int, open_: _Open, count: int) -> np.int64:
+    """When the open segment that is silent for longest was heard; report i's time where none is open."""
+    heard = np.int64(reports.t[i])
+    for k in range(count):
+        heard = min(heard, np.int64(reports.t[open_.last[k]]))
+    return heard
 
 
 @njit(cache=True, nogil=True)
@@ -701,14 +741,9 @@ def _lay_out(
 
 @njit(cache=True, nogil=True)
 def _count_dt(
-    track: NDArray[np.int64], t: NDArray[np.int64], edges: NDArray[np.int64], histogram: NDArray[np.int64]
+    track: NDArray[np.int64], t: NDArray[np.int64], bin_of: NDArray[np.uint8], histogram: NDArray[np.int64]
 ) -> None:
     """Adds the dt_seconds of whole tracks to the histogram."""
     for i in range(len(track)):
-        seconds = np.int64(0)
-        if i > 0 and track[i] == track[i - 1]:
-            seconds = (t[i] - t[i - 1]) // 1_000
-        bin_ = 0
-        while edges[bin_] < seconds:
-            bin_ += 1
-        histogram[bin_] += 1
+        follows = i > 0 and track[i] == track[i - 1]
+        histogram[bin_of[(t[i] - t[i - 1]) // 1_000 if follows else 0]] += 1
