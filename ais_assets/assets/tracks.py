@@ -16,7 +16,7 @@ from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
 from ais_assets.stream import RecordStream
 from ais_assets.transforms.track_table import track_table
-from ais_assets.transforms.tracks import build_tracks
+from ais_assets.transforms.tracks import CLEAN_COLUMNS, build_tracks
 
 
 def track_assets(
@@ -95,4 +95,4 @@ def _shard_of_days(lake: Lake, days: list[str], shard: int, shards: int) -> Iter
                     f"clean_records[{day}] was written for AIS_SHARDS={written_for}, this run has {shards}: "
                     "materialize clean_records again, or set AIS_SHARDS back"
                 )
-            yield file.read_row_group(shard)
+            yield file.read_row_group(shard, columns=list(CLEAN_COLUMNS))

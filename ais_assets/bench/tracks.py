@@ -17,14 +17,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ais_assets import schema
-from ais_assets.bench._simulated import clean_days, traffic_options
+from ais_assets.bench._simulated import clean_days, row_groups, traffic_options
 from ais_assets.bench.race import Contender, Race, report, run_race
 from ais_assets.io.parquet import write_parquet
 from ais_assets.ledger import Ledger
 from ais_assets.settings import Settings
 from ais_assets.stream import RecordStream
-from ais_assets.transforms.tracks import build_tracks
+from ais_assets.transforms.tracks import CLEAN_COLUMNS, build_tracks
 
 _SMALL_PART = 20_000
 """Positions that MovingPandas is given: it makes a geometry of each."""
@@ -57,7 +56,7 @@ def with_the_platform(files: list[Path]) -> float:
     """Builds and writes the track file as the asset does; returns the positions read."""
     settings = Settings.model_construct()
     stream = build_tracks(
-        (pq.read_table(file) for file in files),
+        (table for file in files for table in row_groups(file, CLEAN_COLUMNS)),
         max_gap_seconds=settings.max_gap_seconds,
         max_speed_knots=settings.max_speed_knots,
         min_track_positions=settings.min_track_positions,
@@ -123,6 +122,14 @@ def with_movingpandas(files: list[Path]) -> float:
     return part.num_rows
 
 
+WAYS = {
+    "DuckDB": with_duckdb,
+    "Polars": with_polars,
+    "MovingPandas, gaps only": with_movingpandas,
+    "the platform": with_the_platform,
+}
+
+
 @contextmanager
 def simulated_shard(vessels: int, days: int, copies: int, seed: int) -> Iterator[list[Path]]:
     """A shard's clean records, a file a day, in a temporary folder; every vessel `copies` times under other MMSIs."""
@@ -158,14 +165,14 @@ def _rows(files: list[Path]) -> int:
     return sum(pq.read_metadata(file).num_rows for file in files)
 
 
-def _prepare(files: list[Path]) -> None:
-    """Compiles the kernels on a few records, and reads every file once, so that all find them in memory."""
+def _prepare(way: str, files: list[Path]) -> None:
+    """Does the work once: a stage's run takes shard after shard, with everything loaded and memory at hand."""
     pa.set_cpu_count(1)
-    few = pq.read_table(files[0]).slice(0, 100)
-    options = {"max_gap_seconds": schema.MAX_GAP_SECONDS, "max_speed_knots": 50.0, "min_track_positions": 2}
-    list(build_tracks(iter([few]), **options, validation_fraction=0.0, seed=0).tables)
-    for file in files:
-        file.read_bytes()
+    _run(way, files)
+
+
+def _run(way: str, files: list[Path]) -> float:
+    return WAYS[way](files)
 
 
 @click.command()
@@ -175,10 +182,9 @@ def command(*, as_json: bool, repeat: int, vessels: int, days: int, copies: int,
     """Positions a second from clean records to a track file, read to write, one core."""
     with simulated_shard(vessels, days, copies, seed) as files:
         race = Race("Track shard, read to write", "positions", {"positions": _rows(files), "days": len(files)})
+        needs = {"Polars": ("polars",), "MovingPandas, gaps only": ("movingpandas",)}
         contenders = [
-            Contender("DuckDB", with_duckdb, (files,), _prepare, baseline=True),
-            Contender("Polars", with_polars, (files,), _prepare, needs=("polars",)),
-            Contender("MovingPandas, gaps only", with_movingpandas, (files,), _prepare, needs=("movingpandas",)),
-            Contender("the platform", with_the_platform, (files,), _prepare),
+            Contender(way, _run, (way, files), _prepare, baseline=way == "DuckDB", needs=needs.get(way, ()))
+            for way in WAYS
         ]
         report([run_race(race, contenders, repeat=repeat)], as_json=as_json)

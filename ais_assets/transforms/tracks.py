@@ -64,6 +64,9 @@ EARTH_RADIUS_METRES: Final = 6_371_008.8
 
 METRES_PER_NAUTICAL_MILE: Final = 1_852
 
+CLEAN_COLUMNS: Final = ("mmsi", "t", "lat", "lon", "sog", "cog")
+"""Columns of `schema.CLEAN_RECORDS` that tracks are made of."""
+
 TABLE_POSITIONS: Final = 1 << 20
 """Positions a table holds at most. Tables are row groups, which readers take into memory whole."""
 
@@ -74,6 +77,10 @@ _MISSING: Final = np.iinfo(np.int16).min
 _MILLIMETRES_PER_RADIAN: Final = EARTH_RADIUS_METRES * 1_000
 _RADIANS_PER_STEP: Final = math.pi / 180 / schema.MICRODEGREES
 _MILLIMETRES_PER_STEP: Final = _MILLIMETRES_PER_RADIAN * _RADIANS_PER_STEP
+_EAST_AT_LEAST: Final = 2 / math.pi * np.cos(np.radians(np.minimum(np.arange(1, 92), 90))) * (1 - 1e-9)
+"""Steps on a great circle, at least, of a step of longitude; by the degree of the latitude farther from the equator."""
+_U: Final = np.uint64
+"""Of indices: over signed ones, loops allow for counting from the end, which costs more than what they do."""
 _STEPS_AROUND: Final = 360 * schema.MICRODEGREES
 _ALONE: Final = 1 << 60
 """Steps: more than any distance has."""
@@ -105,6 +112,7 @@ class _Positions(NamedTuple):
     lon: NDArray[np.int32]
     sog: NDArray[np.int32]
     cog: NDArray[np.int32]
+    split: NDArray[np.int8]
 
 
 class _Open(NamedTuple):
@@ -112,6 +120,17 @@ class _Open(NamedTuple):
 
     last: NDArray[np.int64]
     name: NDArray[np.int32]
+
+
+class _Tracks(NamedTuple):
+    """The tracks of a block: by id, those of track[k] being rows bounds[k] to bounds[k + 1]."""
+
+    track: NDArray[np.int64]
+    bounds: NDArray[np.int64]
+    segment_of: NDArray[np.int32]
+    """Of every report; −1 where it is in no track."""
+    place: NDArray[np.int64]
+    """The next row of every segment; −1 where it is no track."""
 
 
 class _Vessels(NamedTuple):
@@ -153,8 +172,8 @@ def build_tracks(
     shard is built again with more days after it.
 
     Args:
-        days: the shard's `schema.CLEAN_RECORDS`, one table a day in the order of days, each sorted by
-            (mmsi, t) with one position a vessel and second. Read when the first table is asked for.
+        days: the shard's `schema.CLEAN_RECORDS`, at least CLEAN_COLUMNS of it, one table a day in the order of days,
+            each sorted by (mmsi, t) with one position a vessel and second. Read when the first table is asked for.
         max_gap_seconds: a longer silence ends a track; 1 to `schema.MAX_GAP_SECONDS`.
         max_speed_knots: a greater implied speed is no ship's; above 0.
         min_track_positions: a track with fewer is dropped; 1 or more.
@@ -226,12 +245,13 @@ def _track_tables(
     ledger.rows_in = sum(len(day.reports.t) for day in compact)
     histogram = np.zeros(len(DT_EDGES), np.int64)
     for block in _blocks(compact):
-        positions = _tracks_of(block, limits, stream)
-        _count_dt(positions.track, positions.t, _DT_BIN, histogram)
-        for start, end in _cuts(positions.track, TABLE_POSITIONS):
-            table = _table(_Positions._make(column[start:end] for column in positions), validation_fraction, seed)
-            ledger.rows_out += table.num_rows
-            yield table
+        tracks = _tracks_of(block, limits, stream)
+        positions = _laid_out(block.reports, tracks)
+        held_out = is_validation((tracks.track >> TRACK_SHIFT).astype(np.int32), validation_fraction, seed)
+        _name_positions(tracks, held_out, _DT_BIN, positions, histogram)
+        for start, end in _cuts(tracks.bounds, TABLE_POSITIONS):
+            ledger.rows_out += end - start
+            yield _table(_Positions._make(column[start:end] for column in positions))
     stream.facts["dt_seconds"]["counts"] = histogram.tolist()
 
 
@@ -268,9 +288,8 @@ def _compact_day(table: pa.Table, number: int) -> _Vessels:
         t = np.empty(len(milliseconds), np.uint32)
         reports = _Reports(
             t,
-            # Copies, so that the day's table can be freed.
-            stored_integers(table, "lat", schema.CLEAN_RECORDS).copy(),
-            stored_integers(table, "lon", schema.CLEAN_RECORDS).copy(),
+            stored_integers(table, "lat", schema.CLEAN_RECORDS),
+            stored_integers(table, "lon", schema.CLEAN_RECORDS),
             stored_integers(table, "sog", schema.CLEAN_RECORDS, _MISSING).astype(np.int16),
             stored_integers(table, "cog", schema.CLEAN_RECORDS, _MISSING).astype(np.int16),
         )
@@ -340,7 +359,8 @@ def _merged(days: list[_Vessels], vessels: NDArray[np.int32], starts: NDArray[np
     return block
 
 
-def _tracks_of(block: _Vessels, limits: _Limits, stream: RecordStream) -> _Positions:
+def _tracks_of(block: _Vessels, limits: _Limits, stream: RecordStream) -> _Tracks:
+    """Judges every report of a block, and accounts for those that are in no track."""
     reports, ledger = block.reports, stream.ledger
     segment_of = np.empty(len(reports.t), np.int32)
     segments, thinned = _assign_segments(
@@ -367,18 +387,14 @@ def _tracks_of(block: _Vessels, limits: _Limits, stream: RecordStream) -> _Posit
     kept = kept[np.argsort(track_of[kept])]
     ledger.note("tracks", len(kept))
     ledger.note("vessels", len(run_starts(track_of[kept] >> TRACK_SHIFT)))
+    bounds = np.append(0, np.cumsum(positions[kept]))
     place = np.full(segments, -1, np.int64)
-    place[kept] = np.cumsum(positions[kept]) - positions[kept]
-    return _laid_out(reports, segment_of, track_of, place, int(positions[kept].sum()))
+    place[kept] = bounds[:-1]
+    return _Tracks(track_of[kept], bounds, segment_of, place)
 
 
-def _laid_out(
-    reports: _Reports,
-    segment_of: NDArray[np.int32],
-    track_of: NDArray[np.int64],
-    place: NDArray[np.int64],
-    rows: int,
-) -> _Positions:
+def _laid_out(reports: _Reports, tracks: _Tracks) -> _Positions:
+    rows = int(tracks.bounds[-1])
     positions = _Positions(
         np.empty(rows, np.int32),
         np.empty(rows, np.int64),
@@ -387,49 +403,48 @@ def _laid_out(
         np.empty(rows, np.int32),
         np.empty(rows, np.int32),
         np.empty(rows, np.int32),
+        np.empty(rows, np.int8),
     )
-    _lay_out(reports, segment_of, track_of, place, positions)
+    _lay_out(reports, tracks, positions)
     return positions
 
 
-def _cuts(track: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
+def _cuts(bounds: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
     """Row ranges of up to `most` rows that end where a track does, unless a single track is longer than that."""
-    boundaries = np.append(run_starts(track), len(track))
     start = 0
-    while start < len(track):
-        end = int(boundaries[np.searchsorted(boundaries, start + most, side="right") - 1])
+    while start < bounds[-1]:
+        end = int(bounds[np.searchsorted(bounds, start + most, side="right") - 1])
         if end <= start:
             end = start + most
         yield start, end
         start = end
 
 
-def _table(positions: _Positions, validation_fraction: float, seed: int) -> pa.Table:
-    starts = run_starts(positions.mmsi)
-    validation = is_validation(positions.mmsi[starts], validation_fraction, seed).astype(np.int8)
-    split = np.repeat(validation, np.diff(np.append(starts, len(positions.mmsi))))
+def _table(positions: _Positions) -> pa.Table:
     columns = dict(zip(_Positions._fields, positions, strict=True))
     arrays = [
-        pa.DictionaryArray.from_arrays(pa.array(split), pa.array(schema.SPLITS))
+        pa.DictionaryArray.from_arrays(pa.array(positions.split), pa.array(schema.SPLITS))
         if field.name == "split"
-        else pa.Array.from_buffers(field.type, len(split), [None, pa.py_buffer(columns[field.name])])
+        else pa.Array.from_buffers(field.type, len(positions.t), [None, pa.py_buffer(columns[field.name])])
         for field in schema.TRACK_POSITIONS
     ]
     return pa.Table.from_arrays(arrays, schema=schema.TRACK_POSITIONS)
 
 
 @njit(cache=True, nogil=True)
-def _in_seconds(mmsi: NDArray[np.int32], milliseconds: NDArray[np.int64], t: NDArray[np.uint32]) -> int:
+def _in_seconds(mmsi: NDArray[np.int32], milliseconds: NDArray[np.int64], t: NDArray[np.uint32]) -> np.int64:
     """Writes times to t; returns the first row that is not after the row before it by (mmsi, t), or whose time is not
     a whole Unix second of 32 bits; or −1."""
-    for i in range(len(mmsi)):
+    for i in range(_U(len(mmsi))):
         seconds = milliseconds[i] // 1_000
         if seconds * 1_000 != milliseconds[i] or seconds < 0 or seconds >> TRACK_SHIFT:
-            return i
-        if i > 0 and (mmsi[i] < mmsi[i - 1] or (mmsi[i] == mmsi[i - 1] and milliseconds[i] <= milliseconds[i - 1])):
-            return i
+            return np.int64(i)
+        if i > 0:
+            before = i - _U(1)
+            if mmsi[i] < mmsi[before] or (mmsi[i] == mmsi[before] and milliseconds[i] <= milliseconds[before]):
+                return np.int64(i)
         t[i] = seconds
-    return -1
+    return np.int64(-1)
 
 
 @njit(cache=True, nogil=True)
@@ -449,12 +464,12 @@ def _append_day(
         end = ends[slot]
         if end > block.starts[slot] and source.t[first] <= into.t[end - 1]:
             return k
-        for i in range(count):
-            into.t[end + i] = source.t[first + i]
-            into.lat[end + i] = source.lat[first + i]
-            into.lon[end + i] = source.lon[first + i]
-            into.sog[end + i] = source.sog[first + i]
-            into.cog[end + i] = source.cog[first + i]
+        here, there = slice(end, end + count), slice(first, first + count)
+        into.t[here] = source.t[there]
+        into.lat[here] = source.lat[there]
+        into.lon[here] = source.lon[there]
+        into.sog[here] = source.sog[there]
+        into.cog[here] = source.cog[there]
         ends[slot] = end + count
     return -1
 
@@ -502,15 +517,45 @@ def _steps_at_most(reports: _Reports, a: int, b: int) -> np.int64:
 
 
 @njit(cache=True, nogil=True)
-def _clear_steps(reports: _Reports, open_: _Open, count: int, chosen: int) -> int:
-    """Micro-degrees of arc that a segment's last position is away, at least, from those of all other open ones."""
-    clear = _ALONE
+def _steps_at_least(reports: _Reports, a: int, b: int) -> np.int64:
+    """A lower bound of two reports' great-circle distance in micro-degrees of arc, without trigonometry.
+
+    No path is shorter than its difference of latitude. Nor, since the haversine of the distance is at least
+    cos φ₁ cos φ₂ sin²(Δλ / 2) and sin(Δλ / 2) at least Δλ / π, than 2 / π of Δλ times the smaller cosine.
+    """
+    lat_a, lat_b = np.int64(reports.lat[a]), np.int64(reports.lat[b])
+    east = abs(np.int64(reports.lon[b]) - np.int64(reports.lon[a]))
+    degree = max(abs(lat_a), abs(lat_b)) // schema.MICRODEGREES
+    return max(abs(lat_b - lat_a), np.int64(min(east, _STEPS_AROUND - east) * _EAST_AT_LEAST[degree]))
+
+
+@njit(cache=True, nogil=True)
+def _clear_steps(reports: _Reports, i: int, open_: _Open, count: int, chosen: int) -> np.int64:
+    """Micro-degrees of arc, at least, that report i is away from the last positions of all open segments but one."""
+    clear = np.int64(_ALONE)
     for k in range(count):
         if k != chosen:
-            # One step less covers the rounding to millimetres.
-            apart = _millimetres_between(reports, open_.last[chosen], open_.last[k]) / _MILLIMETRES_PER_STEP
-            clear = min(clear, math.floor(apart) - 1)
+            clear = min(clear, _steps_at_least(reports, open_.last[k], i))
     return clear
+
+
+@njit(cache=True, nogil=True)
+def _surely_nearest(reports: _Reports, i: int, open_: _Open, count: int, millimetres_per_second: float) -> int:
+    """The open segment that report i joins, where bounds alone prove it; else −1."""
+    best = -1
+    moved = np.int64(_ALONE)
+    for k in range(count):
+        steps = _steps_at_most(reports, open_.last[k], i)
+        if steps < moved:
+            best = k
+            moved = steps
+    if best < 0:
+        return -1
+    reach = _reach_millimetres(_seconds_between(reports, open_.last[best], i), millimetres_per_second)
+    # A step and a millimetre to spare cover the rounding of distances.
+    if moved * _MILLIMETRES_PER_STEP + 1 > reach or _clear_steps(reports, i, open_, count, best) <= moved + 1:
+        return -1
+    return best
 
 
 @njit(cache=True, nogil=True)
@@ -545,15 +590,15 @@ def _assign_segments(
     for vessel in range(len(block.vessels)):
         count = 0
         current = -1
-        clear = _ALONE
+        clear = np.int64(_ALONE)
         none_closes_before = np.int64(0)
         for i in range(block.starts[vessel], block.starts[vessel + 1]):
             if reports.t[i] > none_closes_before:
                 count, current = _close_silent(reports, i, max_gap_seconds, open_, (count, current))
                 none_closes_before = _heard_first(reports, i, open_, count) + max_gap_seconds
             # Nearly every position is metres from its own track and kilometres from any other, which proves without
-            # sines that it joins the segment which the one before it joined. The distance to the others is worked
-            # out once; from there on the ship comes nearer by no more than it moves.
+            # sines that it joins the segment which the one before it joined. How clear the ship is of the others is
+            # worked out once; from there on it comes nearer by no more than it moves.
             if current >= 0:
                 last = open_.last[current]
                 moved = _steps_at_most(reports, last, i)
@@ -568,7 +613,9 @@ def _assign_segments(
                         open_.last[current] = i
                         segment_of[i] = open_.name[current]
                     continue
-            chosen = _nearest(reports, i, open_, count, millimetres_per_second)
+            chosen = _surely_nearest(reports, i, open_, count, millimetres_per_second)
+            if chosen < 0:
+                chosen = _nearest(reports, i, open_, count, millimetres_per_second)
             if chosen < 0:
                 if count < OPEN_SEGMENTS:
                     chosen = count
@@ -584,7 +631,7 @@ def _assign_segments(
             open_.last[chosen] = i
             segment_of[i] = open_.name[chosen]
             current = chosen
-            clear = _clear_steps(reports, open_, count, chosen)
+            clear = _clear_steps(reports, i, open_, count, chosen)
     return segments, thinned
 
 
@@ -714,36 +761,39 @@ def _name_tracks(
 
 
 @njit(cache=True, nogil=True)
-def _lay_out(
-    reports: _Reports,
-    segment_of: NDArray[np.int32],
-    track_of: NDArray[np.int64],
-    place: NDArray[np.int64],
-    into: _Positions,
-) -> None:
-    """Copies every report of a segment to that segment's place, and moves the place; −1 drops the segment."""
-    for i in range(len(segment_of)):
-        segment = segment_of[i]
+def _lay_out(reports: _Reports, tracks: _Tracks, into: _Positions) -> None:
+    """Copies every report of a track to that track's rows, in the order of time; moves the places."""
+    for i in range(_U(len(reports.t))):
+        segment = tracks.segment_of[i]
         if segment < 0:
             continue
-        row = place[segment]
+        row = tracks.place[_U(segment)]
         if row < 0:
             continue
-        place[segment] = row + 1
-        into.mmsi[row] = track_of[segment] >> TRACK_SHIFT
-        into.track[row] = track_of[segment]
-        into.t[row] = np.int64(reports.t[i]) * 1_000
-        into.lat[row] = reports.lat[i]
-        into.lon[row] = reports.lon[i]
-        into.sog[row] = reports.sog[i]
-        into.cog[row] = reports.cog[i]
+        tracks.place[_U(segment)] = row + 1
+        at = _U(row)
+        into.t[at] = np.int64(reports.t[i]) * 1_000
+        into.lat[at] = reports.lat[i]
+        into.lon[at] = reports.lon[i]
+        into.sog[at] = reports.sog[i]
+        into.cog[at] = reports.cog[i]
 
 
 @njit(cache=True, nogil=True)
-def _count_dt(
-    track: NDArray[np.int64], t: NDArray[np.int64], bin_of: NDArray[np.uint8], histogram: NDArray[np.int64]
+def _name_positions(
+    tracks: _Tracks,
+    held_out: NDArray[np.bool_],
+    bin_of: NDArray[np.uint8],
+    positions: _Positions,
+    histogram: NDArray[np.int64],
 ) -> None:
-    """Adds the dt_seconds of whole tracks to the histogram."""
-    for i in range(len(track)):
-        follows = i > 0 and track[i] == track[i - 1]
-        histogram[bin_of[(t[i] - t[i - 1]) // 1_000 if follows else 0]] += 1
+    """Fills in what all positions of a track share, and adds their dt_seconds to the histogram."""
+    for k in range(len(tracks.track)):
+        first, end = tracks.bounds[k], tracks.bounds[k + 1]
+        positions.mmsi[first:end] = tracks.track[k] >> TRACK_SHIFT
+        positions.track[first:end] = tracks.track[k]
+        positions.split[first:end] = held_out[k]
+        histogram[0] += 1
+        for i in range(_U(first) + _U(1), _U(end)):
+            seconds = (positions.t[i] - positions.t[i - _U(1)]) // 1_000
+            histogram[_U(bin_of[_U(seconds)])] += 1

@@ -116,7 +116,7 @@ def test_a_table_is_a_row_group(tmp_path: Path) -> None:
         assert all(file.read_row_group(group).equals(table) for group, table in enumerate(tables))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data(), st.sampled_from([pa.int16(), pa.int32(), pa.int64(), schema.UTC, schema.DEGREES]))
 def test_any_integers(tmp_path: Path, data: st.DataObject, kind: pa.DataType) -> None:
     low, high = (-(2**15), 2**15 - 1) if kind.bit_width == 16 else EXTREMES[kind.bit_width]
@@ -137,7 +137,7 @@ def test_steps_over_the_whole_range_wrap_around(tmp_path: Path, bits: int) -> No
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 60)), max_size=40))
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_names_in_runs_long_and_short(tmp_path: Path, runs: list[tuple[int, int]]) -> None:
     indices = np.repeat([name for name, _ in runs], [length for _, length in runs]).astype(np.int8)
     names = pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(["a", "Ærø", "", "d", "e"]))
