@@ -14,7 +14,7 @@ import ais_assets
 
 PACKAGE = Path(ais_assets.__file__).parent
 FLOORS = (
-    {"cli", "bench"},
+    {"cli", "bench", "training"},
     {"definitions"},
     {"jobs", "automation", "checks", "building"},
     {"assets"},
@@ -56,6 +56,7 @@ def test_imports_point_downwards() -> None:
     [
         ("ais_assets.definitions", "torch"),
         ("ais_assets.io.streaming_loader", "dagster"),
+        ("ais_assets.training.trainer", "dagster"),
         ("ais_assets.transforms.clean", "dagster"),
         ("ais_assets.sources", "dagster"),
     ],

@@ -1,0 +1,95 @@
+"""The command: trains on a lake's windows and shows how far off the forecasts are."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ais_assets.io.lake import Lake
+from ais_assets.io.loader_remote import LoaderError
+from ais_assets.settings import load_settings
+from ais_assets.training.checkpoint import CheckpointError
+from ais_assets.training.trainer import Log, Plan, leads, process_group, train
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--lake", help="Folder or s3://bucket/prefix.  [default: AIS_LAKE]")
+@click.option("--cache", type=click.Path(path_type=Path), help="Folder for shards.  [default: AIS_CACHE]")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("data/training"), help="Checkpoint and metrics.")
+@click.option("--epochs", type=click.IntRange(min=1), default=Plan.epochs, help="Over the training windows.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=Plan.batch_size, help="Windows, on each rank.")
+@click.option("--hidden", type=click.IntRange(min=1), default=Plan.hidden, help="Width of the GRU.")
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=Plan.learning_rate)
+@click.option("--seed", type=click.IntRange(min=0), default=Plan.seed, help="Of the first weights.")
+@click.option("--checkpoint-every", type=click.IntRange(min=1), default=Plan.checkpoint_every, help="Batches.")
+@click.option("--log-every", type=click.IntRange(min=1), default=Plan.log_every, help="Batches.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line instead.")
+def main(*, lake: str | None, cache: Path | None, out: Path, as_json: bool, **options: Any) -> None:
+    """Trains a small GRU to forecast where ships will be in 10, 30 and 60 minutes, beside dead reckoning.
+
+    Killed and started again, it goes on at the batch after its last checkpoint. Under torchrun, ranks train together.
+    """
+    settings = load_settings()
+    plan = Plan(seq_len=settings.seq_len, **options)
+    place = Lake(lake or settings.lake, s3_profile=settings.s3_profile)
+    with process_group() as device:
+        log = _logger(as_json=as_json) if leads() else _silence
+        where = None if device.type == "cpu" else device
+        local = str((cache or settings.cache) / "mds")
+        try:
+            training = place.loader(local=local, batch_size=plan.batch_size, device=where)
+            validation = place.validation_loader(batch_size=plan.batch_size, device=where)
+            metrics = train(plan, training, validation, out=out, device=device, log=log)
+        except (CheckpointError, LoaderError, LookupError) as error:
+            raise click.ClickException(str(error)) from error
+        if leads() and not as_json:
+            _show(metrics, out)
+
+
+def _logger(*, as_json: bool) -> Log:
+    started = time.monotonic()
+
+    def log(entry: dict[str, Any]) -> None:
+        if as_json:
+            click.echo(json.dumps(entry))
+        elif "loss" in entry:
+            seconds = time.monotonic() - started
+            click.echo(f"{seconds:6.1f} s  epoch {entry['epoch']}  batch {entry['step']}  loss {entry['loss']:.4f}")
+        else:
+            ours, theirs = entry["model"], entry["dead_reckoning"]
+            errors = ", ".join(f"{m} min {_miles(ours[m])} ({_miles(theirs[m])})" for m in ours)
+            click.echo(f"epoch {entry['epoch']} done; mean error in nautical miles (dead reckoning's): {errors}")
+
+    return log
+
+
+def _silence(entry: dict[str, Any]) -> None:
+    del entry
+
+
+def _miles(summary: dict[str, Any], what: str = "mean") -> str:
+    return "–" if summary[what] is None else f"{summary[what]:.3f}"
+
+
+def _show(metrics: dict[str, Any], out: Path) -> None:
+    if not metrics:
+        click.echo(f"All epochs were done before; give another --out than {out}, or more --epochs")
+        return
+    table = Table(title="Error in nautical miles, on vessels it never saw", title_justify="left")
+    for column in ("minutes", "windows", "model", "dead reckoning", "model, median", "dead reckoning, median"):
+        table.add_column(column, justify="right")
+    for minute, ours in metrics["model"].items():
+        theirs = metrics["dead_reckoning"][minute]
+        cells = (_miles(ours), _miles(theirs), _miles(ours, "median"), _miles(theirs, "median"))
+        table.add_row(minute, f"{ours['windows']:,}", *cells)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""A GRU over the positions seen, which says how far the ship will be from where dead reckoning has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from ais_assets import schema
+from ais_assets.training.forecast import INPUTS, dead_reckoned, inputs
+
+
+class Forecaster(nn.Module):
+    """Forecasts a ship's place at some horizons.
+
+    Before it has learned anything it says what dead reckoning says: its last layer begins as nought.
+
+    Args:
+        minutes: horizons.
+        hidden: width of the GRU.
+        seq_len: positions that it sees.
+    """
+
+    def __init__(self, minutes: Sequence[float], hidden: int = 64, seq_len: int = schema.SEQ_LEN) -> None:
+        super().__init__()
+        self.minutes = list(minutes)
+        self.seq_len = seq_len
+        self.reader = nn.GRU(len(INPUTS), hidden, batch_first=True)
+        self.head = nn.Linear(hidden, 2 * len(self.minutes))
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+        """(B, window, 5) in the units of `schema.FEATURES`, of which it sees the first `seq_len` positions, to
+        (B, horizons, 2): nautical miles ahead and to the right of the last of them."""
+        _, state = self.reader(inputs(batch, self.seq_len))
+        correction = self.head(state[-1]).view(len(batch), len(self.minutes), 2)
+        return dead_reckoned(batch, self.minutes, self.seq_len) + correction

@@ -1,0 +1,206 @@
+"""The training loop: one process, or one of several that torchrun started."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import distributed
+from torch.nn.functional import smooth_l1_loss
+from torch.nn.parallel import DistributedDataParallel
+
+from ais_assets import schema
+from ais_assets.io.streaming_loader import AISMDSDataset, ValidationDataset
+from ais_assets.training.checkpoint import Checkpoint, load
+from ais_assets.training.forecast import error_miles, truths
+from ais_assets.training.model import Forecaster
+from ais_assets.transforms.dead_reckoning import forecast_errors, summarise
+
+Log = Callable[[dict[str, Any]], None]
+
+CHECKPOINT_FILE = "checkpoint.pt"
+METRICS_FILE = "metrics.json"
+
+_MILES_AN_HOUR = 5.0
+"""Of error that count as 1 in the loss, at a horizon of an hour; less at a nearer one, so that each has its say."""
+_BEND = 0.05
+"""Of the Huber loss: a ship in port should be forecast to lie there, and small errors count little when squared."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does.
+
+    Attributes:
+        epochs: over the training windows.
+        batch_size: windows a batch, on each rank.
+        minutes: horizons.
+        hidden: width of the GRU.
+        learning_rate: of Adam.
+        seed: of the network's first weights; the loader has its own.
+        seq_len: positions that the network sees.
+        checkpoint_every: batches between checkpoints.
+        log_every: batches between lines of the log.
+    """
+
+    epochs: int = 5
+    batch_size: int = 128
+    minutes: tuple[float, ...] = (10.0, 30.0, 60.0)
+    hidden: int = 64
+    learning_rate: float = 2e-3
+    seed: int = 17
+    seq_len: int = schema.SEQ_LEN
+    checkpoint_every: int = 50
+    log_every: int = 10
+
+    def binding(self, ranks: int) -> dict[str, Any]:
+        """What must not change between a checkpoint and the run that goes on from it."""
+        return {
+            "hidden": self.hidden,
+            "minutes": list(self.minutes),
+            "learning_rate": self.learning_rate,
+            "seed": self.seed,
+            "seq_len": self.seq_len,
+            # On other numbers of ranks the batches are the same as long as their windows together are as many.
+            "windows_a_step": self.batch_size * ranks,
+        }
+
+
+@contextmanager
+def process_group() -> Iterator[torch.device]:
+    """Joins the others where torchrun started this process; yields the device to train on."""
+    cuda = torch.cuda.is_available()
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
+    if "LOCAL_RANK" not in os.environ:
+        yield device
+        return
+    if cuda:
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if cuda else "gloo")
+    try:
+        yield device
+    finally:
+        distributed.destroy_process_group()
+
+
+def ranks() -> int:
+    """Processes that train together."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def leads() -> bool:
+    """Whether this process logs and saves for all."""
+    return not distributed.is_initialized() or distributed.get_rank() == 0
+
+
+def train(
+    plan: Plan, training: AISMDSDataset, validation: ValidationDataset, *, out: Path, device: torch.device, log: Log
+) -> dict[str, Any]:
+    """Trains, or goes on from the checkpoint in `out`; evaluates after every epoch.
+
+    Args:
+        plan: what to do.
+        training: windows to learn from, on `device`.
+        validation: windows of vessels that are not among them, on `device`.
+        out: folder of the checkpoint and the metrics.
+        device: of the network.
+        log: called with {"epoch", "step", "loss"} and, after an epoch, what `evaluate` found.
+
+    Returns:
+        The last evaluation; it is also in `out`, as metrics.json.
+
+    Raises:
+        CheckpointError: the checkpoint there is damaged or of another run.
+    """
+    torch.manual_seed(plan.seed)
+    network = Forecaster(plan.minutes, plan.hidden, plan.seq_len).to(device)
+    optimizer = torch.optim.Adam(network.parameters(), lr=plan.learning_rate)
+    path, binding = out / CHECKPOINT_FILE, plan.binding(ranks())
+    step, epoch = 0, 0
+    if (found := load(path, binding)) is not None:
+        network.load_state_dict(found.model)
+        optimizer.load_state_dict(found.optimizer)
+        training.load_state_dict(found.loader)
+        torch.set_rng_state(found.random)
+        step, epoch = found.step, found.loader["epoch"]
+    model = DistributedDataParallel(network) if distributed.is_initialized() else network
+    metrics: dict[str, Any] = {}
+    for number in range(epoch, plan.epochs):
+        model.train()
+        for batch in training:
+            optimizer.zero_grad()
+            loss = loss_of(model(batch), batch, plan)
+            loss.backward()
+            optimizer.step()
+            step += 1
+            if step % plan.log_every == 0:
+                log({"epoch": number, "step": step, "loss": _mean_over_ranks(loss.detach())})
+            if step % plan.checkpoint_every == 0:
+                _save(path, Checkpoint(binding, step, *_states(network, optimizer, training)))
+        metrics = {"epoch": number, "step": step, **evaluate(network, validation, plan)}
+        log(metrics)
+    if leads() and metrics:
+        (out / METRICS_FILE).write_text(json.dumps(metrics, indent=1))
+    return metrics
+
+
+def loss_of(forecast: torch.Tensor, batch: torch.Tensor, plan: Plan) -> torch.Tensor:
+    """Huber loss of the forecasts' distances to the truth, over the horizons that are scored."""
+    truth, scored = truths(batch, plan.minutes, plan.seq_len)
+    scale = _MILES_AN_HOUR * torch.tensor(plan.minutes, dtype=batch.dtype, device=batch.device) / 60
+    losses = smooth_l1_loss(forecast / scale[:, None], truth / scale[:, None], reduction="none", beta=_BEND).sum(dim=-1)
+    return torch.where(scored, losses, 0).sum() / scored.sum().clamp(min=1)
+
+
+@torch.inference_mode()
+def evaluate(network: Forecaster, validation: ValidationDataset, plan: Plan) -> dict[str, Any]:
+    """The errors at the horizons, in nautical miles, of the network and of dead reckoning on the same windows.
+
+    Returns {"model": …, "dead_reckoning": …}, each as `transforms.dead_reckoning.summarise` has it, over all ranks.
+    """
+    network.eval()
+    ours, baseline = [np.empty((0, len(plan.minutes)))], [np.empty((0, len(plan.minutes)))]
+    for batch in validation:
+        truth, scored = truths(batch, plan.minutes, plan.seq_len)
+        errors = error_miles(network(batch), truth, batch, plan.seq_len)
+        ours.append(torch.where(scored, errors, torch.nan).cpu().numpy())
+        baseline.append(forecast_errors(batch.cpu().numpy(), plan.seq_len, plan.minutes))
+    gathered = _gathered((np.concatenate(ours), np.concatenate(baseline)))
+    return {
+        name: summarise(np.concatenate(errors), plan.minutes)
+        for name, errors in zip(("model", "dead_reckoning"), zip(*gathered, strict=True), strict=True)
+    }
+
+
+def _states(
+    network: Forecaster, optimizer: torch.optim.Optimizer, training: AISMDSDataset
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], torch.Tensor]:
+    return network.state_dict(), optimizer.state_dict(), training.state_dict(), torch.get_rng_state()
+
+
+def _save(path: Path, checkpoint: Checkpoint) -> None:
+    if leads():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.save(path)
+
+
+def _mean_over_ranks(value: torch.Tensor) -> float:
+    if distributed.is_initialized():
+        distributed.all_reduce(value)
+        value /= ranks()
+    return float(value)
+
+
+def _gathered(mine: Any) -> list[Any]:
+    if not distributed.is_initialized():
+        return [mine]
+    everyones: list[Any] = [None] * ranks()
+    distributed.all_gather_object(everyones, mine)
+    return everyones

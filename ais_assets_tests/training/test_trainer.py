@@ -1,0 +1,154 @@
+"""Training runs: they learn, they go on where they were killed, and ranks train as one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ais_assets.io.streaming_loader import AISMDSDataset, ValidationDataset
+from ais_assets.training.checkpoint import Checkpoint, CheckpointError, load
+from ais_assets.training.trainer import METRICS_FILE, Plan, train
+from ais_assets_tests.training.voyages import SEQ_LEN, small_lake
+
+STEPS = 20
+"""Batches of two epochs of 160 windows, 16 at a time."""
+COMMAND = ("-m", "ais_assets.training", "--epochs", "2", "--log-every", "1", "--checkpoint-every", "3", "--json")
+RANKS = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_lake(tmp_path_factory.mktemp("lake"))
+
+
+def command(lake: Path, out: Path, *launcher: str, batch_size: int = 16) -> tuple[list[str], dict[str, str]]:
+    places = ("--lake", str(lake), "--cache", str(out / "cache"), "--out", str(out))
+    environment = {**os.environ, "AIS_SEQ_LEN": str(SEQ_LEN), "AIS_MAX_HORIZON": "64", "OMP_NUM_THREADS": "1"}
+    return [sys.executable, *launcher, *COMMAND, *places, "--batch-size", str(batch_size)], environment
+
+
+def run(lake: Path, out: Path, *launcher: str, batch_size: int = 16) -> list[dict[str, Any]]:
+    """What a whole run logs."""
+    words, environment = command(lake, out, *launcher, batch_size=batch_size)
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def killed_at(lake: Path, out: Path, step: int) -> list[dict[str, Any]]:
+    """What a run logs until it is killed, as soon as it says this step."""
+    words, environment = command(lake, out)
+    entries: list[dict[str, Any]] = []
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            entries.append(json.loads(line))
+            if entries[-1]["step"] >= step:
+                break
+        process.send_signal(signal.SIGKILL)
+    return entries
+
+
+def losses(entries: list[dict[str, Any]]) -> dict[int, float]:
+    return {entry["step"]: entry["loss"] for entry in entries if "loss" in entry}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(lake: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    return run(lake, tmp_path_factory.mktemp("whole"))
+
+
+def test_a_killed_run_goes_on_at_the_very_batch(
+    lake: Path, tmp_path: Path, uninterrupted: list[dict[str, Any]]
+) -> None:
+    whole = losses(uninterrupted)
+    assert sorted(whole) == list(range(1, STEPS + 1))
+    before = losses(killed_at(lake, tmp_path, step=13))
+    entries = run(lake, tmp_path)
+    after = losses(entries)
+    # Killed after batch 13 or a little later; the last checkpoint is of batch 12, or that much later.
+    assert min(after) in (13, 16, 19)
+    assert {**before, **after} == whole
+    assert [entry for entry in entries if "model" in entry][-1] == uninterrupted[-1]
+
+
+def test_a_finished_run_has_nothing_left_to_do(lake: Path, tmp_path: Path) -> None:
+    assert losses(run(lake, tmp_path))
+    again = run(lake, tmp_path)
+    assert set(losses(again)) <= {19, 20}, "goes on from the checkpoint of batch 18"
+
+
+def test_ranks_train_as_one_process_does(lake: Path, tmp_path: Path, uninterrupted: list[dict[str, Any]]) -> None:
+    together = run(lake, tmp_path, *RANKS, batch_size=8)
+    assert losses(together) == pytest.approx(losses(uninterrupted), rel=1e-3)
+    assert together[-1]["model"]["60"]["windows"] == uninterrupted[-1]["model"]["60"]["windows"]
+    # What two ranks have saved, one goes on from.
+    assert set(losses(run(lake, tmp_path))) == {19, 20}
+
+
+def test_it_learns_what_dead_reckoning_misses(lake: Path, tmp_path: Path) -> None:
+    training = AISMDSDataset(str(lake / "mds"), str(tmp_path / "cache"), batch_size=16)
+    validation = ValidationDataset(lake / "materialized/validation.parquet")
+    entries: list[dict[str, Any]] = []
+    plan = Plan(epochs=8, batch_size=16, seq_len=SEQ_LEN, learning_rate=0.01, log_every=1)
+    metrics = train(plan, training, validation, out=tmp_path, device=torch.device("cpu"), log=entries.append)
+    curve = list(losses(entries).values())
+    assert sum(curve[-10:]) < 0.5 * sum(curve[:10])
+    for minute, ours in metrics["model"].items():
+        assert ours["windows"] == 40
+        assert ours["mean"] < 0.7 * metrics["dead_reckoning"][minute]["mean"]
+    assert json.loads((tmp_path / METRICS_FILE).read_text()) == metrics
+
+
+def a_checkpoint() -> Checkpoint:
+    return Checkpoint({"hidden": 64}, 3, {"w": torch.ones(2)}, {}, {"epoch": 1, "index": None}, torch.get_rng_state())
+
+
+def test_a_checkpoint_is_read_as_it_was_saved(tmp_path: Path) -> None:
+    path = tmp_path / "c.pt"
+    assert load(path, {}) is None
+    a_checkpoint().save(path)
+    found = load(path, {"hidden": 64})
+    assert found is not None
+    assert (found.step, found.loader) == (3, {"epoch": 1, "index": None})
+    assert found.model["w"].tolist() == [1, 1]
+    assert [file.name for file in tmp_path.iterdir()] == ["c.pt"]
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
+    a_checkpoint().save(tmp_path / "c.pt")
+    with pytest.raises(CheckpointError, match=r"hidden 64 \(now 32\).*--out"):
+        load(tmp_path / "c.pt", {"hidden": 32})
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04 half a file"])
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "c.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match="remove it to start anew"):
+        load(tmp_path / "c.pt", {})
+
+
+def test_a_checkpoint_that_holds_code_is_refused(tmp_path: Path) -> None:
+    class Code:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (os.system, ("true",))
+
+    torch.save({"settings": Code()}, tmp_path / "c.pt")
+    with pytest.raises(CheckpointError):
+        load(tmp_path / "c.pt", {})
+
+
+def test_an_empty_lake_is_said_so(tmp_path: Path) -> None:
+    words, environment = command(tmp_path / "nothing", tmp_path)
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "has no index.json: materialize training_dataset" in done.stderr
+    assert "Traceback" not in done.stderr
