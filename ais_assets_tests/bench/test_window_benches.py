@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from ais_assets.bench import mds, parquet
+from ais_assets.bench import mds, parquet, shuffle
 from ais_assets.bench._simulated import Traffic, simulated_traffic, windows_of
 from ais_assets.bench.gather import shuffled_rows
 from ais_assets.cli import main
@@ -63,3 +63,15 @@ def test_a_bench_reports_every_contender_beside_one_baseline(bench: str, contend
     assert len(race["standings"]) == contenders
     assert [standing["times_baseline"] for standing in race["standings"]].count(1.0) >= 1
     assert len(units) == 1, "contenders did different amounts of work"
+
+
+def test_every_shuffle_ends_in_the_same_order(traffic: Traffic, tmp_path: Path) -> None:
+    work = shuffle.Shuffle(traffic, shards=2, piles=3)
+    orders = {}
+    for number, (name, way) in enumerate(shuffle.WAYS.items()):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        orders[name] = np.concatenate(list(way(work, folder)))
+        assert (sum(file.stat().st_size for file in folder.iterdir()) == 0) == (name == "by reference")
+    assert all(len(order) == work.windows for order in orders.values())
+    assert all(np.array_equal(order, orders["by reference"]) for order in orders.values())
