@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from ais_assets import bench as bench_package
+from ais_assets.planning import GIGABYTE, MEASURED_RATES, Load, Plan, Rates, plan, rates_file
 from ais_assets.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 
     from ais_assets.building import Done
     from ais_assets.io.lake import Lake
+
+PIPED_WIDTH = 120
+"""Columns of a table that goes to a file or another program."""
+
+MORE_THAN_NOUGHT = click.FloatRange(min=0, min_open=True)
 
 INSTANCE_FOLDER = Path("data/dagster")
 """Where runs are recorded when DAGSTER_HOME does not say otherwise."""
@@ -113,6 +119,73 @@ def status(*, as_json: bool) -> None:
         click.echo(json.dumps({"lake": settings.lake, "stages": [row.as_json() for row in summary]}, indent=1))
     else:
         show(Console(), summary, title=settings.lake)
+
+
+@main.command("plan")
+@click.option("--records", type=click.IntRange(min=1), default=Load.records, show_default=True, help="Rows in all.")
+@click.option("--days", type=click.IntRange(min=1), default=Load.days, show_default=True)
+@click.option("--positions", type=click.IntRange(min=1), help="Of tracks.  [default: as the reference year has]")
+@click.option("--windows", type=click.IntRange(min=1), help="[default: as the reference year has]")
+@click.option("--cores", type=click.IntRange(min=1), default=Load.cores, show_default=True)
+@click.option("--memory", type=MORE_THAN_NOUGHT, default=Load.memory / GIGABYTE, show_default=True, help="Gigabytes.")
+@click.option("--network", type=MORE_THAN_NOUGHT, default=1000.0, show_default=True, help="MB a second to the lake.")
+@click.option("--local", is_flag=True, help="The lake is on this machine's disk: no network.")
+@click.option("--shards", type=click.IntRange(min=1), help="AIS_SHARDS.  [default: by memory]")
+@click.option("--piles", type=click.IntRange(min=1), help="AIS_PILES.  [default: some 425,000 windows each]")
+@click.option("--core-hour", type=click.FloatRange(min=0), default=Load.core_hour, show_default=True, help="Its price.")
+@click.option(
+    "--gigabyte-month", type=click.FloatRange(min=0), default=Load.gigabyte_month, show_default=True, help="Its price."
+)
+@click.option("--rates", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Of `ais bench rates`.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def plan_command(*, memory: float, network: float, local: bool, rates: Path | None, as_json: bool, **load: Any) -> None:
+    """Shards, piles, memory, bytes, time and cost of a build, by stage, and what binds each.
+
+    It rests on the rates that `ais bench rates` measured on this machine, or else on those of a 4-core EPYC.
+    """
+    with failures():
+        found = rates or (rates_file() if rates_file().exists() else None)
+        rested = MEASURED_RATES if found is None else Rates.from_json(found.read_text())
+        pace = None if local else network * 1e6
+        planned = plan(Load(memory=memory * GIGABYTE, network=pace, **load), rested)
+    if as_json:
+        click.echo(json.dumps(planned.as_json(), indent=1))
+        return
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPED_WIDTH)
+    console.print(plan_table(planned))
+    measured = "measured on" if found else "of a machine that is not this one (measure: ais bench rates),"
+    gather = "fit" if planned.packed_fits else "do NOT fit, so set AIS_GATHER_GIGABYTES or wait for the disk"
+    for line in (
+        f"AIS_SHARDS={planned.load.shards} AIS_PILES={planned.load.piles}",
+        f"{planned.seconds / 3600:.2f} hours; {planned.lake_bytes / GIGABYTE:,.0f} GB in the lake",
+        f"packed positions, {planned.packed_bytes / GIGABYTE:.1f} GB, {gather} into memory beside the runs",
+        f"cost: {planned.cost['machine']:.2f} for the machine, {planned.cost['lake a month']:.2f} a month for the lake",
+        f"rates {measured} {planned.rates.machine}",
+    ):
+        console.print(line, highlight=False)
+
+
+def plan_table(planned: Plan) -> Table:
+    """The stages of a plan, for people."""
+    table = Table(title="What a build takes", title_justify="left")
+    table.add_column("asset", no_wrap=True)
+    for column in ("units", "runs", "at once", "MB each", "GB read", "GB written", "minutes", "bound by"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for stage in planned.stages:
+        table.add_row(
+            stage.asset,
+            f"{stage.units / 1e6:,.0f} M {stage.unit}",
+            f"{stage.partitions:,}",
+            f"{stage.processes}",
+            f"{stage.peak_bytes / 1e6:,.0f}",
+            f"{stage.bytes_read / GIGABYTE:,.1f}",
+            f"{stage.bytes_written / GIGABYTE:,.1f}",
+            f"{stage.seconds / 60:,.1f}",
+            stage.bound_by,
+        )
+    return table
 
 
 @main.command(cls=Benches)
