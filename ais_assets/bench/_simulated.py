@@ -23,7 +23,7 @@ from ais_assets.transforms.shuffle import pile_windows, throw_windows
 from ais_assets.transforms.tracks import build_tracks
 from ais_assets.transforms.windows import pack_tables
 
-_FIRST_DAY = date(2024, 3, 1)
+FIRST_DAY = date(2024, 3, 1)
 _MOST_BYTES = 1 << 36
 _ONE_SHARD = 0
 ONE_PILE = 0
@@ -133,9 +133,9 @@ def simulated_traffic(vessels: int, days: int, seed: int) -> Iterator[Traffic]:
 
 def clean_days(folder: Path, vessels: int, days: int, seed: int, repeat_seconds: int) -> Iterator[pa.Table]:
     """Clean records of each day, all vessels in one shard; the archives are left in `folder`."""
-    source = SimulatedSource(vessels, seed, _FIRST_DAY, _MOST_BYTES)
+    source = SimulatedSource(vessels, seed, FIRST_DAY, _MOST_BYTES)
     for number in range(days):
-        day = _FIRST_DAY + timedelta(days=number)
+        day = FIRST_DAY + timedelta(days=number)
         landed = source.land(day, folder)
         if landed is None:
             raise RuntimeError(f"the simulated source has no {day}")

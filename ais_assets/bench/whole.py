@@ -1,0 +1,299 @@
+"""The plan against a run: real assets over as many positions as asked for, predicted and measured side by side.
+
+Simulated vessels are copied under other MMSIs until there are enough clean records; from there on every stage is run as
+the platform runs it, Dagster included. Windows are built some piles at a time and removed once they are counted, so
+that the disk need not hold them all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+import numpy as np
+import pyarrow as pa
+from dagster import DagsterInstance
+from dagster._core.instance.ref import InstanceRef
+from rich.console import Console
+from rich.table import Table
+
+from ais_assets.bench._simulated import FIRST_DAY, clean_days
+from ais_assets.bench.race import machine
+from ais_assets.bench.rates import median_rates
+from ais_assets.building import Task, run_task
+from ais_assets.io.lake import Lake
+from ais_assets.ledger import Ledger
+from ais_assets.partition_keys import pile_keys, shard_keys
+from ais_assets.planning import Load, Stage, plan
+from ais_assets.settings import Settings, load_settings
+from ais_assets.stream import RecordStream
+from ais_assets.transforms.split import shard_of
+from ais_assets.transforms.tracks import run_starts
+
+_PIPED_WIDTH = 120
+_MOST_COPIES = 1000
+_NUMBERS = 500_000
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a stage took.
+
+    Attributes:
+        seconds: wall time.
+        bytes_written: to the lake.
+        peak_bytes: of one process's own memory, maps of files not counted.
+        units: windows or positions that came out.
+    """
+
+    seconds: float
+    bytes_written: int
+    peak_bytes: int
+    units: int
+
+
+def write_clean_records(lake: Lake, settings: Settings, vessels: int, positions: int, folder: Path) -> int:
+    """Days of clean records of copied vessels, about so many rows in all; returns how many."""
+    days = list(clean_days(folder, vessels, len(settings.days), settings.seed, settings.repeat_seconds))
+    copies = -(-positions // sum(day.num_rows for day in days))
+    if copies > _MOST_COPIES:
+        raise ValueError(f"{positions:,} positions are {copies} copies of {vessels} vessels: simulate more of them")
+    written = 0
+    for day, table in zip(settings.days, days, strict=True):
+        stream = RecordStream(table.schema, iter(()), facts={"shards": settings.shards, "day": day.isoformat()})
+        stream.ledger = Ledger(table.num_rows * copies, table.num_rows * copies)
+        stream.tables = _shards_of(table, copies, settings.shards)
+        written += lake.write("clean_records", day.isoformat(), stream).rows
+    return written
+
+
+def _shards_of(day: pa.Table, copies: int, shards: int) -> Iterator[pa.Table]:
+    """A table a shard, by (mmsi, t): every vessel `copies` times, under MMSIs that the copies alone have."""
+    mmsi = day["mmsi"].to_numpy()
+    starts = run_starts(mmsi)
+    lengths = np.diff(np.append(starts, len(mmsi)))
+    # A vessel keeps its number from day to day, and its copies have the thousand that follow it.
+    numbers = 201_000_000 + mmsi[starts].astype(np.int64) * 2_654_435_761 % _NUMBERS * _MOST_COPIES
+    of_copy = (numbers[:, None] + np.arange(copies)).astype(np.int32)
+    vessel = np.repeat(np.arange(len(starts)), copies)
+    shard = shard_of(of_copy.reshape(-1), shards)
+    for number in range(shards):
+        mine = np.flatnonzero(shard == number)
+        mine = mine[np.argsort(of_copy.reshape(-1)[mine])]
+        count = lengths[vessel[mine]]
+        rows = np.repeat(starts[vessel[mine]] - np.cumsum(count) + count, count) + np.arange(count.sum())
+        chosen = day.take(pa.array(rows))
+        yield chosen.set_column(0, day.schema.field("mmsi"), pa.array(np.repeat(of_copy.reshape(-1)[mine], count)))
+
+
+class Runs:
+    """Dagster runs in processes of their own, timed together."""
+
+    def __init__(self, reference: InstanceRef, workers: int) -> None:
+        self._reference = reference
+        self._workers = workers
+
+    def take(self, tasks: Sequence[Task]) -> tuple[float, int]:
+        """Runs the tasks; returns the seconds they took together, and the largest peak. Raises RuntimeError."""
+        with ProcessPoolExecutor(self._workers, mp_context=get_context("spawn")) as pool:
+            # Everyone loads the definitions before the clock starts, as a run's process does once for many partitions.
+            for ready in [pool.submit(_load) for _ in range(4 * self._workers)]:
+                ready.result(timeout=600)
+            with _peaks(list(pool._processes)) as peaks:
+                started = time.perf_counter()
+                for done in [pool.submit(run_task, self._reference, task) for task in tasks]:
+                    error = done.result(timeout=7200).error
+                    if error is not None:
+                        raise RuntimeError(error)
+                seconds = time.perf_counter() - started
+        return seconds, max(peaks.values(), default=0)
+
+
+def _load() -> None:
+    from ais_assets.definitions import defs  # noqa: F401, PLC0415
+
+    time.sleep(0.2)
+
+
+@contextmanager
+def _peaks(processes: Sequence[int]) -> Iterator[dict[int, int]]:
+    """The most memory of its own that each process is seen with, looked at twenty times a second."""
+    peaks: dict[int, int] = {}
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.05):
+            for process in processes:
+                peaks[process] = max(peaks.get(process, 0), _own_bytes(process))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield peaks
+    finally:
+        ended.set()
+        watcher.join(timeout=10)
+
+
+def _own_bytes(process: int) -> int:
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0
+    line = next((line for line in status.splitlines() if line.startswith("RssAnon:")), "RssAnon: 0 kB")
+    return int(line.split()[1]) * 1024
+
+
+def run_stages(settings: Settings, runs: Runs, lake: Lake, workers: int) -> dict[str, Measured]:
+    """Builds tracks, references and windows of all partitions; what is left in the lake are tracks and references."""
+    shards, piles = shard_keys(settings), pile_keys(settings)
+    measured = {}
+    for asset in ("track_shards", "window_piles"):
+        seconds, peak = runs.take([Task(asset, (shard,)) for shard in shards])
+        written = sum(_size(Path(lake.uri_of(asset, shard))) for shard in shards)
+        measured[asset] = Measured(seconds, written, peak, sum(lake.ledger(asset, shard).rows_out for shard in shards))
+    parts: dict[str, list[Measured]] = {"materialized_windows": [], "mds_shards": []}
+    for first in range(0, len(piles), 2 * workers):
+        group = piles[first : first + 2 * workers]
+        for asset, done in parts.items():
+            seconds, peak = runs.take([Task(asset, (pile,)) for pile in group])
+            places = [Path(_address(lake, asset, pile)) for pile in group]
+            units = sum(lake.ledger("materialized_windows", pile).rows_out for pile in group)
+            done.append(Measured(seconds, sum(_size(place) for place in places), peak, units))
+        for pile in group:
+            Path(lake.uri_of("materialized_windows", pile)).unlink()
+            shutil.rmtree(_address(lake, "mds_shards", pile))
+    return measured | {asset: _together(done) for asset, done in parts.items()}
+
+
+def _address(lake: Lake, asset: str, pile: str) -> str:
+    return lake.folder_uri(asset, pile) if asset == "mds_shards" else lake.uri_of(asset, pile)
+
+
+def _size(place: Path) -> int:
+    if place.is_file():
+        return place.stat().st_size
+    return sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
+
+
+def _together(parts: Sequence[Measured]) -> Measured:
+    return Measured(
+        sum(part.seconds for part in parts),
+        sum(part.bytes_written for part in parts),
+        max(part.peak_bytes for part in parts),
+        sum(part.units for part in parts),
+    )
+
+
+@contextmanager
+def _environment(folder: Path, days: int, shards: int, piles: int) -> Iterator[Settings]:
+    """The settings of a lake in the folder, also for the processes that are started meanwhile."""
+    wanted = {
+        "AIS_LAKE": str(folder / "lake"),
+        "AIS_CACHE": str(folder / "cache"),
+        "AIS_FIRST_DAY": FIRST_DAY.isoformat(),
+        "AIS_LAST_DAY": (FIRST_DAY + timedelta(days=days - 1)).isoformat(),
+        "AIS_SHARDS": str(shards),
+        "AIS_PILES": str(piles),
+        "DAGSTER_HOME": str(folder / "dagster"),
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    (folder / "dagster").mkdir()
+    (folder / "dagster" / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    try:
+        yield load_settings()
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _table(stages: Sequence[Stage], measured: dict[str, Measured]) -> Table:
+    table = Table(title="Predicted and measured", title_justify="left")
+    table.add_column("asset", no_wrap=True)
+    for column in ("units", "seconds", "measured", "GB written", "measured", "MB each", "measured"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for stage in stages:
+        found = measured[stage.asset]
+        table.add_row(
+            stage.asset,
+            f"{stage.units:,.0f} {stage.unit}",
+            f"{stage.seconds:.1f}",
+            f"{found.seconds:.1f}",
+            f"{stage.bytes_written / 1e9:.2f}",
+            f"{found.bytes_written / 1e9:.2f}",
+            f"{stage.peak_bytes / 1e6:,.0f}",
+            f"{found.peak_bytes / 1e6:,.0f}",
+        )
+    return table
+
+
+@click.command()
+@click.option("--positions", type=click.IntRange(min=1), default=4_000_000, show_default=True, help="About so many.")
+@click.option("--vessels", type=click.IntRange(min=10), default=120, show_default=True, help="That are copied.")
+@click.option("--days", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option("--shards", type=click.IntRange(min=1), default=16, show_default=True)
+@click.option("--piles", type=click.IntRange(min=1), default=8, show_default=True)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one a core.")
+@click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="With room; default: a temporary one.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def command(
+    *,
+    positions: int,
+    vessels: int,
+    days: int,
+    shards: int,
+    piles: int,
+    workers: int | None,
+    folder: Path | None,
+    as_json: bool,
+) -> None:
+    """Predicted against measured, stage by stage, over real runs."""
+    workers = workers or os.cpu_count() or 1
+    rates = median_rates(vessels, 3)
+    with (
+        TemporaryDirectory(prefix="ais-bench-", dir=folder) as name,
+        _environment(Path(name), days, shards, piles) as settings,
+    ):
+        lake = Lake(settings.lake, zstd_level=settings.zstd_level)
+        (Path(name) / "archives").mkdir()
+        clean = write_clean_records(lake, settings, vessels, positions, Path(name) / "archives")
+        with DagsterInstance.get() as instance:
+            measured = run_stages(settings, Runs(instance.get_ref(), workers), lake, workers)
+        load = Load(
+            records=round(clean / rates.clean_share),
+            days=days,
+            positions=measured["track_shards"].units,
+            windows=measured["materialized_windows"].units,
+            cores=workers,
+            memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            network=None,
+            shards=shards,
+            piles=piles,
+        )
+    stages = [stage for stage in plan(load, rates).stages if stage.asset in measured]
+    if as_json:
+        found = {asset: asdict(each) for asset, each in measured.items()}
+        predicted = {stage.asset: asdict(stage) for stage in stages}
+        click.echo(json.dumps({"machine": machine(), "predicted": predicted, "measured": found}, indent=1))
+        return
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PIPED_WIDTH)
+    console.print(_table(stages, measured))
+    console.print(f"{workers} processes; {machine()['cpu']}", highlight=False)
