@@ -128,8 +128,9 @@ def status(*, as_json: bool) -> None:
 @click.option("--windows", type=click.IntRange(min=1), help="[default: as the reference year has]")
 @click.option("--cores", type=click.IntRange(min=1), default=Load.cores, show_default=True)
 @click.option("--memory", type=MORE_THAN_NOUGHT, default=Load.memory / GIGABYTE, show_default=True, help="Gigabytes.")
-@click.option("--network", type=MORE_THAN_NOUGHT, default=1000.0, show_default=True, help="MB a second to the lake.")
-@click.option("--local", is_flag=True, help="The lake is on this machine's disk: no network.")
+@click.option(
+    "--network", type=MORE_THAN_NOUGHT, default=1000.0, show_default=True, help="MB/s to the lake, or its disk's."
+)
 @click.option("--shards", type=click.IntRange(min=1), help="AIS_SHARDS.  [default: by memory]")
 @click.option("--piles", type=click.IntRange(min=1), help="AIS_PILES.  [default: some 425,000 windows each]")
 @click.option("--core-hour", type=click.FloatRange(min=0), default=Load.core_hour, show_default=True, help="Its price.")
@@ -138,7 +139,7 @@ def status(*, as_json: bool) -> None:
 )
 @click.option("--rates", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Of `ais bench rates`.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
-def plan_command(*, memory: float, network: float, local: bool, rates: Path | None, as_json: bool, **load: Any) -> None:
+def plan_command(*, memory: float, network: float, rates: Path | None, as_json: bool, **load: Any) -> None:
     """Shards, piles, memory, bytes, time and cost of a build, by stage, and what binds each.
 
     It rests on the rates that `ais bench rates` measured on this machine, or else on those of a 4-core EPYC.
@@ -146,8 +147,7 @@ def plan_command(*, memory: float, network: float, local: bool, rates: Path | No
     with failures():
         found = rates or (rates_file() if rates_file().exists() else None)
         rested = MEASURED_RATES if found is None else Rates.from_json(found.read_text())
-        pace = None if local else network * 1e6
-        planned = plan(Load(memory=memory * GIGABYTE, network=pace, **load), rested)
+        planned = plan(Load(memory=memory * GIGABYTE, network=network * 1e6, **load), rested)
     if as_json:
         click.echo(json.dumps(planned.as_json(), indent=1))
         return

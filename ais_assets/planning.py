@@ -130,7 +130,7 @@ class Load:
         windows: None: as many of the positions as in the reference year.
         cores: of the machine.
         memory: bytes of the machine.
-        network: bytes a second to and from the lake; None: it is on this machine's disk, which is not modelled.
+        network: bytes a second to and from the lake, which is the disk's pace where the lake is local; None: no limit.
         shards: None: so many that a shard's positions take an eighth of a core's memory at most.
         piles: None: of some 425,000 windows each.
         core_hour: price of a core for an hour.

@@ -103,9 +103,9 @@ def test_the_command_says_whose_rates_it_uses(tmp_path: Path) -> None:
 
 
 def test_the_command_for_a_program(tmp_path: Path) -> None:
-    found = json.loads(run("--json", "--local", "--cores", "4", "--memory", "16", home=tmp_path).output)
+    found = json.loads(run("--json", "--network", "500", "--cores", "4", "--memory", "16", home=tmp_path).output)
     assert found["load"]["cores"] == 4
-    assert found["load"]["network"] is None
+    assert found["load"]["network"] == 500e6
     assert found["seconds"] == pytest.approx(sum(stage["seconds"] for stage in found["stages"]))
 
 

@@ -45,6 +45,9 @@ from ais_assets.transforms.tracks import run_starts
 _PIPED_WIDTH = 120
 _MOST_COPIES = 1000
 _NUMBERS = 500_000
+_PACE_BLOCK = 1 << 26
+_PACE_BLOCKS = 48
+"""3 GB together: more than a disk takes at once and writes later."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,21 @@ def _shards_of(day: pa.Table, copies: int, shards: int) -> Iterator[pa.Table]:
         rows = np.repeat(starts[vessel[mine]] - np.cumsum(count) + count, count) + np.arange(count.sum())
         chosen = day.take(pa.array(rows))
         yield chosen.set_column(0, day.schema.field("mmsi"), pa.array(np.repeat(of_copy.reshape(-1)[mine], count)))
+
+
+def disk_pace(folder: Path) -> float:
+    """Bytes a second that the disk takes, until they are safe."""
+    block = np.random.default_rng(1).bytes(_PACE_BLOCK)
+    path = folder / "pace"
+    started = time.perf_counter()
+    with path.open("wb") as file:
+        for _ in range(_PACE_BLOCKS):
+            file.write(block)
+        file.flush()
+        os.fsync(file.fileno())
+    seconds = time.perf_counter() - started
+    path.unlink()
+    return _PACE_BLOCK * _PACE_BLOCKS / seconds
 
 
 class Runs:
@@ -272,6 +290,7 @@ def command(
     ):
         lake = Lake(settings.lake, zstd_level=settings.zstd_level)
         (Path(name) / "archives").mkdir()
+        pace = disk_pace(Path(name))
         clean = write_clean_records(lake, settings, vessels, positions, Path(name) / "archives")
         with DagsterInstance.get() as instance:
             measured = run_stages(settings, Runs(instance.get_ref(), workers), lake, workers)
@@ -282,7 +301,7 @@ def command(
             windows=measured["materialized_windows"].units,
             cores=workers,
             memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-            network=None,
+            network=pace,
             shards=shards,
             piles=piles,
         )
@@ -290,10 +309,12 @@ def command(
     if as_json:
         found = {asset: asdict(each) for asset, each in measured.items()}
         predicted = {stage.asset: asdict(stage) for stage in stages}
-        click.echo(json.dumps({"machine": machine(), "predicted": predicted, "measured": found}, indent=1))
+        click.echo(
+            json.dumps({"machine": machine(), "disk": pace, "predicted": predicted, "measured": found}, indent=1)
+        )
         return
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PIPED_WIDTH)
     console.print(_table(stages, measured))
-    console.print(f"{workers} processes; {machine()['cpu']}", highlight=False)
+    console.print(f"{workers} processes; {machine()['cpu']}; disk {pace / 1e6:,.0f} MB/s", highlight=False)
