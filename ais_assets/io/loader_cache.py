@@ -15,10 +15,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import functools
+import gc
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -98,7 +100,8 @@ class PublishedStream(Stream):
             if not cached.is_file() or cached.read_bytes() != self._index:
                 # Nothing here reads it; it makes the folder a dataset for mosaicml-streaming's own reader.
                 self._write(cached, [self._index])
-        shards = _parse_index(self._index, self.published.uri, self.local, self.split)
+        with _uncollected():
+            shards = _parse_index(self._index, self.published.uri, self.local, self.split)
         for shard in shards:
             shard.validate(allow_unsafe_types)
         return shards
@@ -109,9 +112,11 @@ class PublishedStream(Stream):
 
     def set_up_local(self, shards: list[Reader], cache_usage_per_shard: NDArray[np.int64]) -> None:
         """Counts the checked shards that are there already; any other one will be checked or fetched when needed."""
+        there = {entry.path for entry in _files(self.folder)}
         for number, shard in enumerate(shards):
-            if self._is_checked(shard):
-                cache_usage_per_shard[number] = shard.file_pairs[0][0].bytes
+            raw = shard.file_pairs[0][0]
+            if f"{self.folder}/{raw.basename}" in there and self._is_checked(shard):
+                cache_usage_per_shard[number] = raw.bytes
 
     def raw_path(self, shard: Reader) -> Path:
         """Where the raw shard lies in the cache."""
@@ -332,6 +337,18 @@ def _parse_index(index: bytes, uri: str, local: str, split: str) -> list[Reader]
         except (ValueError, KeyError, TypeError) as error:
             raise LoaderError(f"{where}: shard {number} of {len(infos)}: {error!s}") from error
     return shards
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keeps Python from looking for garbage meanwhile: among a million new objects that stay, that takes a second."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _reader(info: Mapping[str, Any], local: str, split: str) -> MDSReader:

@@ -40,7 +40,7 @@ from ais_assets.io.loader_cache import PublishedStream
 from ais_assets.io.loader_device import Batch, on_device
 from ais_assets.io.loader_gather import OpenShards, gathered
 from ais_assets.io.loader_normalize import denormalize_batch, normalize_batch, split_input_target
-from ais_assets.io.loader_order import epoch_order, is_plain, own_share
+from ais_assets.io.loader_order import bounds_for_spans, epoch_order, is_plain, own_share
 from ais_assets.io.loader_remote import LoaderError
 from ais_assets.io.loader_rows import ShardRows
 from ais_assets.io.loader_shared_memory import a_turn_to_start, own, remove_leftovers
@@ -135,7 +135,7 @@ class AISMDSDataset(StreamingDataset):
             )
         # The other ranks follow their leader, at mosaicml-streaming's barriers.
         leads = World.detect().is_local_leader
-        with a_turn_to_start() if leads else nullcontext():
+        with a_turn_to_start() if leads else nullcontext(), bounds_for_spans():
             if leads:
                 remove_leftovers()
             super().__init__(

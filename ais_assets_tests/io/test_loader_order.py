@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from streaming.base.batching.random import generate_work_random_batching
 from streaming.base.shuffle.py1e import get_shuffle_py1e
+from streaming.base.spanner import Spanner
 from streaming.base.world import World
 
 from ais_assets.io import loader_order
-from ais_assets.io.loader_order import epoch_order, is_plain, py1e_order
+from ais_assets.io.loader_order import ShardBounds, epoch_order, is_plain, py1e_order
 
 KIND = np.dtype(np.uint32)
 PADDING = np.iinfo(KIND).max
@@ -126,3 +127,13 @@ def test_another_kind_of_epoch_is_left_to_mosaicml_streaming(change: dict[str, A
 def test_blocks_smaller_than_shards_are_said_so() -> None:
     with pytest.warns(UserWarning, match="shuffle_block_size=4 is less than a shard"):
         py1e_order(np.array([10, 10]), canonical_nodes=1, seed=0, epoch=0, block_size=4, kind=KIND)
+
+
+@given(sizes=st.lists(st.integers(0, 40), min_size=1, max_size=40).map(lambda sizes: np.array(sizes, np.int64)))
+def test_a_samples_shard_is_the_one_that_mosaicml_streaming_finds(sizes: NDArray[np.int64]) -> None:
+    assume(sizes.sum() > 0)
+    ours, stock = ShardBounds(sizes), Spanner(sizes, span_size=8)
+    assert [ours[sample] for sample in range(sizes.sum())] == [stock[sample] for sample in range(sizes.sum())]
+    for beyond in (-1, int(sizes.sum())):
+        with pytest.raises(IndexError, match=f"no sample {beyond} of"):
+            ours[beyond]
