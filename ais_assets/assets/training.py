@@ -18,6 +18,7 @@ from ais_assets.resources.lake import LakeResource
 from ais_assets.resources.training_loader import TrainingLoaderResource
 from ais_assets.settings import Settings
 from ais_assets.transforms.dead_reckoning import ForecastErrors
+from ais_assets.transforms.durations import WindowDurations
 
 GROUP = "training"
 HORIZONS_MINUTES = (10, 30, 60)
@@ -34,7 +35,7 @@ def training_assets(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"mds"},
-        code_version="1",
+        code_version="2",
         io_manager_key="mds",
         backfill_policy=partitions.per_run(settings),
     )
@@ -48,7 +49,7 @@ def training_assets(
         group_name=GROUP,
         owners=OWNERS,
         kinds={"mds", "json"},
-        code_version="1",
+        code_version="2",
         io_manager_key="json",
     )
     def training_dataset(lake: LakeResource) -> MaterializeResult:
@@ -88,9 +89,10 @@ def training_assets(
 @contextmanager
 def _sharded(lake: Lake, pile: str, settings: Settings) -> Iterator[Folder]:
     windows = lake.describe("materialized_windows", pile)
+    durations = WindowDurations(settings.seq_len, settings.window_len)
     with lake.store.staging() as staging:
         written = write_shards(
-            lake.row_groups("materialized_windows", pile),
+            durations.watch(lake.row_groups("materialized_windows", pile)),
             staging / pile,
             window_len=settings.window_len,
             size_limit=settings.mds_size_limit,
@@ -100,11 +102,13 @@ def _sharded(lake: Lake, pile: str, settings: Settings) -> Iterator[Folder]:
         facts = {
             "shards": written.shards,
             "raw_bytes": written.raw_bytes,
+            "seq_len": settings.seq_len,
             "window_len": settings.window_len,
             "seed": settings.seed,
             "piles": settings.piles,
             "tracks": windows.facts["tracks"],
             "statistics": windows.facts["statistics"],
+            "durations": durations.to_json(),
         }
         ledger = Ledger(rows_in=windows.rows, rows_out=written.samples)
         yield Folder(staging / pile, written.digest, ledger, facts, last="index.json")

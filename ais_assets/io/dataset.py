@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from ais_assets import schema
 from ais_assets.io.lake import Lake
@@ -13,6 +16,7 @@ from ais_assets.io.mds import root_index
 from ais_assets.ledger import Ledger
 from ais_assets.partition_keys import day_keys, pile_keys, shard_keys
 from ais_assets.settings import Settings
+from ais_assets.transforms.durations import QUANTILES, WindowDurations
 from ais_assets.transforms.statistics import WindowStatistics
 
 INDEX_FILE = "index.json"
@@ -30,7 +34,7 @@ ACCOUNTS = {
 
 @dataclass(frozen=True)
 class TrainingDataset:
-    """What was published."""
+    """What was published; `statistics` is the content of statistics.json."""
 
     uri: str
     samples: int
@@ -65,9 +69,14 @@ def publish_dataset(lake: Lake, settings: Settings) -> TrainingDataset:
             f"no pile holds a training window: no training vessel has a track of {settings.window_len} positions. "
             "Take more days or vessels, or shorter windows (AIS_SEQ_LEN, AIS_MAX_HORIZON)"
         )
-    statistics = WindowStatistics.merged(
-        [WindowStatistics.from_json(manifest["facts"]["statistics"]) for manifest in manifests.values()]
-    ).summary()
+    facts = [manifest["facts"] for manifest in manifests.values()]
+    statistics = {
+        "features": WindowStatistics.merged(WindowStatistics.from_json(of["statistics"]) for of in facts).summary(),
+        "duration_seconds": WindowDurations.merged(
+            WindowDurations.from_json(of["durations"]) for of in facts
+        ).summary(),
+        "tracks_dt_seconds": track_intervals(lake, settings),
+    }
     shards = json.loads(index)["shards"]
     dataset = TrainingDataset(
         uri=f"{lake.uri}/{folder}",
@@ -79,7 +88,7 @@ def publish_dataset(lake: Lake, settings: Settings) -> TrainingDataset:
         card="",
     )
     card = dataset_card(dataset, accounts(lake, settings), settings)
-    _publish_json(lake, {"features": statistics}, f"{folder}/{STATISTICS_FILE}")
+    _publish_json(lake, statistics, f"{folder}/{STATISTICS_FILE}")
     lake.store.publish_bytes(card.encode(), f"{folder}/{CARD_FILE}")
     lake.store.publish_bytes(index, f"{folder}/{INDEX_FILE}")
     return TrainingDataset(**{**dataset.__dict__, "card": card})
@@ -99,13 +108,43 @@ def accounts(lake: Lake, settings: Settings) -> dict[str, Ledger]:
     }
 
 
+def track_intervals(lake: Lake, settings: Settings) -> dict[str, list[int]]:
+    """The distribution of dt_seconds over all positions of all tracks, of training and validation vessels alike.
+
+    Returns:
+        edges and counts: counts[k] positions have edges[k − 1] < dt_seconds ≤ edges[k], and counts[0] of them, which
+        begin a track, have none.
+
+    Raises PartitionMissingError when a shard is missing, ValueError when shards were counted in different bins.
+    """
+    shards = shard_keys(settings)
+    lake.require("track_shards", shards)
+    intervals = {shard: lake.describe("track_shards", shard).facts["dt_seconds"] for shard in shards}
+    edges = intervals[shards[0]]["edges"]
+    for shard, of_shard in intervals.items():
+        if of_shard["edges"] != edges:
+            raise ValueError(
+                f"track_shards[{shard}] counts dt_seconds up to {of_shard['edges']}, track_shards[{shards[0]}] up to "
+                f"{edges}: materialize track_shards again"
+            )
+    counts = np.sum([of_shard["counts"] for of_shard in intervals.values()], axis=0)
+    return {"edges": edges, "counts": counts.tolist()}
+
+
 def _check_one_shuffle(manifests: dict[str, dict[str, Any]], settings: Settings) -> None:
+    wanted = {
+        "piles": settings.piles,
+        "seed": settings.seed,
+        "seq_len": settings.seq_len,
+        "window_len": settings.window_len,
+    }
     for pile, manifest in manifests.items():
         facts = manifest["facts"]
-        if facts["piles"] != settings.piles or facts["seed"] != settings.seed:
+        differing = {name: facts.get(name) for name, value in wanted.items() if facts.get(name) != value}
+        if differing:
             raise ValueError(
-                f"mds_shards[{pile}] is one of {facts['piles']} piles with seed {facts['seed']}; the settings say "
-                f"AIS_PILES={settings.piles} and AIS_SEED={settings.seed}: materialize the piles again"
+                f"mds_shards[{pile}] was made with {differing}, the settings now say "
+                f"{ {name: wanted[name] for name in differing} }: materialize the piles again"
             )
     made_from: dict[str, list[str]] = {}
     for pile, manifest in manifests.items():
@@ -133,13 +172,19 @@ def dataset_card(dataset: TrainingDataset, stages: dict[str, Ledger], settings: 
     statistics = "\n".join(
         f"| `{name}` | {values['count']:,} | {values['min']:.6g} | {values['max']:.6g} | {values['mean']:.6g} "
         f"| {values['std']:.6g} |"
-        for name, values in dataset.statistics.items()
+        for name, values in dataset.statistics["features"].items()
     )
     flow = "\n".join(
         f"| {ACCOUNTS[asset]} | {ledger.rows_in:,} | {ledger.rows_out:,} | "
         + (", ".join(f"{rule} {rows:,}" for rule, rows in ledger.dropped.items() if rows) or "none")
         + " |"
         for asset, ledger in stages.items()
+    )
+    durations = "\n".join(
+        f"| {name} | {values['positions']:,} | "
+        + " | ".join(_duration(seconds) for seconds in (values["min"], *values["quantiles"].values(), values["max"]))
+        + " |"
+        for name, values in dataset.statistics["duration_seconds"].items()
     )
     holdout = (
         ""
@@ -179,6 +224,21 @@ window's first position).
 |---|--:|--:|--:|--:|--:|
 {statistics}
 
+## How long a window lasts
+
+From the first of its positions to the last, of the part to see and of the whole, in hours:minutes:seconds, over all
+training windows; quantiles are at most 0.8 % too long.
+
+| | positions | min | {" | ".join(f"{share:.0%}" for share in QUANTILES)} | max |
+|---|--:|{"--:|" * (len(QUANTILES) + 2)}
+{durations}
+
+It follows from how often ships are heard. The time since the track's previous position, over all tracks:
+
+| seconds | positions | share |
+|---|--:|--:|
+{_interval_rows(dataset.statistics["tracks_dt_seconds"])}
+
 ## Reading it
 
 ```python
@@ -197,3 +257,16 @@ for sample in StreamingDataset(remote="{dataset.uri}", local="mds-cache", shuffl
     features = np.frombuffer(sample["features"], dtype=np.float32).reshape({window}, {schema.FEATURE_COUNT})
 ```
 """
+
+
+def _interval_rows(intervals: dict[str, list[int]]) -> str:
+    """A row for each bin of `track_intervals`."""
+    edges, counts = intervals["edges"], intervals["counts"]
+    names = ["none: begins a track", *(f"{above + 1:,} to {most:,}" for above, most in pairwise(edges))]
+    every = max(1, sum(counts))
+    return "\n".join(f"| {name} | {count:,} | {count / every:.2%} |" for name, count in zip(names, counts, strict=True))
+
+
+def _duration(seconds: int) -> str:
+    """Hours, minutes and seconds: 2:34:30."""
+    return f"{seconds // 3_600}:{seconds // 60 % 60:02}:{seconds % 60:02}"

@@ -22,6 +22,7 @@ from boto3.session import Session
 from ais_assets import schema
 from ais_assets.building import RANGE_END, RANGE_START, STAGES, partition_keys
 from ais_assets.definitions import build_definitions
+from ais_assets.io.dataset import publish_dataset
 from ais_assets.io.lake import Lake
 from ais_assets.ledger import Ledger
 from ais_assets.settings import Settings, load_settings
@@ -247,6 +248,40 @@ def test_statistics_are_those_of_the_training_windows(built: tuple[Settings, dg.
         assert statistics[name]["max"] == values.max()
         assert statistics[name]["mean"] == pytest.approx(values.mean(), rel=1e-9)
         assert statistics[name]["std"] == pytest.approx(values.std(), rel=1e-6)
+
+
+def test_durations_are_those_of_the_training_windows(built: tuple[Settings, dg.DagsterInstance]) -> None:
+    settings, _ = built
+    lake = Lake(settings.lake)
+    statistics = json.loads(lake.store.read("mds/statistics.json"))
+    windows = lake.table("materialized_windows")
+    dt = np.array(windows["features"].to_pylist(), np.float32).reshape(windows.num_rows, -1, 5)[..., 4].astype(int)
+    for name, positions in (("input", settings.seq_len), ("window", settings.window_len)):
+        seconds = dt[:, 1:positions].sum(axis=1)
+        found = statistics["duration_seconds"][name]
+        assert (found["positions"], found["windows"]) == (positions, windows.num_rows)
+        assert (found["min"], found["max"]) == (seconds.min(), seconds.max())
+        median = np.quantile(seconds, 0.5, method="inverted_cdf")
+        assert median <= found["quantiles"]["0.5"] <= median * 1.008
+        assert f"| {name} | {positions} | {found['min'] // 3600}:" in lake.store.read("mds/README.md").decode()
+
+
+def test_intervals_are_those_of_all_tracks(built: tuple[Settings, dg.DagsterInstance]) -> None:
+    lake = Lake(built[0].lake)
+    found = json.loads(lake.store.read("mds/statistics.json"))["tracks_dt_seconds"]
+    tracks = lake.table("track_shards")
+    track = tracks["track"].to_numpy()
+    t = tracks["t"].to_numpy().astype("datetime64[s]").astype(np.int64)
+    dt = np.where(np.diff(track, prepend=-1) == 0, np.diff(t, prepend=0), 0)
+    assert sum(found["counts"]) == tracks.num_rows
+    assert found["counts"] == np.bincount(np.searchsorted(found["edges"], dt), minlength=len(found["edges"])).tolist()
+
+
+def test_other_settings_than_the_piles_were_made_with_are_refused(built: tuple[Settings, dg.DagsterInstance]) -> None:
+    settings, _ = built
+    longer = load_settings(**{**SMALL, "lake": settings.lake, "seq_len": 32, "max_horizon": 32})
+    with pytest.raises(ValueError, match=r"mds_shards\[00000\] was made with {'seq_len': 16}.*{'seq_len': 32}"):
+        publish_dataset(Lake(settings.lake), longer)
 
 
 def test_asset_checks_pass(built: tuple[Settings, dg.DagsterInstance]) -> None:
