@@ -292,13 +292,12 @@ class Lake:
         return AISMDSDataset(remote=remote, local=str(local), **{"s3": self.store.s3_access(), **options})
 
     def validation_loader(self, batch_size: int = 64, **options: Any) -> ValidationDataset:
-        """Validation batches, in the file's order, with the interface of `loader`."""
-        from ais_assets.io.streaming_loader import ValidationDataset  # noqa: PLC0415 - loads torch
+        """The validation vessels' windows as batches, in the file's order, with the interface of `loader`."""
+        return self._file_loader("validation", batch_size, options)
 
-        key = place_of("validation").key(None)
-        return ValidationDataset(
-            self.store.path(key), filesystem=self.store.filesystem(), batch_size=batch_size, **options
-        )
+    def holdout_loader(self, batch_size: int = 64, **options: Any) -> ValidationDataset:
+        """The windows of held-out time as batches, as `validation_loader`; none without AIS_HOLDOUT_FROM."""
+        return self._file_loader("holdout", batch_size, options)
 
     def window_len(self) -> int:
         """Positions a window in this lake's validation file has."""
@@ -312,6 +311,14 @@ class Lake:
     def identity(self) -> str:
         """A short name for the lake's address, for folders of caches."""
         return hashlib.sha256(self.uri.encode()).hexdigest()[:12]
+
+    def _file_loader(self, asset: str, batch_size: int, options: Mapping[str, Any]) -> ValidationDataset:
+        from ais_assets.io.streaming_loader import ValidationDataset  # noqa: PLC0415 - loads torch
+
+        if not self.has(asset):
+            raise self._missing(asset, None)
+        path = self.store.path(place_of(asset).key(None))
+        return ValidationDataset(path, filesystem=self.store.filesystem(), batch_size=batch_size, **options)
 
     def _read(self, asset: str, partition: str | None) -> bytes:
         try:

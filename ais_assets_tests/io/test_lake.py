@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +22,7 @@ from ais_assets.io.parquet import PartitionFileError
 from ais_assets.io.store import STAGING, StoreError, checked_key
 from ais_assets.ledger import Ledger, LedgerError
 from ais_assets.stream import RecordStream
+from ais_assets_tests.io.mds_datasets import windows, windows_table
 from ais_assets_tests.s3_server import S3Server
 
 
@@ -114,6 +116,31 @@ def test_missing_partitions_are_named(lake_uri: str) -> None:
         lake.describe("clean_records", "2024-03-02")
     with pytest.raises(KeyError, match="the lake knows raw_archives"):
         lake.dataset("cleaned")
+
+
+def test_windows_are_loaded_by_what_they_are_for(lake_uri: str) -> None:
+    lake = Lake(lake_uri)
+    loaders = {"validation": lake.validation_loader, "holdout": lake.holdout_loader}
+    for asset, loader in loaders.items():
+        with pytest.raises(PartitionMissingError, match=f"{asset} is not in .*: materialize it first"):
+            loader()
+    stored = {"validation": windows(50, seed=1), "holdout": windows(20, seed=2)}
+    for asset, features in stored.items():
+        table = windows_table(features)
+        lake.write(asset, None, RecordStream(table.schema, iter([table]), Ledger(len(features), len(features))))
+    for asset, loader in loaders.items():
+        batches = [batch.numpy() for batch in loader(batch_size=16)]
+        assert [len(batch) for batch in batches[:-1]] == [16] * (len(stored[asset]) // 16)
+        np.testing.assert_array_equal(np.concatenate(batches), stored[asset])
+    raw, where = next(iter(lake.holdout_loader(provenance=True)))
+    assert len(raw) == len(where["mmsi"]) == 20
+
+
+def test_no_held_out_time_gives_no_batches(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    table = windows_table(windows(0))
+    lake.write("holdout", None, RecordStream(table.schema, iter([table])))
+    assert list(lake.holdout_loader()) == []
 
 
 def test_folders_are_complete_before_they_are_current(lake_uri: str, tmp_path: Path) -> None:
