@@ -234,16 +234,33 @@ def open_lake(settings: Settings) -> Lake:
 
 @contextmanager
 def open_instance() -> Iterator[DagsterInstance]:
-    """The Dagster instance of DAGSTER_HOME, or of data/dagster with the project's dagster.yaml."""
+    """The Dagster instance of `instance_home`."""
     from dagster import DagsterInstance  # noqa: PLC0415 - Dagster takes a second to import
 
-    if "DAGSTER_HOME" not in os.environ:
-        INSTANCE_FOLDER.mkdir(parents=True, exist_ok=True)
-        if Path("dagster.yaml").is_file():
-            shutil.copyfile("dagster.yaml", INSTANCE_FOLDER / "dagster.yaml")
-        os.environ["DAGSTER_HOME"] = str(INSTANCE_FOLDER.absolute())
+    os.environ["DAGSTER_HOME"] = str(instance_home())
     with DagsterInstance.get() as instance:
         yield instance
+
+
+def instance_home() -> Path:
+    """The folder that DAGSTER_HOME names, else data/dagster: absolute and there, as Dagster wants it.
+
+    One that had to be made, and data/dagster always, gets the project's dagster.yaml; a folder of the user's own is
+    left as it is. Raises Failure when it cannot be made.
+    """
+    named = os.environ.get("DAGSTER_HOME")
+    home = Path(named or INSTANCE_FOLDER).expanduser().absolute()
+    if named and home.is_dir():
+        return home
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if Path("dagster.yaml").is_file():
+            shutil.copyfile("dagster.yaml", home / "dagster.yaml")
+    except OSError as error:
+        raise Failure(
+            f"runs cannot be recorded in {home}: {error}. Set DAGSTER_HOME to a folder that can be written"
+        ) from error
+    return home
 
 
 def run_build(

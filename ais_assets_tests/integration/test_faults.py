@@ -107,6 +107,25 @@ def test_a_truncated_archive_and_its_cure(workplace: Workplace) -> None:
     assert workplace.lake.table("clean_records").equals(stored)
 
 
+def test_a_home_that_is_not_there_is_made(workplace: Workplace) -> None:
+    write_archive(workplace.source, "2024-03-01", 5)
+    (workplace.folder / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    # Relative to the folder that the command runs in; Dagster itself takes absolute ones only.
+    built = workplace.ais("build", *DAY_STAGES, DAGSTER_HOME="some/where")
+    assert built.returncode == 0, built.stderr
+    home = workplace.folder / "some" / "where"
+    assert (home / "dagster.yaml").read_text() == (workplace.folder / "dagster.yaml").read_text()
+    assert (home / "history").is_dir()
+
+
+def test_a_home_that_cannot_be_made_is_named(workplace: Workplace) -> None:
+    (workplace.folder / "file").write_text("no folder")
+    refused = workplace.ais("build", *DAY_STAGES, DAGSTER_HOME=str(workplace.folder / "file" / "home"))
+    assert refused.returncode != 0
+    assert "Traceback" not in refused.stderr
+    assert re.search("runs cannot be recorded in .*file/home.* Set DAGSTER_HOME", refused.stderr.replace("\n", " "))
+
+
 def test_an_empty_day(workplace: Workplace) -> None:
     write_archive(workplace.source, "2024-03-01", 0)
     failed = workplace.ais("build", *DAY_STAGES)
