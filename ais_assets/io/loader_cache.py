@@ -42,7 +42,8 @@ from ais_assets.io.loader_rows import FEATURES, ShardDamagedError, ShardRows
 INDEX_FILE: Final = "index.json"
 INDEX_VERSION: Final = 2
 _PART_SUFFIX: Final = ".part"
-_PIECE_BYTES: Final = 1 << 22
+_PIECE_BYTES: Final = 1 << 18
+"""Unpacked at once. Larger pieces are new memory every time, which takes longer than to unpack into it."""
 
 
 class PublishedStream(Stream):

@@ -38,24 +38,26 @@ class _TimedS3Store(S3Store):
 
     def read(self, key: str) -> bytes:
         deadline = time.monotonic() + self._timeout
-        data = bytearray()
+        pieces: list[bytes] = []
+        size = 0
         with self._errors(key):
             answer = self._client.get_object(Bucket=self._bucket, Key=self._key(key))
             with closing(answer["Body"]) as body:
                 # botocore's own read waits until it has all that it was asked for, and the socket's timeout starts
                 # anew with every byte; urllib3's read1 returns what has come.
                 while piece := body._raw_stream.read1(_PIECE_BYTES):
-                    data += piece
-                    if time.monotonic() > deadline and len(data) < answer["ContentLength"]:
+                    pieces.append(piece)
+                    size += len(piece)
+                    if time.monotonic() > deadline and size < answer["ContentLength"]:
                         raise TimeoutError(
-                            f"{self.uri}/{key}: only {len(data):,} of {answer['ContentLength']:,} bytes came within "
+                            f"{self.uri}/{key}: only {size:,} of {answer['ContentLength']:,} bytes came within "
                             f"{self._timeout:g} s: check the network or raise download_timeout"
                         )
-        if len(data) != answer["ContentLength"]:
+        if size != answer["ContentLength"]:
             raise ConnectionError(
-                f"{self.uri}/{key}: the connection ended after {len(data):,} of {answer['ContentLength']:,} bytes"
+                f"{self.uri}/{key}: the connection ended after {size:,} of {answer['ContentLength']:,} bytes"
             )
-        return bytes(data)
+        return b"".join(pieces)
 
 
 class _OtherPlace:
