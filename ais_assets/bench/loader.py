@@ -42,7 +42,7 @@ def command(
     shard_windows: int,
     s3_url: str | None,
 ) -> None:
-    """Windows a second that training code gets, beside other loaders; all parts take ten minutes."""
+    """Windows a second that training code gets, beside other loaders; all parts take a quarter of an hour."""
     from ais_assets.bench import _loader_races as run  # noqa: PLC0415 - imports torch, which `--help` need not
 
     parts = only or PARTS
