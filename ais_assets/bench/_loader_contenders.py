@@ -10,6 +10,7 @@ from functools import lru_cache, partial
 from importlib import import_module
 from itertools import count
 from pathlib import Path
+from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Any, Final
 
@@ -158,7 +159,11 @@ class Remote:
 
     def open(self, loader: str, batch_size: int, cache: str | None = None) -> Epoch:
         """The loader over a cache: an empty one if none is named."""
-        cache = cache or mkdtemp(prefix="cold-", dir=self.scratch)
+        if cache is None:
+            # Turns come one after another. What the former ones left would still be on its way to the disk.
+            for former in self.scratch.glob("cold-*"):
+                rmtree(former)
+            cache = mkdtemp(prefix="cold-", dir=self.scratch)
         if loader == "AISMDSDataset":
             from ais_assets.io.streaming_loader import AISMDSDataset  # noqa: PLC0415
 
