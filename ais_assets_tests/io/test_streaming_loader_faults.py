@@ -31,6 +31,16 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*use of fork\\(\\) may lead to deadlocks:DeprecationWarning"),
 ]
 
+WORKER_KILLED = """
+import os, signal, sys
+from torch.utils.data import DataLoader
+from ais_assets.io.streaming_loader import AISMDSDataset
+dataset = AISMDSDataset(sys.argv[1], sys.argv[2], batch_size=1)
+batches = iter(DataLoader(dataset, batch_size=None, num_workers=2, prefetch_factor=2))
+next(batches)
+os.kill(batches._workers[1].pid, signal.SIGKILL)
+print(len(list(batches)), "batches: a whole epoch")
+"""
 EPOCH = """
 import sys
 from ais_assets.io.streaming_loader import AISMDSDataset
@@ -97,7 +107,7 @@ def test_a_damaged_shard_is_named(remote: Path, cache: Path, damage: Callable[[P
         with pytest.raises(LoaderError, match=f"{damaged} is damaged, also when fetched anew"):
             list(DataLoader(dataset, batch_size=None, num_workers=workers))
     # A shard that another thread was at when the error came is finished, or given up, a moment later.
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while list(cache.rglob("*.part")) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not list(cache.rglob("*.part"))
@@ -299,15 +309,17 @@ def test_another_jobs_eviction_is_made_good(remote: Path, cache: Path) -> None:
 
 
 def test_a_worker_killed_in_an_epoch_is_an_error(remote: Path, cache: Path) -> None:
-    dataset = AISMDSDataset(str(remote), str(cache), batch_size=1)
-    batches = iter(DataLoader(dataset, batch_size=None, num_workers=2, prefetch_factor=2))
-    next(batches)
-    workers = getattr(batches, "_workers")  # noqa: B009 - not part of the interface
-    os.kill(workers[1].pid, signal.SIGKILL)
-    started = time.monotonic()
-    with pytest.raises(RuntimeError, match="worker"):
-        list(batches)
-    assert time.monotonic() - started < 30
+    # In a process of its own: torch tells of a worker's end by a signal, which could hit the next test.
+    done = subprocess.run(
+        [sys.executable, "-c", WORKER_KILLED, str(remote), str(cache)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "RuntimeError: DataLoader worker" in done.stderr
+    assert "whole epoch" not in done.stdout
 
 
 def test_a_shard_that_another_process_never_finishes_is_an_error(remote: Path, cache: Path) -> None:
