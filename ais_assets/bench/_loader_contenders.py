@@ -181,8 +181,10 @@ def _opened_cold(loader: str, remote: Remote, batch_size: int) -> Epoch:
 
 
 def prepare_cold(loader: str, remote: Remote, batch_size: int) -> None:
-    """Opens the dataset over an empty cache, which reads its index."""
+    """Reads an epoch, so that the process has its memory; then opens the dataset over another empty cache."""
     torch.set_num_threads(1)
+    read_cold(loader, remote, batch_size)
+    _opened_cold.cache_clear()
     _opened_cold(loader, remote, batch_size)
 
 
@@ -205,11 +207,6 @@ def download(bucket: Bucket, windows: Windows, threads: int) -> float:
 
     with ThreadPoolExecutor(threads) as pool:
         return sum(pool.map(fetch, windows.entries()))
-
-
-def import_boto(bucket: Bucket, windows: Windows, threads: int) -> None:
-    """Makes a client once, which loads boto's tables."""
-    bucket.client(threads)
 
 
 def import_loader(loader: str, *_: object) -> None:

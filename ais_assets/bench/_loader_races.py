@@ -71,7 +71,7 @@ def cold_s3(windows: Windows, bucket: Bucket, repeat: int) -> list[Race]:
     threads = _threads()
     able = [
         Contender(
-            "boto3 and zstd", contenders.download, (bucket, windows, threads), contenders.import_boto, threads, True
+            "boto3 and zstd", contenders.download, (bucket, windows, threads), contenders.download, threads, True
         ),
         Contender(
             OURS,
