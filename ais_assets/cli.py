@@ -156,11 +156,11 @@ def plan_command(*, memory: float, network: float, rates: Path | None, as_json: 
         console = Console(width=PIPED_WIDTH)
     console.print(plan_table(planned))
     measured = "measured on" if found else "of a machine that is not this one (measure: ais bench rates),"
-    gather = "fit" if planned.packed_fits else "do NOT fit, so set AIS_GATHER_GIGABYTES or wait for the disk"
+    fits = "fit" if planned.packed_fits else "do NOT fit (set AIS_GATHER_GIGABYTES, or the gather waits for the disk)"
     for line in (
         f"AIS_SHARDS={planned.load.shards} AIS_PILES={planned.load.piles}",
         f"{planned.seconds / 3600:.2f} hours; {planned.lake_bytes / GIGABYTE:,.0f} GB in the lake",
-        f"packed positions, {planned.packed_bytes / GIGABYTE:.1f} GB, {gather} into memory beside the runs",
+        f"packed positions, {planned.packed_bytes / GIGABYTE:.1f} GB: into memory beside the runs they {fits}",
         f"cost: {planned.cost['machine']:.2f} for the machine, {planned.cost['lake a month']:.2f} a month for the lake",
         f"rates {measured} {planned.rates.machine}",
     ):

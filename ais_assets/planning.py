@@ -27,10 +27,13 @@ POSITIONS_A_RECORD: Final = 3_500 / 6_900
 WINDOWS_A_POSITION: Final = 109 / 3_500
 """Of the reference year: 6.9 G records, 3.5 G positions, 109 M windows."""
 
-_PROCESS_BYTES: Final = 300e6
-"""A run with Dagster, Arrow and the compiled kernels loaded, before it has read anything."""
+_PROCESS_BYTES: Final = 430e6
+"""A run's process with Dagster, Arrow and the compiled kernels loaded, and what its allocators keep: as seen by
+`ais bench whole`."""
 _RUN_SECONDS: Final = 0.65
 """Of a core, that Dagster takes for a run of a partition."""
+_SMALLER: Final = {"track_shards": "shards", "window_piles": "shards", "materialized_windows": "piles"}
+"""What makes a stage's partitions smaller."""
 _TABLE_POSITIONS: Final = 1 << 20
 _SHARD_BYTES: Final = 1 << 26
 """An MDS shard before compression."""
@@ -132,7 +135,7 @@ class Load:
         memory: bytes of the machine.
         network: bytes a second to and from the lake, which is the disk's pace where the lake is local; None: no limit.
         shards: None: so many that a shard's positions take an eighth of a core's memory at most.
-        piles: None: of some 425,000 windows each.
+        piles: None: the power of two that makes them of some 425,000 windows each.
         core_hour: price of a core for an hour.
         gigabyte_month: price of a gigabyte in the lake for a month.
     """
@@ -155,7 +158,7 @@ class Load:
         windows = self.windows or round(positions * WINDOWS_A_POSITION)
         share = self.memory / self.cores / 8
         shards = self.shards or max(16, _power_of_two(16 * positions / share))
-        piles = self.piles or max(8, _power_of_two(windows / 425_000))
+        piles = self.piles or max(8, 1 << round(math.log2(max(1.0, windows / 425_000))))
         return replace(self, positions=positions, windows=windows, shards=shards, piles=piles)
 
 
@@ -269,7 +272,7 @@ def plan(load: Load, rates: Rates) -> Plan:
     shard's positions and 75 for each of a table's; 56 for each of a pile's references and two tables of windows; an
     MDS shard for each thread, raw and compressed, and two more.
 
-    Raises ValueError for a load or a rate that is not positive.
+    Raises ValueError for a load that is not positive, or a stage of which not even one process fits into memory.
     """
     settled = load.settled()
     wrong = [
@@ -321,4 +324,10 @@ def plan(load: Load, rates: Rates) -> Plan:
             _PROCESS_BYTES + 2 * _SHARD_BYTES * (settled.cores + 2),
         ),
     ]
+    for stage in stages:
+        if stage.peak_bytes > settled.memory:
+            raise ValueError(
+                f"{stage.asset} takes {stage.peak_bytes / 1e6:,.0f} MB a process, and the machine has "
+                f"{settled.memory / 1e6:,.0f}: take more {_SMALLER.get(stage.asset, 'memory')}"
+            )
     return Plan(settled, rates, [stage.scheduled(settled) for stage in stages], PACKED_BYTES * positions)

@@ -26,7 +26,7 @@ def stages(planned: Plan) -> dict[str, Stage]:
 def test_the_reference_year() -> None:
     planned = plan(Load(), MEASURED_RATES)
     assert (planned.load.positions, planned.load.windows) == (3_500_000_000, 109_000_000)
-    assert (planned.load.shards, planned.load.piles) == (64, 512)
+    assert (planned.load.shards, planned.load.piles) == (64, 256)
     assert planned.packed_bytes == 42e9
     assert planned.packed_fits
     assert list(stages(planned)) == [
@@ -65,6 +65,11 @@ def test_few_partitions_bind() -> None:
     assert (found["raw_records"].processes, found["raw_records"].bound_by) == (2, "partitions")
 
 
+def test_a_stage_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"track_shards takes .* MB a process.*more shards"):
+        plan(Load(memory=8e9, shards=1), ROUND)
+
+
 def test_a_cache_that_does_not_fit_is_said() -> None:
     assert not plan(Load(memory=32e9), ROUND).packed_fits
 
@@ -94,7 +99,7 @@ def run(*words: str, home: Path) -> Result:
 def test_the_command_says_whose_rates_it_uses(tmp_path: Path) -> None:
     shown = run(home=tmp_path)
     assert shown.exit_code == 0
-    assert "AIS_SHARDS=64 AIS_PILES=512" in shown.output
+    assert "AIS_SHARDS=64 AIS_PILES=256" in shown.output
     assert "of a machine that is not this one" in shown.output
     kept = tmp_path / "ais_assets" / "rates.json"
     kept.parent.mkdir()
