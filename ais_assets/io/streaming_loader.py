@@ -21,6 +21,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
+from copy import copy
 from math import ceil
 from os import cpu_count
 from typing import Any, Final, Literal, get_args
@@ -56,6 +57,8 @@ __all__ = [
 ]
 
 STATISTICS_FILE: Final = "statistics.json"
+_STARTS: Final = 20
+"""Attempts to find a free number for this job's shared memory."""
 Normalization = Literal["ranges", "statistics"]
 
 
@@ -134,18 +137,29 @@ class AISMDSDataset(StreamingDataset):
                 f"cache_limit would delete the only copy: {local} is the dataset itself, not a cache of it"
             )
         # The other ranks follow their leader, at mosaicml-streaming's barriers.
-        leads = World.detect().is_local_leader
+        world = World.detect()
+        leads = world.is_local_leader
         with a_turn_to_start() if leads else nullcontext(), bounds_for_spans():
             if leads:
                 remove_leftovers()
-            super().__init__(
-                streams=[self.stream],
-                batch_size=batch_size,
-                shuffle=shuffle,
-                shuffle_seed=seed,
-                cache_limit=cache_limit,
-                **options,
-            )
+            for left in reversed(range(_STARTS)):
+                # mosaicml-streaming settles a stream's options in place, once.
+                stream = copy(self.stream)
+                try:
+                    super().__init__(
+                        streams=[stream],
+                        batch_size=batch_size,
+                        shuffle=shuffle,
+                        shuffle_seed=seed,
+                        cache_limit=cache_limit,
+                        **options,
+                    )
+                    self.stream = stream
+                    break
+                except FileExistsError:
+                    # A stock StreamingDataset, which takes no turns, took the number of this one's shared memory.
+                    if world.ranks_per_node > 1 or not left:
+                        raise
             if leads:
                 own(self._shm_prefix_int)
         self._statistics = self._read_statistics() if normalize == "statistics" else None

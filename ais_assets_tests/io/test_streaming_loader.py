@@ -15,6 +15,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from streaming import StreamingDataLoader
+from streaming.base import dataset as streaming_dataset
 from torch.utils.data import DataLoader
 
 from ais_assets import schema
@@ -368,3 +369,20 @@ def test_a_parquet_file_without_windows_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"features": [1.0]}), tmp_path / "x.parquet")
     with pytest.raises(LoaderError, match="holds no windows"):
         ValidationDataset(tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize("collisions", [1, 3])
+def test_a_stock_dataset_that_starts_at_the_same_moment(
+    tmp_path: Path, remote: str, monkeypatch: pytest.MonkeyPatch, collisions: int
+) -> None:
+    found = streaming_dataset.get_shm_prefix  # pyright: ignore[reportPrivateImportUsage]
+    taken = iter(range(collisions))
+
+    def beaten_to_it(*words: Any, **options: Any) -> Any:
+        if next(taken, None) is not None:
+            raise FileExistsError(17, "File exists", "/000337_locals")
+        return found(*words, **options)
+
+    monkeypatch.setattr("streaming.base.dataset.get_shm_prefix", beaten_to_it)
+    dataset = AISMDSDataset(remote, str(tmp_path / "cache"), batch_size=BATCH)
+    assert sorted(chain.from_iterable(numbers(dataset))) == list(range(COUNT))
