@@ -23,15 +23,13 @@ from rich.table import Table
 from ais_assets import bench as bench_package
 from ais_assets.planning import GIGABYTE, MEASURED_RATES, Load, Plan, Rates, plan, rates_file
 from ais_assets.settings import Settings, SettingsError, load_settings
+from ais_assets.terminal import terminal
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
     from ais_assets.building import Done
     from ais_assets.io.lake import Lake
-
-PIPED_WIDTH = 120
-"""Columns of a table that goes to a file or another program."""
 
 MORE_THAN_NOUGHT = click.FloatRange(min=0, min_open=True)
 
@@ -79,7 +77,7 @@ def demo(*, as_json: bool, workers: int | None) -> None:
     if as_json:
         click.echo(json.dumps({"stages": [row.as_json() for row in summary], "first_batch": batch}, indent=1))
         return
-    console = Console()
+    console = terminal()
     show(console, summary)
     console.print(f"First training batch: {batch['batch']} {batch['dtype']}", highlight=False)
     console.print(f"  to see {batch['input']}, to forecast {batch['target']}", highlight=False)
@@ -105,7 +103,7 @@ def build(*, first: Any, last: Any, assets: Sequence[str], workers: int | None, 
     if as_json:
         click.echo(json.dumps({"stages": [row.as_json() for row in summary]}, indent=1))
     else:
-        show(Console(), summary)
+        show(terminal(), summary)
 
 
 @main.command()
@@ -118,7 +116,7 @@ def status(*, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"lake": settings.lake, "stages": [row.as_json() for row in summary]}, indent=1))
     else:
-        show(Console(), summary, title=settings.lake)
+        show(terminal(), summary, title=settings.lake)
 
 
 @main.command("plan")
@@ -151,9 +149,7 @@ def plan_command(*, memory: float, network: float, rates: Path | None, as_json: 
     if as_json:
         click.echo(json.dumps(planned.as_json(), indent=1))
         return
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=PIPED_WIDTH)
+    console = terminal()
     console.print(plan_table(planned))
     measured = "measured on" if found else "of a machine that is not this one (measure: ais bench rates),"
     fits = "fit" if planned.packed_fits else "do NOT fit (set AIS_GATHER_GIGABYTES, or the gather waits for the disk)"

@@ -20,7 +20,6 @@ import click
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from ais_assets import schema
@@ -29,6 +28,7 @@ from ais_assets.io.mds import write_shards
 from ais_assets.io.parquet import write_parquet
 from ais_assets.sources.delimited import DelimitedReader
 from ais_assets.sources.dma import LAYOUT
+from ais_assets.terminal import terminal
 from ais_assets.transforms.clean import clean_day
 from ais_assets.transforms.shuffle import TABLE_WINDOWS, pile_windows, row_group_of, sweep_piles, throw_windows
 from ais_assets.transforms.split import shard_of
@@ -36,7 +36,6 @@ from ais_assets.transforms.track_table import track_table
 from ais_assets.transforms.tracks import TABLE_POSITIONS, build_tracks
 from ais_assets.transforms.windows import PACKED_WORDS, pack_tables
 
-_PIPED_WIDTH = 120
 GROWTH = (1, 2, 4)
 """Times as many days, shards and piles."""
 FIRST_VESSEL = 219_000_000
@@ -329,7 +328,5 @@ def command(*, as_json: bool, stages: tuple[str, ...]) -> None:
     for stage, grown in peaks.items():
         cells = [f"{size / 1e6:,.0f}" for peak in grown for size in (peak.peak_bytes, peak.bound_bytes)]
         table.add_row(stage, *cells)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_PIPED_WIDTH)
+    console = terminal()
     console.print(table)

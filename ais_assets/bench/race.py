@@ -18,14 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
+
+from ais_assets.terminal import terminal
 
 TURN_SECONDS = 1800.0
 """No turn may take longer."""
-
-_PIPED_WIDTH = 120
-"""Columns of a table that goes to a file or another program."""
 
 _PACKAGES = ("numpy", "pyarrow", "duckdb", "numba", "torch", "mosaicml-streaming", "polars")
 
@@ -205,9 +203,7 @@ def report(races: Sequence[Race], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"machine": machine(), "races": [asdict(race) for race in races]}, indent=1))
         return
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_PIPED_WIDTH)
+    console = terminal()
     for race in races:
         console.print(_table(race))
         for name, why in race.absent.items():

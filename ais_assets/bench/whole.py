@@ -26,7 +26,6 @@ import numpy as np
 import pyarrow as pa
 from dagster import DagsterInstance
 from dagster._core.instance.ref import InstanceRef
-from rich.console import Console
 from rich.table import Table
 
 from ais_assets.bench._simulated import FIRST_DAY, clean_days
@@ -39,10 +38,10 @@ from ais_assets.partition_keys import pile_keys, shard_keys
 from ais_assets.planning import Load, Stage, plan
 from ais_assets.settings import Settings, load_settings
 from ais_assets.stream import RecordStream
+from ais_assets.terminal import terminal
 from ais_assets.transforms.split import shard_of
 from ais_assets.transforms.tracks import run_starts
 
-_PIPED_WIDTH = 120
 _MOST_COPIES = 1000
 _NUMBERS = 500_000
 _PACE_BLOCK = 1 << 26
@@ -313,8 +312,6 @@ def command(
             json.dumps({"machine": machine(), "disk": pace, "predicted": predicted, "measured": found}, indent=1)
         )
         return
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_PIPED_WIDTH)
+    console = terminal()
     console.print(_table(stages, measured))
     console.print(f"{workers} processes; {machine()['cpu']}; disk {pace / 1e6:,.0f} MB/s", highlight=False)

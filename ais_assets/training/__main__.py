@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from ais_assets.io.lake import Lake
 from ais_assets.io.loader_remote import LoaderError
 from ais_assets.settings import load_settings
+from ais_assets.terminal import terminal
 from ais_assets.training.checkpoint import CheckpointError
 from ais_assets.training.trainer import Log, Plan, leads, process_group, train
 
@@ -88,7 +88,7 @@ def _show(metrics: dict[str, Any], out: Path) -> None:
         theirs = metrics["dead_reckoning"][minute]
         cells = (_miles(ours), _miles(theirs), _miles(ours, "median"), _miles(theirs, "median"))
         table.add_row(minute, f"{ours['windows']:,}", *cells)
-    Console().print(table)
+    terminal().print(table)
 
 
 if __name__ == "__main__":
