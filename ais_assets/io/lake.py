@@ -17,6 +17,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from ais_assets import schema
+from ais_assets.io.bulk_reader import BulkFile
 from ais_assets.io.layout import PLACES, Kind, place_of
 from ais_assets.io.parquet import PartitionFile, describe, write_parquet
 from ais_assets.io.store import S3Client, Store, open_store
@@ -217,7 +218,7 @@ class Lake:
             source = self.store.filesystem().open_input_file(self.store.path(key))
         except FileNotFoundError:
             raise self._missing(asset, partition) from None
-        with source, pq.ParquetFile(source, pre_buffer=True) as file:
+        with source, BulkFile(source, self.uri_of(asset, partition), pre_buffer=True) as file:
             yield file
 
     def row_groups(

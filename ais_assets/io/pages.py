@@ -23,6 +23,8 @@ could not take several values at a time, which is 20 times as fast."""
 _MINIBLOCKS: Final = BLOCK // MINIBLOCK
 _HEADER_BYTES: Final = 40
 _BLOCK_HEADER_BYTES: Final = 10 + _MINIBLOCKS
+_OVER: Final = 9
+"""Bytes from the one in which a value begins that are looked at to unpack it."""
 
 
 def delta_bound(values: int, item_size: int) -> int:
@@ -76,6 +78,143 @@ def put_deltas(values: NDArray[Any], out: NDArray[np.uint8]) -> int:
                     words[k] = _U(deltas[start + k]) & keep
                 at = _put_words(words, width, out, at)
     return int(at)
+
+
+@njit(cache=True, nogil=True)
+def take_deltas(data: NDArray[np.uint8], out: NDArray[Any]) -> int:
+    """Unpacks integers that `put_deltas` packed; returns at which byte they end, or −1 where these are none such.
+
+    Args:
+        data: uint8, what is left of the page.
+        out: int32 or int64, shape (n,), n ≥ 1: as many as were packed.
+    """
+    at = _U(0)
+    for wanted in (BLOCK, _MINIBLOCKS, len(out)):
+        number, at = take_varint(data, at)
+        if number != _U(wanted):
+            return -1
+    first, at = take_varint(data, at)
+    value = _unzigzag(first)
+    out[0] = value
+    spare = np.zeros(8 * MINIBLOCK + _OVER, np.uint8)
+    done = _U(1)
+    while done < _U(len(out)):
+        smallest, at = take_varint(data, at)
+        step = _unzigzag(smallest)
+        widths = at
+        at += _U(_MINIBLOCKS)
+        if at > _U(len(data)):
+            return -1
+        for miniblock in range(_U(_MINIBLOCKS)):
+            rows = (done, min(done + _U(MINIBLOCK), _U(len(out))))
+            width = _U(data[widths + miniblock])
+            size = width * _U(MINIBLOCK // 8)
+            if width > _U(64) or at + size > _U(len(data)):
+                return -1
+            if at + size + _U(_OVER) <= _U(len(data)):
+                value = _take_miniblock(data, (at, width), (step, value), out, rows)
+            else:
+                spare[:size] = data[at : at + size]
+                value = _take_miniblock(spare, (_U(0), width), (step, value), out, rows)
+            at += size
+            done = rows[1]
+    return int(at)
+
+
+@njit(cache=True, nogil=True)
+def spread(values: NDArray[Any], valid: NDArray[np.bool_], present: int) -> None:
+    """Moves the first `present` values to the rows that are valid, in place; the others become 0."""
+    taken = _U(present)
+    for k in range(_U(len(values))):
+        row = _U(len(values)) - _U(1) - k
+        if valid[row]:
+            taken -= _U(1)
+            values[row] = values[taken]
+        else:
+            values[row] = 0
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _take_miniblock(
+    data: NDArray[np.uint8],
+    at_and_width: tuple[np.uint64, np.uint64],
+    step_and_value: tuple[np.int64, np.int64],
+    out: NDArray[Any],
+    rows: tuple[np.uint64, np.uint64],
+) -> np.int64:
+    """Unpacks a miniblock into rows from the first to before the second; returns the last value.
+
+    Reads up to _OVER bytes beyond the miniblock.
+    """
+    at, width = at_and_width
+    step, value = step_and_value
+    first, end = rows
+    if width == _U(0):
+        for row in range(first, end):
+            value += step
+            out[row] = value
+        return value
+    keep = ~_U(0) >> (_U(64) - width)
+    bit = at << _U(3)
+    if width <= _U(57):
+        for row in range(first, end):
+            value += step + np.int64((_word(data, bit >> _U(3)) >> (bit & _U(7))) & keep)
+            out[row] = value
+            bit += width
+        return value
+    for row in range(first, end):
+        word = _word(data, bit >> _U(3)) >> (bit & _U(7))
+        if bit & _U(7):
+            word |= _U(data[(bit >> _U(3)) + _U(8)]) << (_U(64) - (bit & _U(7)))
+        value += step + np.int64(word & keep)
+        out[row] = value
+        bit += width
+    return value
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _word(data: NDArray[np.uint8], at: np.uint64) -> np.uint64:
+    """Eight bytes, the lowest first; the compiler makes one load of them."""
+    return (
+        _U(data[at])
+        | _U(data[at + _U(1)]) << _U(8)
+        | _U(data[at + _U(2)]) << _U(16)
+        | _U(data[at + _U(3)]) << _U(24)
+        | _U(data[at + _U(4)]) << _U(32)
+        | _U(data[at + _U(5)]) << _U(40)
+        | _U(data[at + _U(6)]) << _U(48)
+        | _U(data[at + _U(7)]) << _U(56)
+    )
+
+
+@njit(cache=True, nogil=True)
+def take_varint(data: NDArray[np.uint8], at: np.uint64) -> tuple[Any, Any]:
+    """A number and where it ends; one that does not end in 64 bits or in the data ends beyond the data."""
+    value = _U(0)
+    for shift in range(_U(0), _U(70), _U(7)):
+        if at >= _U(len(data)):
+            break
+        byte = _U(data[at])
+        at += _U(1)
+        value |= (byte & _U(0x7F)) << shift
+        if byte < _U(0x80):
+            return value, _U(at)
+    return _U(0), _U(len(data)) + _U(1)
+
+
+@njit(cache=True, nogil=True)
+def _unzigzag(value: np.uint64) -> np.int64:
+    return np.int64(value >> _U(1)) ^ -np.int64(value & _U(1))
+
+
+@njit(cache=True, nogil=True)
+def bounds(values: NDArray[Any]) -> tuple[int, int]:
+    """The least and the greatest of some integers, shape (n,), n ≥ 1."""
+    low = high = values[0]
+    for k in range(_U(len(values))):
+        low = min(low, values[k])
+        high = max(high, values[k])
+    return low, high
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -163,8 +302,8 @@ def put_runs(values: NDArray[np.uint8], width: int, out: NDArray[np.uint8]) -> i
         out: uint8, `run_bound` long.
     """
     runs = 0
-    for i in range(1, len(values)):
-        runs += values[i] != values[i - 1]
+    for i in range(_U(1), _U(len(values))):
+        runs += values[i] != values[i - _U(1)]
     at = _U(0)
     if runs > len(values) // 16:
         words = np.empty(MINIBLOCK, np.uint64)

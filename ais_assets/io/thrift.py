@@ -35,7 +35,13 @@ def encoded(struct: Struct) -> bytes:
 
 def decoded(data: bytes) -> Struct:
     """The structure at the beginning of `data`. Raises ValueError or IndexError when it is none."""
-    return _Reader(data).struct()
+    return decoded_at(data, 0)[0]
+
+
+def decoded_at(data: bytes | memoryview, at: int) -> tuple[Struct, int]:
+    """The structure that begins at a byte of `data`, and where it ends. Raises as `decoded`."""
+    reader = _Reader(data, at)
+    return reader.struct(), reader.at
 
 
 def varint(value: int) -> bytes:
@@ -93,9 +99,9 @@ def _zigzag(value: int) -> int:
 
 
 class _Reader:
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | memoryview, at: int) -> None:
         self._data = data
-        self._at = 0
+        self.at = at
 
     def struct(self) -> Struct:
         fields: Struct = {}
@@ -121,7 +127,7 @@ class _Reader:
             return self._take(1 if kind == I8 else 8)
         if kind in (TRUE, FALSE):
             return kind == TRUE
-        raise ValueError(f"thrift type {kind} at byte {self._at} is none of Parquet's metadata")
+        raise ValueError(f"thrift type {kind} at byte {self.at} is none of Parquet's metadata")
 
     def _signed(self) -> int:
         value = self._varint()
@@ -137,8 +143,8 @@ class _Reader:
             shift += 7
 
     def _take(self, size: int) -> bytes:
-        taken = self._data[self._at : self._at + size]
+        taken = bytes(self._data[self.at : self.at + size])
         if len(taken) < size:
             raise ValueError(f"ends at byte {len(self._data)}, inside a thrift structure")
-        self._at += size
+        self.at += size
         return taken

@@ -46,6 +46,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ais_assets import schema
+from ais_assets.pool import pooled
 from ais_assets.stream import RecordStream
 from ais_assets.transforms.split import is_validation
 
@@ -81,6 +82,8 @@ _EAST_AT_LEAST: Final = 2 / math.pi * np.cos(np.radians(np.minimum(np.arange(1, 
 """Steps on a great circle, at least, of a step of longitude; by the degree of the latitude farther from the equator."""
 _U: Final = np.uint64
 """Of indices: over signed ones, loops allow for counting from the end, which costs more than what they do."""
+_IN_ONE = njit(cache=True, nogil=True, inline="always")
+"""Of what interleaved ships need for every report: to hand over the columns would take longer than what it does."""
 _STEPS_AROUND: Final = 360 * schema.MICRODEGREES
 _ALONE: Final = 1 << 60
 """Steps: more than any distance has."""
@@ -120,6 +123,20 @@ class _Open(NamedTuple):
 
     last: NDArray[np.int64]
     name: NDArray[np.int32]
+
+
+class _Leg(NamedTuple):
+    """Reports of a vessel from `first` to `end` that may go on with the segment `name`."""
+
+    first: int
+    end: int
+    last: int
+    """The segment's last report."""
+    clear: np.int64
+    """As `_clear_steps` of that."""
+    none_closes_before: np.int64
+    """No open segment is silent for too long before this Unix time in seconds."""
+    name: int
 
 
 class _Tracks(NamedTuple):
@@ -189,7 +206,7 @@ def build_tracks(
         (with a track), tracks, and positions with a held SOG or COG. Facts: the arguments, and the
         distribution of dt_seconds: counts[k] positions with edges[k − 1] < dt_seconds ≤ edges[k].
 
-        Peak memory: 16 bytes for each of the shard's positions, and some 75 for each position of a
+        Peak memory: 16 bytes for each of the shard's positions, and some 120 for each position of a
         table or of the vessel with the most, whichever are more.
 
     Raises:
@@ -205,6 +222,10 @@ def build_tracks(
     if thin_seconds < 0 or stationary_seconds < 0:
         raise ValueError(
             f"thin_seconds is {thin_seconds} and stationary_seconds {stationary_seconds}; 0 is off, less means nothing"
+        )
+    if thin_seconds > max_gap_seconds:
+        raise ValueError(
+            f"thin_seconds is {thin_seconds}, over max_gap_seconds, {max_gap_seconds}: no track would have two"
         )
     if not (stationary_knots > 0 and math.isfinite(stationary_knots)):
         raise ValueError(f"stationary_knots is {stationary_knots}; it must be above 0 and finite")
@@ -335,13 +356,7 @@ def _blocks(days: list[_Vessels]) -> Iterator[_Vessels]:
 
 def _merged(days: list[_Vessels], vessels: NDArray[np.int32], starts: NDArray[np.int64]) -> _Vessels:
     rows = int(starts[-1])
-    into = _Reports(
-        np.empty(rows, np.uint32),
-        np.empty(rows, np.int32),
-        np.empty(rows, np.int32),
-        np.empty(rows, np.int16),
-        np.empty(rows, np.int16),
-    )
+    into = _Reports(*(pooled(rows, kind) for kind in (np.uint32, np.int32, np.int32, np.int16, np.int16)))
     block = _Vessels(vessels, starts, into)
     ends = starts[:-1].copy()
     for number, day in enumerate(days):
@@ -362,7 +377,7 @@ def _merged(days: list[_Vessels], vessels: NDArray[np.int32], starts: NDArray[np
 def _tracks_of(block: _Vessels, limits: _Limits, stream: RecordStream) -> _Tracks:
     """Judges every report of a block, and accounts for those that are in no track."""
     reports, ledger = block.reports, stream.ledger
-    segment_of = np.empty(len(reports.t), np.int32)
+    segment_of = pooled(len(reports.t), np.int32)
     segments, thinned = _assign_segments(
         block, limits.max_gap_seconds, limits.millimetres_per_second, limits.thin_seconds, segment_of
     )
@@ -395,16 +410,9 @@ def _tracks_of(block: _Vessels, limits: _Limits, stream: RecordStream) -> _Track
 
 def _laid_out(reports: _Reports, tracks: _Tracks) -> _Positions:
     rows = int(tracks.bounds[-1])
-    positions = _Positions(
-        np.empty(rows, np.int32),
-        np.empty(rows, np.int64),
-        np.empty(rows, np.int64),
-        np.empty(rows, np.int32),
-        np.empty(rows, np.int32),
-        np.empty(rows, np.int32),
-        np.empty(rows, np.int32),
-        np.empty(rows, np.int8),
-    )
+    # `_Positions` in its order.
+    kinds = (np.int32, np.int64, np.int64, np.int32, np.int32, np.int32, np.int32, np.int8)
+    positions = _Positions(*(pooled(rows, kind) for kind in kinds))
     _lay_out(reports, tracks, positions)
     return positions
 
@@ -423,7 +431,7 @@ def _cuts(bounds: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
 def _table(positions: _Positions) -> pa.Table:
     columns = dict(zip(_Positions._fields, positions, strict=True))
     arrays = [
-        pa.DictionaryArray.from_arrays(pa.array(positions.split), pa.array(schema.SPLITS))
+        pa.DictionaryArray.from_arrays(pa.array(positions.split), pa.array(schema.SPLITS), safe=False)
         if field.name == "split"
         else pa.Array.from_buffers(field.type, len(positions.t), [None, pa.py_buffer(columns[field.name])])
         for field in schema.TRACK_POSITIONS
@@ -506,7 +514,7 @@ def _millimetres_between(reports: _Reports, a: int, b: int) -> int:
     return great_circle_millimetres(reports.lat[a], reports.lon[a], reports.lat[b], reports.lon[b])
 
 
-@njit(cache=True, nogil=True)
+@_IN_ONE
 def _steps_at_most(reports: _Reports, a: int, b: int) -> np.int64:
     """An upper bound of two reports' great-circle distance in micro-degrees of arc, without trigonometry.
 
@@ -516,7 +524,7 @@ def _steps_at_most(reports: _Reports, a: int, b: int) -> np.int64:
     return abs(np.int64(reports.lat[b]) - np.int64(reports.lat[a])) + min(east, _STEPS_AROUND - east)
 
 
-@njit(cache=True, nogil=True)
+@_IN_ONE
 def _steps_at_least(reports: _Reports, a: int, b: int) -> np.int64:
     """A lower bound of two reports' great-circle distance in micro-degrees of arc, without trigonometry.
 
@@ -529,7 +537,7 @@ def _steps_at_least(reports: _Reports, a: int, b: int) -> np.int64:
     return max(abs(lat_b - lat_a), np.int64(min(east, _STEPS_AROUND - east) * _EAST_AT_LEAST[degree]))
 
 
-@njit(cache=True, nogil=True)
+@_IN_ONE
 def _clear_steps(reports: _Reports, i: int, open_: _Open, count: int, chosen: int) -> np.int64:
     """Micro-degrees of arc, at least, that report i is away from the last positions of all open segments but one."""
     clear = np.int64(_ALONE)
@@ -539,9 +547,11 @@ def _clear_steps(reports: _Reports, i: int, open_: _Open, count: int, chosen: in
     return clear
 
 
-@njit(cache=True, nogil=True)
-def _surely_nearest(reports: _Reports, i: int, open_: _Open, count: int, millimetres_per_second: float) -> int:
-    """The open segment that report i joins, where bounds alone prove it; else −1."""
+@_IN_ONE
+def _surely_nearest(
+    reports: _Reports, i: int, open_: _Open, count: int, millimetres_per_second: float
+) -> tuple[int, np.int64]:
+    """The open segment that report i joins, where bounds alone prove it, else −1; and how clear it is of the others."""
     best = -1
     moved = np.int64(_ALONE)
     for k in range(count):
@@ -550,12 +560,13 @@ def _surely_nearest(reports: _Reports, i: int, open_: _Open, count: int, millime
             best = k
             moved = steps
     if best < 0:
-        return -1
+        return -1, np.int64(_ALONE)
     reach = _reach_millimetres(_seconds_between(reports, open_.last[best], i), millimetres_per_second)
     # A step and a millimetre to spare cover the rounding of distances.
-    if moved * _MILLIMETRES_PER_STEP + 1 > reach or _clear_steps(reports, i, open_, count, best) <= moved + 1:
-        return -1
-    return best
+    if moved * _MILLIMETRES_PER_STEP + 1 > reach:
+        return -1, np.int64(_ALONE)
+    clear = _clear_steps(reports, i, open_, count, best)
+    return (best if clear > moved + 1 else -1), clear
 
 
 @njit(cache=True, nogil=True)
@@ -592,29 +603,22 @@ def _assign_segments(
         current = -1
         clear = np.int64(_ALONE)
         none_closes_before = np.int64(0)
-        for i in range(block.starts[vessel], block.starts[vessel + 1]):
+        i, end = block.starts[vessel], block.starts[vessel + 1]
+        while i < end:
             if reports.t[i] > none_closes_before:
                 count, current = _close_silent(reports, i, max_gap_seconds, open_, (count, current))
-                none_closes_before = _heard_first(reports, i, open_, count) + max_gap_seconds
-            # Nearly every position is metres from its own track and kilometres from any other, which proves without
-            # sines that it joins the segment which the one before it joined. How clear the ship is of the others is
-            # worked out once; from there on it comes nearer by no more than it moves.
+                none_closes_before = np.int64(_heard_first(reports, i, open_, count) + max_gap_seconds)
             if current >= 0:
-                last = open_.last[current]
-                moved = _steps_at_most(reports, last, i)
-                seconds = _seconds_between(reports, last, i)
-                reach = _reach_millimetres(seconds, millimetres_per_second)
-                if clear - moved > moved + 1 and moved * _MILLIMETRES_PER_STEP + 1 <= reach:
-                    if seconds < thin_seconds:
-                        segment_of[i] = -1
-                        thinned += 1
-                    else:
-                        clear -= moved
-                        open_.last[current] = i
-                        segment_of[i] = open_.name[current]
+                leg = _Leg(i, end, open_.last[current], clear, none_closes_before, open_.name[current])
+                i, open_.last[current], clear, too_soon = _follow(
+                    reports, leg, millimetres_per_second, thin_seconds, segment_of
+                )
+                thinned += too_soon
+                if i == end or reports.t[i] > none_closes_before:
                     continue
-            chosen = _surely_nearest(reports, i, open_, count, millimetres_per_second)
-            if chosen < 0:
+            chosen, clear = _surely_nearest(reports, i, open_, count, millimetres_per_second)
+            proven = chosen >= 0
+            if not proven:
                 chosen = _nearest(reports, i, open_, count, millimetres_per_second)
             if chosen < 0:
                 if count < OPEN_SEGMENTS:
@@ -627,12 +631,58 @@ def _assign_segments(
             elif _seconds_between(reports, open_.last[chosen], i) < thin_seconds:
                 segment_of[i] = -1
                 thinned += 1
+                current = -1
+                i += 1
                 continue
             open_.last[chosen] = i
             segment_of[i] = open_.name[chosen]
             current = chosen
-            clear = _clear_steps(reports, i, open_, count, chosen)
+            if not proven:
+                clear = _clear_steps(reports, i, open_, count, chosen)
+            i += 1
     return segments, thinned
+
+
+@_IN_ONE
+def _follow(
+    reports: _Reports,
+    leg: _Leg,
+    millimetres_per_second: float,
+    thin_seconds: int,
+    segment_of: NDArray[np.int32],
+) -> tuple[Any, Any, np.int64, int]:
+    """Gives reports to the segment that the last one joined for as long as bounds prove that they join it too.
+
+    Nearly every position is metres from its own track and kilometres from any other, which needs no sines to prove.
+    How clear the ship is of the others is worked out once; from there on it comes nearer by no more than it moves.
+
+    Returns the first report that it proves nothing of, the segment's last report, how clear that is of the others,
+    and how many were thinned out.
+    """
+    last = leg.last
+    lat, lon, t = np.int64(reports.lat[last]), np.int64(reports.lon[last]), np.int64(reports.t[last])
+    clear = leg.clear
+    thinned = 0
+    i = leg.first
+    while i < leg.end:
+        now = np.int64(reports.t[i])
+        here, there = np.int64(reports.lat[i]), np.int64(reports.lon[i])
+        east = abs(there - lon)
+        # As `_steps_at_most`.
+        moved = abs(here - lat) + min(east, _STEPS_AROUND - east)
+        # A step and two millimetres to spare cover the rounding of distances and of `_reach_millimetres`.
+        reach = millimetres_per_second * max(now - t, SHORTEST_SECONDS) + (POSITION_TOLERANCE_METRES * 1_000 - 2)
+        if now > leg.none_closes_before or clear - moved <= moved + 1 or moved * _MILLIMETRES_PER_STEP > reach:
+            break
+        if now - t < thin_seconds:
+            segment_of[i] = -1
+            thinned += 1
+        else:
+            segment_of[i] = leg.name
+            clear -= moved
+            last, lat, lon, t = i, here, there, now
+        i += 1
+    return i, last, clear, thinned
 
 
 @njit(cache=True, nogil=True)
@@ -762,21 +812,31 @@ def _name_tracks(
 
 @njit(cache=True, nogil=True)
 def _lay_out(reports: _Reports, tracks: _Tracks, into: _Positions) -> None:
-    """Copies every report of a track to that track's rows, in the order of time; moves the places."""
-    for i in range(_U(len(reports.t))):
-        segment = tracks.segment_of[i]
-        if segment < 0:
-            continue
-        row = tracks.place[_U(segment)]
-        if row < 0:
-            continue
-        tracks.place[_U(segment)] = row + 1
-        at = _U(row)
-        into.t[at] = np.int64(reports.t[i]) * 1_000
-        into.lat[at] = reports.lat[i]
-        into.lon[at] = reports.lon[i]
-        into.sog[at] = reports.sog[i]
-        into.cog[at] = reports.cog[i]
+    """Copies every report of a track to that track's rows, in the order of time; moves the places.
+
+    Reports of a segment mostly follow one another, and then several are copied at a time.
+    """
+    first = 0
+    while first < len(reports.t):
+        segment = tracks.segment_of[first]
+        end = first + 1
+        while end < len(reports.t) and tracks.segment_of[end] == segment:
+            end += 1
+        row = tracks.place[segment] if segment >= 0 else np.int64(-1)
+        if row >= 0:
+            tracks.place[segment] = row + end - first
+            shift = _U(row) - _U(first)
+            for i in range(_U(first), _U(end)):
+                into.t[i + shift] = np.int64(reports.t[i]) * 1_000
+            for i in range(_U(first), _U(end)):
+                into.lat[i + shift] = reports.lat[i]
+            for i in range(_U(first), _U(end)):
+                into.lon[i + shift] = reports.lon[i]
+            for i in range(_U(first), _U(end)):
+                into.sog[i + shift] = reports.sog[i]
+            for i in range(_U(first), _U(end)):
+                into.cog[i + shift] = reports.cog[i]
+        first = end
 
 
 @njit(cache=True, nogil=True)

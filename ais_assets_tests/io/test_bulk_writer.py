@@ -220,3 +220,24 @@ def test_structures_are_read_as_they_were_written(struct: dict[int, tuple[int, A
 def test_what_is_no_structure_is_refused(data: bytes) -> None:
     with pytest.raises((ValueError, IndexError)):
         thrift.decoded(data)
+
+
+def test_nulls_where_there_must_be_none_are_refused(tmp_path: Path) -> None:
+    field = pa.field("n", pa.int32(), nullable=False)
+    table = pa.Table.from_arrays([pa.array([1, None, 3], pa.int32())], schema=pa.schema([field]))
+    with pytest.raises(ValueError, match="column 'n' has 1 nulls"):
+        written(tmp_path / "x.parquet", [table])
+
+
+@pytest.mark.parametrize("at", ["window", "value"])
+def test_null_windows_are_refused(tmp_path: Path, at: str) -> None:
+    table = windows(3)
+    field = table.schema.field("features")
+    values = np.zeros(3 * field.type.list_size, np.float32)
+    missing = np.zeros(len(values), np.bool_)
+    missing[7] = at == "value"
+    gone = pa.array([False, at == "window", False])
+    features = pa.FixedSizeListArray.from_arrays(pa.array(values, mask=missing), type=field.type, mask=gone)
+    table = table.set_column(table.schema.get_field_index("features"), field, features)
+    with pytest.raises(ValueError, match="column 'features' has 1 nulls"):
+        written(tmp_path / "x.parquet", [table])

@@ -284,6 +284,7 @@ rules = st.builds(
 @settings(max_examples=300, deadline=None)
 @given(reports_of_vessels(), rules)
 def test_tracks_are_those_of_the_reference(reports: list[Report], rule: Rule) -> None:
+    rule = dataclasses.replace(rule, thin_seconds=min(rule.thin_seconds, rule.max_gap_seconds))
     expected, dropped = reference_tracks(reports, rule)
     tables, stream = built([clean_table(reports)], rule)
     assert positions_of(tables) == expected
@@ -293,6 +294,27 @@ def test_tracks_are_those_of_the_reference(reports: list[Report], rule: Rule) ->
     assert stream.ledger.notes["vessels"] == len({position.mmsi for position in expected})
     bins = np.searchsorted(DT_EDGES, reference_dt(expected))
     assert stream.facts["dt_seconds"]["counts"] == np.bincount(bins, minlength=len(DT_EDGES)).tolist()
+
+
+@pytest.mark.parametrize("place", [(0, 179_990_000), (89_000_000, 0), (-55_000_000, -180_000_000)])
+def test_years_of_one_vessel_are_those_of_the_reference(place: tuple[int, int]) -> None:
+    """More than two years that go back and forth over an edge of the map, with a second ship now and then."""
+    rng = np.random.default_rng(abs(place[0]))
+    reports, t = [], NOON
+    for _ in range(2_000):
+        t += int(rng.choice([1, 10, 60, 3_600, GAP, GAP + 1, 200_000], p=[0.1, 0.1, 0.1, 0.2, 0.1, 0.1, 0.3]))
+        lat = min(90_000_000, place[0] + int(rng.integers(-20_000, 20_000)))
+        lon = place[1] + int(rng.integers(-20_000, 20_000))
+        if rng.random() < 0.1:
+            lat -= 3 * DEGREE
+        lon = (lon + 180_000_000) % 360_000_000 - 180_000_000
+        reports.append(Report(SHIP, t, lat, lon, int(rng.integers(0, 300)), int(rng.integers(0, 3_600))))
+    assert t - NOON > 2 * 365 * 86_400
+    days = [
+        [report for report in reports if report.t // 86_400 == day] for day in range(NOON // 86_400, t // 86_400 + 1)
+    ]
+    tables, _ = built([clean_table(day) for day in days if day], Rule())
+    assert positions_of(tables) == reference_tracks(reports, Rule())[0]
 
 
 @settings(max_examples=60, deadline=None)
