@@ -9,6 +9,7 @@ https://parquet.apache.org/docs/file-format/
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -120,6 +121,7 @@ class BulkWriter:
         self._row_groups: list[Struct] = []
         self._rows = 0
         self._metadata: dict[bytes, bytes] = {}
+        self._pages = hashlib.sha256()
         self._file = path.open("wb")
         self._file.write(_MAGIC)
 
@@ -133,6 +135,11 @@ class BulkWriter:
         with self._file:
             if kind is None:
                 self._write_footer()
+
+    @property
+    def digest(self) -> str:
+        """Of the pages written so far, hexadecimal: of their headers, which hold size and checksum of each."""
+        return self._pages.hexdigest()
 
     def add_key_value_metadata(self, metadata: Mapping[bytes, str]) -> None:
         """Adds to what the footer says of the file."""
@@ -174,6 +181,7 @@ class BulkWriter:
                 codec, stored = _UNCOMPRESSED, page.data
             header = _page_header(page, stored)
             offsets.setdefault(page.kind, self._file.tell())
+            self._pages.update(header)
             self._file.write(header)
             self._file.write(stored)
             raw_size += len(header) + len(page.data)

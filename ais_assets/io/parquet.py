@@ -18,6 +18,8 @@ from ais_assets.stream import REJECTS, RecordStream
 LEDGER_KEY = b"ais.ledger"
 FACTS_KEY = b"ais.facts"
 ASSET_KEY = b"ais.asset"
+PAGES_KEY = b"ais.pages"
+"""A digest of every page: what pages' checksums tell, or sha256, of all that is before the footer."""
 
 
 class PartitionFileError(ValueError):
@@ -34,7 +36,8 @@ class PartitionFile:
         ledger: the account of the stage that wrote it.
         facts: what else that stage said of it.
         schema: its Arrow schema.
-        fingerprint: hexadecimal; two files with the same one hold the same rows, built the same way.
+        fingerprint: hexadecimal; two files with the same one hold the same rows, built the same way. It is made from
+            the footer alone, in which the writer left a digest of the pages.
     """
 
     rows: int
@@ -43,20 +46,6 @@ class PartitionFile:
     facts: dict[str, Any]
     schema: pa.Schema
     fingerprint: str
-
-
-def _fingerprint(file: pq.ParquetFile) -> str:
-    """A digest of the footer's account and of each column chunk's size and bounds, without reading the rows."""
-    digest = hashlib.sha256()
-    metadata = file.metadata
-    for key, value in sorted((metadata.metadata or {}).items()):
-        digest.update(key + b"=" + value + b";")
-    for group in range(metadata.num_row_groups):
-        for column in range(metadata.num_columns):
-            chunk = metadata.row_group(group).column(column)
-            bounds = (chunk.statistics.min_raw, chunk.statistics.max_raw) if chunk.is_stats_set else None
-            digest.update(f"{chunk.num_values} {chunk.total_compressed_size} {bounds};".encode())
-    return digest.hexdigest()[:16]
 
 
 def _writer(path: Path, schema: pa.Schema, level: int) -> BulkWriter | pq.ParquetWriter:
@@ -74,6 +63,15 @@ def _writer(path: Path, schema: pa.Schema, level: int) -> BulkWriter | pq.Parque
         store_decimal_as_integer=True,
         data_page_size=PAGE_BYTES,
     )
+
+
+def _pages_digest(writer: BulkWriter | pq.ParquetWriter, path: Path) -> str:
+    """Of all pages written so far, hexadecimal."""
+    if isinstance(writer, BulkWriter):
+        return writer.digest
+    # pyarrow's writer keeps nothing back of a table but its place in the footer.
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _encodings(schema: pa.Schema) -> tuple[list[str], dict[str, str]]:
@@ -107,6 +105,7 @@ def write_parquet(stream: RecordStream, path: Path, *, asset: str, partition: st
                 ASSET_KEY: json.dumps({"asset": asset, "partition": partition}, sort_keys=True),
                 LEDGER_KEY: stream.ledger.to_json(),
                 FACTS_KEY: json.dumps({k: v for k, v in stream.facts.items() if k != REJECTS}, sort_keys=True),
+                PAGES_KEY: _pages_digest(writer, path),
             }
         )
     with pq.ParquetFile(path) as file:
@@ -116,13 +115,16 @@ def write_parquet(stream: RecordStream, path: Path, *, asset: str, partition: st
 def describe(file: pq.ParquetFile, where: str) -> PartitionFile:
     """Reads what a footer says. Raises PartitionFileError for a file that this platform did not write."""
     metadata = file.metadata.metadata or {}
-    if LEDGER_KEY not in metadata or FACTS_KEY not in metadata:
-        raise PartitionFileError(f"{where} is Parquet but not of this lake (no {LEDGER_KEY.decode()} in its footer)")
+    for key in (LEDGER_KEY, FACTS_KEY, PAGES_KEY):
+        if key not in metadata:
+            raise PartitionFileError(
+                f"{where} is Parquet but not of this lake (no {key.decode()} in its footer): materialize it again"
+            )
     return PartitionFile(
         file.metadata.num_rows,
         file.metadata.num_row_groups,
         Ledger.from_json(metadata[LEDGER_KEY]),
         json.loads(metadata[FACTS_KEY]),
         file.schema_arrow,
-        _fingerprint(file),
+        hashlib.sha256(b"".join(key + b"=" + metadata[key] + b";" for key in sorted(metadata))).hexdigest()[:16],
     )

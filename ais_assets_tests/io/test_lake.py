@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -87,6 +88,49 @@ def test_same_rows_same_bytes_on_either_store(tmp_path: Path, bucket: str) -> No
     local = [(tmp_path / str(k) / "clean_records" / "2024-03-01.parquet").read_bytes() for k in range(2)]
     remote = client.get_object(Bucket=bucket, Key="p/clean_records/2024-03-01.parquet")["Body"].read()
     assert local[0] == local[1] == remote
+
+
+def _changed(table: pa.Table, column: str, row: int, value: object) -> pa.Table:
+    values = table[column].to_pylist()
+    values[row] = value
+    number = table.schema.get_field_index(column)
+    return table.set_column(number, table.schema.field(number), pa.array(values, table.schema.field(number).type))
+
+
+def _fingerprint(lake: Lake, asset: str, *tables: pa.Table) -> str:
+    rows = sum(table.num_rows for table in tables)
+    lake.write(asset, "x", RecordStream(tables[0].schema, iter(tables), Ledger(rows, rows)))
+    return lake.describe(asset, "x").fingerprint
+
+
+def test_a_fingerprint_tells_the_least_change(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    rng = np.random.default_rng(3)
+    table = positions([219000001] * 5_000)
+    latitudes = pa.array(rng.integers(-90_000_000, 90_000_000, 5_000), pa.int32())
+    table = table.set_column(
+        2, table.schema.field(2), pa.Array.from_buffers(schema.DEGREES, 5_000, latitudes.buffers())
+    )
+    first = _fingerprint(lake, "clean_records", table, table)
+    assert _fingerprint(lake, "clean_records", table, table) == first
+    micro = Decimal("0.000001")
+    # Hardly any of these differ in a size or a bound.
+    moved = [_changed(table, "lat", row, table["lat"][row].as_py() + micro) for row in range(0, 5_000, 625)]
+    found = {_fingerprint(lake, "clean_records", table, each) for each in moved}
+    found |= {_fingerprint(lake, "clean_records", each, table) for each in moved}
+    assert len(found | {first}) == 17
+
+
+def test_a_fingerprint_of_text_tells_the_least_change(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    rows = [
+        {"line": k, "reason": f"no such day {k % 7}", "text": "x" * 19 + ("y" if k == 7 else "a")} for k in range(500)
+    ]
+    rejects = pa.Table.from_pylist(rows, schema.REJECTS)
+    first = _fingerprint(lake, "rejects", rejects, rejects)
+    assert _fingerprint(lake, "rejects", rejects, rejects) == first
+    changed = [_changed(rejects, "text", 499, "x" * 19 + letter) for letter in "bcdefghi"]
+    assert len({first} | {_fingerprint(lake, "rejects", rejects, each) for each in changed}) == 9
 
 
 def test_a_stage_that_fails_half_way_leaves_the_former_partition(lake_uri: str) -> None:
