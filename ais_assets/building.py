@@ -16,7 +16,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass
 from pathlib import Path
 
-from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster import (
+    AssetCheckSeverity,
+    AssetKey,
+    DagsterInstance,
+    DagsterRunStatus,
+    ExecuteInProcessResult,
+    RunsFilter,
+)
 from dagster._core.instance.ref import InstanceRef
 from dagster_shared.error import SerializableErrorInfo
 
@@ -45,7 +52,7 @@ BUILDER = "ais/builder"
 
 
 class BuildError(RuntimeError):
-    """A run failed; the message holds its cause."""
+    """A run or a check of it failed; the message holds its cause."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +150,7 @@ def build(
 
 
 def run_task(reference: InstanceRef, task: Task) -> Done:
-    """Runs one task in this process. A failed run is reported, not raised."""
+    """Runs one task in this process. A failed run, or check, is reported, not raised."""
     from ais_assets.definitions import defs  # noqa: PLC0415 - the definitions themselves use this module
 
     started = time.monotonic()
@@ -158,15 +165,23 @@ def run_task(reference: InstanceRef, task: Task) -> Done:
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
-    error = None
+    return Done(task, result.run_id, time.monotonic() - started, "; ".join(_faults(result)) or None)
+
+
+def _faults(result: ExecuteInProcessResult) -> list[str]:
+    """What a run failed of: its errors, or checks of severity ERROR that did not pass; nothing where it did not."""
     if not result.success:
         causes = [
             event.step_failure_data.error
             for event in result.all_events
             if event.is_step_failure and event.step_failure_data
         ]
-        error = "; ".join(_own_error(cause) for cause in causes if cause is not None) or "see its log"
-    return Done(task, result.run_id, time.monotonic() - started, error)
+        return [_own_error(cause) for cause in causes if cause is not None] or ["see its log"]
+    return [
+        f"the check {evaluation.check_name} did not pass: {evaluation.description}"
+        for evaluation in result.get_asset_check_evaluations()
+        if not evaluation.passed and evaluation.severity is AssetCheckSeverity.ERROR
+    ]
 
 
 def _own_error(error: SerializableErrorInfo) -> str:

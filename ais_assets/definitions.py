@@ -34,7 +34,7 @@ def _definitions(settings: Settings) -> Definitions:
     add(ingest_assets(settings))
     add(track_assets(settings, by_name["clean_records"], by_name["vessels"]))
     add(window_assets(settings, by_name["track_shards"]))
-    add(training_assets(settings, by_name["materialized_windows"], by_name["validation"]))
+    add(training_assets(settings, by_name["materialized_windows"], by_name["validation"], by_name["holdout"]))
     assets = list(by_name.values())
     jobs = stage_jobs(assets)
     lake = LakeResource.from_settings(settings)

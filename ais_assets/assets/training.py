@@ -25,7 +25,7 @@ HORIZONS_MINUTES = (10, 30, 60)
 
 
 def training_assets(
-    settings: Settings, materialized_windows: AssetsDefinition, validation: AssetsDefinition
+    settings: Settings, materialized_windows: AssetsDefinition, validation: AssetsDefinition, holdout: AssetsDefinition
 ) -> list[AssetsDefinition]:
     """`mds_shards`, `training_dataset` and `dead_reckoning` for these settings."""
 
@@ -45,7 +45,7 @@ def training_assets(
         return each_partition(context, lambda pile: _sharded(place, pile, settings))
 
     @asset(
-        deps=[AssetDep(mds_shards, partition_mapping=partitions.EVERY), validation],
+        deps=[AssetDep(mds_shards, partition_mapping=partitions.EVERY), validation, holdout],
         group_name=GROUP,
         owners=OWNERS,
         kinds={"mds", "json"},
@@ -106,7 +106,7 @@ def _sharded(lake: Lake, pile: str, settings: Settings) -> Iterator[Folder]:
             "window_len": settings.window_len,
             "seed": settings.seed,
             "piles": settings.piles,
-            "tracks": windows.facts["tracks"],
+            "window_piles": windows.facts["window_piles"],
             "statistics": windows.facts["statistics"],
             "durations": durations.to_json(),
         }

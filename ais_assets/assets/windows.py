@@ -1,18 +1,17 @@
 """Windows: the two-pass global shuffle by reference, and the windows themselves."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 import pyarrow as pa
 from dagster import AssetDep, AssetExecutionContext, AssetsDefinition, asset
 
-from ais_assets import partition_keys, partitions, schema
+from ais_assets import partitions, schema
 from ais_assets.assets.ownership import OWNERS
 from ais_assets.io.lake import Lake
 from ais_assets.io.managers import Partitions, each_partition, unpartitioned
-from ais_assets.io.packed import PackedPositions, read_packed
+from ais_assets.io.packed import PackedPositions, PackedShard, read_packed
 from ais_assets.io.parquet import describe
+from ais_assets.io.references import holdout_from, require_same, shuffle_digest, thrown_shards
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
 from ais_assets.stream import RecordStream
@@ -25,7 +24,6 @@ FLOAT_BYTES = 4
 
 def window_assets(settings: Settings, track_shards: AssetsDefinition) -> list[AssetsDefinition]:
     """`window_piles`, `validation`, `holdout` and `materialized_windows` for these settings."""
-    shard_keys = partition_keys.shard_keys(settings)
 
     @asset(
         partitions_def=partitions.shards(settings),
@@ -55,7 +53,7 @@ def window_assets(settings: Settings, track_shards: AssetsDefinition) -> list[As
     )
     def validation(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """The validation vessels' windows, shuffled; no vessel of theirs is in the training windows."""
-        gather = WindowGather(lake.open(), shard_keys, settings)
+        gather = WindowGather(lake.open(), settings)
         return unpartitioned(next(gather.piles([schema.VALIDATION_PILE], context)))
 
     @asset(
@@ -68,7 +66,7 @@ def window_assets(settings: Settings, track_shards: AssetsDefinition) -> list[As
     )
     def holdout(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """All vessels' windows from AIS_HOLDOUT_FROM on, shuffled; empty without it. No other has that time in it."""
-        gather = WindowGather(lake.open(), shard_keys, settings)
+        gather = WindowGather(lake.open(), settings)
         return unpartitioned(next(gather.piles([schema.HOLDOUT_PILE], context)))
 
     @asset(
@@ -83,46 +81,47 @@ def window_assets(settings: Settings, track_shards: AssetsDefinition) -> list[As
     )
     def materialized_windows(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """Pass 2: a pile's references shuffled, then the windows gathered from the tracks."""
-        gather = WindowGather(lake.open(), shard_keys, settings)
+        gather = WindowGather(lake.open(), settings)
         piles = gather.piles([int(pile) for pile in context.partition_keys], context)
         return each_partition(context, lambda _: next(piles))
 
     return [window_piles, validation, holdout, materialized_windows]
 
 
-def _holdout_from(settings: Settings) -> int | None:
-    """When held-out time begins, Unix time in milliseconds."""
-    if settings.holdout_from is None:
-        return None
-    midnight = datetime.combine(settings.holdout_from, datetime.min.time(), tzinfo=UTC)
-    return 1_000 * int(midnight.timestamp())
-
-
 def _thrown(lake: Lake, shard: str, settings: Settings) -> RecordStream:
+    tracks = lake.describe("track_shards", shard).fingerprint
     stream = throw_windows(
-        lake.row_groups("track_shards", shard),
+        _positions(lake, shard, tracks),
         shard=int(shard),
         piles=settings.piles,
         window_len=settings.window_len,
         stride=settings.stride,
         seed=settings.seed,
-        holdout_from=_holdout_from(settings),
+        holdout_from=holdout_from(settings),
     )
     # Row numbers mean something in this very track file only; pass 2 compares.
-    stream.facts["tracks"] = lake.describe("track_shards", shard).fingerprint
+    stream.facts["tracks"] = tracks
     return stream
+
+
+def _positions(lake: Lake, shard: str, fingerprint: str) -> Iterator[pa.Table]:
+    yield from lake.row_groups("track_shards", shard)
+    _require_tracks(lake, shard, fingerprint)
+
+
+def _require_tracks(lake: Lake, shard: str, fingerprint: str) -> None:
+    """To be called once a track file was read: if it is there now, it is what was read."""
+    require_same(lake.describe("track_shards", shard), fingerprint, f"track_shards[{shard}]")
 
 
 class WindowGather:
     """Every shard's references and packed positions, checked to belong together."""
 
-    def __init__(self, lake: Lake, shards: Sequence[str], settings: Settings) -> None:
-        lake.require("track_shards", shards)
-        lake.require("window_piles", shards)
+    def __init__(self, lake: Lake, settings: Settings) -> None:
         self._lake = lake
-        self._shards = shards
         self._settings = settings
-        self._tracks = self._checked()
+        self._thrown = thrown_shards(lake, settings)
+        self._digest = shuffle_digest(self._thrown)
 
     def piles(self, piles: Sequence[int], context: AssetExecutionContext) -> Iterator[RecordStream]:
         """Each pile's windows in their final order, one pile after the other.
@@ -133,11 +132,13 @@ class WindowGather:
         gigabytes = self._settings.gather_gigabytes
         streams = self._mapped(piles) if gigabytes is None else self._swept(piles, gigabytes, context)
         for stream in streams:
-            stream.facts["tracks"] = self._tracks
+            stream.facts["window_piles"] = self._digest
             yield stream
 
     def _mapped(self, piles: Sequence[int]) -> Iterator[RecordStream]:
-        positions = PackedPositions(self._settings.cache, self._lake).open(self._shards)
+        positions = PackedPositions(self._settings.cache, self._lake).open([of.shard for of in self._thrown])
+        for of in self._thrown:
+            _require_tracks(self._lake, of.shard, of.tracks)
         window_len, seed = self._settings.window_len, self._settings.seed
         for pile in piles:
             yield pile_windows(self._references(pile), positions, window_len=window_len, seed=seed, pile=pile)
@@ -147,7 +148,7 @@ class WindowGather:
         swept = sweep_piles(
             piles,
             self._references,
-            lambda number: read_packed(self._lake, self._shards[number]),
+            self._packed,
             window_len=self._settings.window_len,
             seed=self._settings.seed,
             most_windows=max(1, int(gigabytes / window_gigabytes)),
@@ -161,39 +162,20 @@ class WindowGather:
                 )
             yield pile.stream
 
+    def _packed(self, number: int) -> PackedShard:
+        of = self._thrown[number]
+        packed = read_packed(self._lake, of.shard)
+        _require_tracks(self._lake, of.shard, of.tracks)
+        return packed
+
     def _references(self, pile: int) -> list[pa.Table]:
         tables = []
-        for shard in self._shards:
-            with self._lake.open("window_piles", shard) as file:
+        for of in self._thrown:
+            with self._lake.open("window_piles", of.shard) as file:
+                found = describe(file, self._lake.uri_of("window_piles", of.shard))
+                require_same(found, of.references, f"window_piles[{of.shard}]")
                 group = row_group_of(pile, self._settings.piles)
                 # Without held-out time there is no row group of it.
                 none = group == file.num_row_groups and pile == schema.HOLDOUT_PILE
                 tables.append(schema.WINDOW_REFERENCES.empty_table() if none else file.read_row_group(group))
         return tables
-
-    def _checked(self) -> str:
-        """A digest of all track files. Raises ValueError where references were made for other tracks or settings."""
-        wanted = {
-            "piles": self._settings.piles,
-            "window_len": self._settings.window_len,
-            "stride": self._settings.stride,
-            "seed": self._settings.seed,
-            "holdout_from": _holdout_from(self._settings),
-        }
-        digest = hashlib.sha256()
-        for shard in self._shards:
-            with self._lake.open("window_piles", shard) as file:
-                facts = describe(file, self._lake.uri_of("window_piles", shard)).facts
-            differing = {name: facts.get(name) for name, value in wanted.items() if facts.get(name) != value}
-            if differing:
-                raise ValueError(
-                    f"window_piles[{shard}] was made with {differing}, the settings now say "
-                    f"{ {name: wanted[name] for name in differing} }: materialize window_piles again"
-                )
-            if facts["tracks"] != self._lake.describe("track_shards", shard).fingerprint:
-                raise ValueError(
-                    f"track_shards[{shard}] was materialized anew since window_piles[{shard}] was: "
-                    "materialize window_piles again"
-                )
-            digest.update(facts["tracks"].encode())
-        return digest.hexdigest()[:16]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -13,6 +14,7 @@ from ais_assets import schema
 from ais_assets.io.lake import Lake
 from ais_assets.io.layout import place_of
 from ais_assets.io.mds import root_index
+from ais_assets.io.references import shuffle_digest, thrown_shards
 from ais_assets.ledger import Ledger
 from ais_assets.partition_keys import day_keys, pile_keys, shard_keys
 from ais_assets.settings import Settings
@@ -50,13 +52,14 @@ def publish_dataset(lake: Lake, settings: Settings) -> TrainingDataset:
 
     A training run in progress keeps its shards: folders of the former index stay where they are.
 
-    Raises PartitionMissingError when a pile is missing, ValueError when piles were made from different
-    tracks or with different settings.
+    Raises PartitionMissingError when a pile is missing, ValueError, before anything is published, when windows were
+    gathered by other references than those of now or with other settings, or rows were lost between stages.
     """
     piles = pile_keys(settings)
     lake.require("mds_shards", piles)
     manifests = {pile: lake.manifest("mds_shards", pile) for pile in piles}
-    _check_one_shuffle(manifests, settings)
+    _require_one_shuffle(lake, manifests, settings)
+    _require_conserved(lake, sum(manifest["ledger"]["rows_out"] for manifest in manifests.values()), settings)
     folder = place_of("mds_shards").folder
     index = root_index(
         [
@@ -95,17 +98,78 @@ def publish_dataset(lake: Lake, settings: Settings) -> TrainingDataset:
 
 
 def accounts(lake: Lake, settings: Settings) -> dict[str, Ledger]:
-    """The account of each stage over all of its partitions that belong to these settings."""
-    keys = {
-        "raw_records": day_keys(settings),
-        "clean_records": day_keys(settings),
-        "track_shards": shard_keys(settings),
-        "window_piles": shard_keys(settings),
-    }
+    """The account of each stage over the partitions that the tracks were made from and that were made from them."""
+    days, shards = tracked_days(lake, settings), shard_keys(settings)
+    keys = {"raw_records": days, "clean_records": days, "track_shards": shards, "window_piles": shards}
+    there = {asset: set(lake.partitions(asset)) for asset in keys}
     return {
-        asset: Ledger.total(lake.ledger(asset, key) for key in keys[asset] if key in set(lake.partitions(asset)))
-        for asset in ACCOUNTS
+        asset: Ledger.total(lake.ledger(asset, key) for key in keys[asset] if key in there[asset]) for asset in ACCOUNTS
     }
+
+
+def tracked_days(lake: Lake, settings: Settings) -> list[str]:
+    """The days that the tracks were made from; there may be more by now.
+
+    Raises PartitionMissingError when a shard is missing, ValueError when shards were made from different days, or with
+    another range of them in the settings.
+    """
+    shards, days = shard_keys(settings), day_keys(settings)
+    lake.require("track_shards", shards)
+    tracked: list[str] | None = None
+    for shard in shards:
+        facts = lake.describe("track_shards", shard).facts
+        of_shard = [day for day in days if day not in set(facts["days_absent"])]
+        if len(of_shard) != facts["days"]:
+            raise ValueError(
+                f"track_shards[{shard}] was made from {facts['days']} days, without {facts['days_absent']}; the "
+                f"settings now say {days[0]} to {days[-1]}: materialize track_shards again"
+            )
+        tracked = tracked or of_shard
+        if of_shard != tracked:
+            differing = sorted(set(of_shard) ^ set(tracked))
+            raise ValueError(
+                f"only one of track_shards[{shard}] and track_shards[{shards[0]}] was made from "
+                f"{', '.join(differing)}: materialize track_shards again"
+            )
+    return tracked or []
+
+
+CONSERVED = (
+    ("typed records", "records cleaned", "clean_records"),
+    ("clean positions", "positions tracked", "track_shards"),
+    ("training windows thrown", "training windows delivered", "materialized_windows and mds_shards"),
+    ("validation windows thrown", "validation windows delivered", "validation"),
+    ("held-out windows thrown", "held-out windows delivered", "holdout"),
+)
+"""What must be equal, and what to materialize where it is not."""
+
+
+def conservation(lake: Lake, samples: int, settings: Settings) -> dict[str, int]:
+    """Rows out of and into each stage, from the accounts in the files; of MDS there are so many samples."""
+    stages = accounts(lake, settings)
+    thrown = stages["window_piles"].notes
+    return {
+        "typed records": stages["raw_records"].rows_out,
+        "records cleaned": stages["clean_records"].rows_in,
+        "clean positions": stages["clean_records"].rows_out,
+        "positions tracked": stages["track_shards"].rows_in,
+        "training windows thrown": thrown["windows_training"],
+        "training windows delivered": samples,
+        "validation windows thrown": thrown["windows_validation"],
+        "validation windows delivered": lake.describe("validation").rows,
+        "held-out windows thrown": thrown.get("windows_holdout", 0),
+        "held-out windows delivered": lake.describe("holdout").rows,
+    }
+
+
+def differing_days(lake: Lake, days: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Days of which cleaning saw other typed records than there are."""
+    differing = {}
+    for day in days:
+        typed, seen = lake.ledger("raw_records", day).rows_out, lake.ledger("clean_records", day).rows_in
+        if typed != seen:
+            differing[day] = {"typed": typed, "seen by cleaning": seen}
+    return differing
 
 
 def track_intervals(lake: Lake, settings: Settings) -> dict[str, list[int]]:
@@ -131,30 +195,48 @@ def track_intervals(lake: Lake, settings: Settings) -> dict[str, list[int]]:
     return {"edges": edges, "counts": counts.tolist()}
 
 
-def _check_one_shuffle(manifests: dict[str, dict[str, Any]], settings: Settings) -> None:
-    wanted = {
-        "piles": settings.piles,
-        "seed": settings.seed,
-        "seq_len": settings.seq_len,
-        "window_len": settings.window_len,
-    }
+def _require_one_shuffle(lake: Lake, manifests: dict[str, dict[str, Any]], settings: Settings) -> None:
+    """Whether all windows were gathered by the references that are there now, which are those of the settings."""
+    digest = shuffle_digest(thrown_shards(lake, settings))
     for pile, manifest in manifests.items():
-        facts = manifest["facts"]
-        differing = {name: facts.get(name) for name, value in wanted.items() if facts.get(name) != value}
-        if differing:
+        seen = manifest["facts"]["seq_len"]
+        if seen != settings.seq_len:
             raise ValueError(
-                f"mds_shards[{pile}] was made with {differing}, the settings now say "
-                f"{ {name: wanted[name] for name in differing} }: materialize the piles again"
+                f"mds_shards[{pile}] was made with AIS_SEQ_LEN={seen}, the settings now say {settings.seq_len}: "
+                "materialize mds_shards again"
             )
-    made_from: dict[str, list[str]] = {}
-    for pile, manifest in manifests.items():
-        made_from.setdefault(manifest["facts"]["tracks"], []).append(pile)
-    if len(made_from) > 1:
-        rarest = min(made_from.values(), key=len)
+    lake.require("materialized_windows", list(manifests))
+    facts = {
+        "validation": lake.describe("validation").facts,
+        "holdout": lake.describe("holdout").facts,
+        **{f"materialized_windows[{pile}]": lake.describe("materialized_windows", pile).facts for pile in manifests},
+        **{f"mds_shards[{pile}]": manifest["facts"] for pile, manifest in manifests.items()},
+    }
+    astray = [name for name, of in facts.items() if of.get("window_piles") != digest]
+    if astray:
+        shown = ", ".join(astray[:_SHOWN]) + (f" and {len(astray) - _SHOWN} more" if len(astray) > _SHOWN else "")
+        assets = list(dict.fromkeys(name.partition("[")[0] for name in astray))
         raise ValueError(
-            f"the piles were made from different tracks; {', '.join(rarest[:8])} differ from the others: "
-            "materialize materialized_windows and mds_shards of every pile again"
+            f"{shown} {'was' if len(astray) == 1 else 'were'} made from other window_piles than those that are there "
+            f"now: materialize {', '.join(assets)} again"
         )
+
+
+def _require_conserved(lake: Lake, samples: int, settings: Settings) -> None:
+    counts = conservation(lake, samples, settings)
+    lost = [
+        f"{counts[left]:,} {left} but {counts[right]:,} {right}: materialize {assets} again"
+        for left, right, assets in CONSERVED
+        if counts[left] != counts[right]
+    ]
+    if lost:
+        days = list(differing_days(lake, tracked_days(lake, settings)))
+        lost += [f"typed and cleaned differ on {', '.join(days[:_SHOWN])}"] if days else []
+        raise ValueError("; ".join(lost))
+
+
+_SHOWN = 12
+"""Partitions that an error names."""
 
 
 def _publish_json(lake: Lake, value: object, key: str) -> None:

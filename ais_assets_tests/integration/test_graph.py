@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,15 @@ import pytest
 from boto3.session import Session
 
 from ais_assets import schema
+from ais_assets.assets.windows import WindowGather
 from ais_assets.building import RANGE_END, RANGE_START, STAGES, partition_keys
 from ais_assets.definitions import build_definitions
-from ais_assets.io.dataset import publish_dataset
-from ais_assets.io.lake import Lake
+from ais_assets.io.dataset import accounts, publish_dataset
+from ais_assets.io.lake import Folder, Lake
 from ais_assets.ledger import Ledger
 from ais_assets.settings import Settings, load_settings
+from ais_assets.stream import RecordStream
+from ais_assets_tests.integration.test_faults import run_ais
 from ais_assets_tests.io.mds_datasets import stock_dataset
 
 SMALL = {
@@ -132,20 +135,63 @@ def test_both_ways_to_gather_give_the_same_bytes(built: tuple[Settings, dg.Dagst
     assert not (tmp_path / "cache").exists()
 
 
+def rebuild(settings: Settings, instance: dg.DagsterInstance, *assets: str, only: str | None = None) -> None:
+    """Materializes assets one after the other, all partitions or only one."""
+    job = build_definitions(settings).resolve_implicit_global_asset_job_def()
+    for asset in assets:
+        keys = [only] if only else partition_keys(asset, settings)
+        assert run(job, instance, asset, {RANGE_START: keys[0], RANGE_END: keys[-1]} if keys else {}).success
+
+
+def copy_of(settings: Settings, folder: Path, **changes: object) -> Settings:
+    """The same lake in a folder of its own, to be gone on with under changed settings."""
+    shutil.copytree(settings.lake, folder / "lake")
+    return load_settings(**{**SMALL, "lake": str(folder / "lake"), "cache": folder / "cache", **changes})
+
+
+def rewrite(
+    lake: Lake, asset: str, partition: str | None, change: Callable[[pa.Table], pa.Table], more_in: int = 0
+) -> None:
+    """Writes a partition anew with its facts; each row group is changed, and so many rows more go in and get lost."""
+    with lake.open(asset, partition) as file:
+        groups = [file.read_row_group(group) for group in range(file.num_row_groups)]
+    # The former footer is read as the schema's metadata.
+    tables = [change(group).replace_schema_metadata() for group in groups]
+    former = lake.describe(asset, partition)
+    rows = sum(table.num_rows for table in tables)
+    rows_in = former.ledger.rows_in + more_in
+    ledger = Ledger(rows_in, rows, {"rule": rows_in - rows}, former.ledger.notes)
+    lake.write(asset, partition, RecordStream(tables[0].schema, iter(tables), ledger, former.facts))
+
+
+def published(settings: Settings) -> dict[str, str]:
+    """Digests of what makes piles a dataset."""
+    return {key: digest for key, digest in digests(settings).items() if key.startswith("mds/") and key.count("/") == 1}
+
+
+def refused(settings: Settings, message: str) -> None:
+    """Nothing is published of a lake in this state."""
+    before = published(settings)
+    with pytest.raises(ValueError, match=message):
+        publish_dataset(Lake(settings.lake), settings)
+    assert published(settings) == before
+
+
 def test_held_out_time_is_delivered_apart(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path) -> None:
-    lake = tmp_path / "lake"
-    shutil.copytree(built[0].lake, lake)
-    settings = load_settings(lake=str(lake), cache=tmp_path / "cache", holdout_from="2024-03-02", **SMALL)
+    settings = copy_of(built[0], tmp_path, holdout_from="2024-03-02")
     job = build_definitions(settings).resolve_implicit_global_asset_job_def()
     with dg.DagsterInstance.ephemeral() as instance:
         # These references were made without held-out time.
         with pytest.raises(ValueError, match="materialize window_piles again"):
             run(job, instance, "holdout", {})
-        for asset in ("window_piles", "validation", "holdout", "materialized_windows", "mds_shards"):
-            keys = partition_keys(asset, settings)
-            assert run(job, instance, asset, {RANGE_START: keys[0], RANGE_END: keys[-1]} if keys else {}).success
-        published = run(job, instance, "training_dataset", {})
-    assert all(evaluation.passed for evaluation in published.get_asset_check_evaluations())
+        rebuild(settings, instance, "window_piles", "validation", "holdout", "materialized_windows")
+        # Windows that begin in held-out time are still in the former shards.
+        refused(
+            settings, r"^mds_shards\[00000\], mds_shards\[00001\] were made from other.*materialize mds_shards again"
+        )
+        rebuild(settings, instance, "mds_shards")
+        result = run(job, instance, "training_dataset", {})
+    assert all(evaluation.passed for evaluation in result.get_asset_check_evaluations())
     place = Lake(settings.lake)
     midnight = pa.scalar(1_709_337_600_000, schema.UTC)
     assert min(place.table("holdout")["start"].to_pylist()) >= midnight.as_py()
@@ -158,6 +204,112 @@ def test_held_out_time_is_delivered_apart(built: tuple[Settings, dg.DagsterInsta
     account = Ledger.total(place.ledger("window_piles", key) for key in partition_keys("window_piles", settings))
     assert account.dropped["reaches_into_holdout"] > 0
     assert account.notes["windows_holdout"] == place.describe("holdout").rows > 0
+
+
+def test_piles_of_two_strides_are_not_published(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path) -> None:
+    settings = copy_of(built[0], tmp_path, stride=16)
+    refused(
+        settings, r"window_piles\[0000\] was made with {'stride': 8}.*{'stride': 16}: materialize window_piles again"
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        rebuild(settings, instance, "window_piles")
+        rebuild(settings, instance, "materialized_windows", "mds_shards", only="00000")
+    refused(
+        settings,
+        r"^validation, holdout, materialized_windows\[00001\], mds_shards\[00001\] were made from other window_piles.*"
+        r"materialize validation, holdout, materialized_windows, mds_shards again",
+    )
+
+
+def test_validation_of_another_split_is_not_published(
+    built: tuple[Settings, dg.DagsterInstance], tmp_path: Path
+) -> None:
+    settings = copy_of(built[0], tmp_path, validation_fraction=0.1)
+    former = set(Lake(settings.lake).table("validation")["mmsi"].to_pylist())
+    with dg.DagsterInstance.ephemeral() as instance:
+        rebuild(settings, instance, "track_shards")
+        refused(settings, r"track_shards\[000\d\] was materialized anew since window_piles\[000\d\] was")
+        rebuild(settings, instance, "window_piles", "holdout", "materialized_windows", "mds_shards")
+    assert former & set(Lake(settings.lake).table("materialized_windows")["mmsi"].to_pylist())
+    refused(settings, "^validation was made from other window_piles.*materialize validation again")
+
+
+def test_lost_rows_are_not_published(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path) -> None:
+    settings = copy_of(built[0], tmp_path)
+    lake = Lake(settings.lake)
+    rewrite(lake, "validation", None, lambda table: table.slice(1))
+    refused(settings, "validation windows thrown but .* validation windows delivered: materialize validation again")
+    rewrite(lake, "clean_records", "2024-03-02", lambda table: table, more_in=1)
+    refused(settings, r"typed records but .*: materialize clean_records again.*typed and cleaned differ on 2024-03-02$")
+
+
+def test_accounts_list_each_folder_once(
+    built: tuple[Settings, dg.DagsterInstance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake = Lake(built[0].lake)
+    listed: Counter[str] = Counter()
+    names = lake.store.names
+
+    def counted(folder: str, suffix: str) -> list[str]:
+        listed[folder] += 1
+        return names(folder, suffix)
+
+    monkeypatch.setattr(lake.store, "names", counted)
+    assert set(accounts(lake, built[0])) == {"raw_records", "clean_records", "track_shards", "window_piles"}
+    # Once more for the days that the tracks were made from.
+    assert listed == {"raw_records": 1, "clean_records": 1, "track_shards": 2, "window_piles": 1}
+
+
+def test_days_that_came_later_hold_nothing_up(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path) -> None:
+    early = copy_of(built[0], tmp_path, last_day="2024-03-03")
+    refused(
+        early, r"track_shards\[0000\] was made from 2 days.*2024-03-01 to 2024-03-03: materialize track_shards again"
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        rebuild(early, instance, "track_shards", "window_piles", "validation", "holdout", "materialized_windows")
+        rebuild(early, instance, "mds_shards", "training_dataset")
+        before = published(early)
+        for asset in ("raw_archives", "raw_records", "clean_records"):
+            rebuild(early, instance, asset, only="2024-03-03")
+        rebuild(early, instance, "training_dataset")
+    assert published(early) == before
+
+
+@pytest.mark.parametrize(
+    ("asset", "gather_gigabytes"), [("window_piles", None), ("validation", None), ("validation", 1e-3)]
+)
+def test_tracks_that_change_while_they_are_read_are_noticed(
+    built: tuple[Settings, dg.DagsterInstance],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asset: str,
+    gather_gigabytes: float | None,
+) -> None:
+    settings = copy_of(built[0], tmp_path, gather_gigabytes=gather_gigabytes)
+    unchanging = Lake.row_groups
+
+    def changing(lake: Lake, asset: str, partition: str | None = None, columns: Any = None) -> Iterator[pa.Table]:
+        yield from unchanging(lake, asset, partition, columns)
+        if asset == "track_shards":
+            rewrite(lake, asset, partition, lambda table: table.slice(1))
+
+    monkeypatch.setattr(Lake, "row_groups", changing)
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        pytest.raises(ValueError, match=r"track_shards\[000\d\] was materialized anew while it was being read"),
+    ):
+        rebuild(settings, instance, asset)
+
+
+def test_references_that_change_before_they_are_read_are_noticed(
+    built: tuple[Settings, dg.DagsterInstance], tmp_path: Path
+) -> None:
+    settings = copy_of(built[0], tmp_path)
+    lake = Lake(settings.lake)
+    gather = WindowGather(lake, settings)
+    rewrite(lake, "window_piles", "0001", lambda table: table.slice(1))
+    with pytest.raises(ValueError, match=r"window_piles\[0001\] was materialized anew while it was being read"):
+        next(gather.piles([0], dg.build_asset_context()))
 
 
 def test_s3_has_the_same_bytes(built: tuple[Settings, dg.DagsterInstance], bucket: str, tmp_path: Path) -> None:
@@ -280,7 +432,7 @@ def test_intervals_are_those_of_all_tracks(built: tuple[Settings, dg.DagsterInst
 def test_other_settings_than_the_piles_were_made_with_are_refused(built: tuple[Settings, dg.DagsterInstance]) -> None:
     settings, _ = built
     longer = load_settings(**{**SMALL, "lake": settings.lake, "seq_len": 32, "max_horizon": 32})
-    with pytest.raises(ValueError, match=r"mds_shards\[00000\] was made with {'seq_len': 16}.*{'seq_len': 32}"):
+    with pytest.raises(ValueError, match=r"mds_shards\[00000\] was made with AIS_SEQ_LEN=16, the settings now say 32"):
         publish_dataset(Lake(settings.lake), longer)
 
 
@@ -296,6 +448,86 @@ def test_asset_checks_pass(built: tuple[Settings, dg.DagsterInstance]) -> None:
         "every_window_that_tracks_hold",
     }
     assert all(evaluation.passed for evaluation in evaluations), [e.metadata for e in evaluations]
+
+
+def look(settings: Settings, asset: str) -> dict[str, bool]:
+    """Runs the asset's checks alone: name and whether it passed."""
+    checks = dg.define_asset_job("look", dg.AssetSelection.checks_for_assets(dg.AssetKey(asset)))
+    job = dg.Definitions.merge(build_definitions(settings), dg.Definitions(jobs=[checks])).resolve_job_def("look")
+    with dg.DagsterInstance.ephemeral() as instance:
+        evaluations = job.execute_in_process(instance=instance).get_asset_check_evaluations()
+    return {evaluation.check_name: evaluation.passed for evaluation in evaluations}
+
+
+def _drop_a_shard(lake: Lake) -> None:
+    index = json.loads(lake.store.read("mds/index.json"))
+    lake.write_json("training_dataset", {**index, "shards": index["shards"][1:]})
+
+
+def _validate_with_training_vessels(lake: Lake) -> None:
+    training = lake.table("materialized_windows")
+    rows = lake.describe("validation").rows
+    assert training.num_rows > rows
+    first = iter([training.slice(0, rows)])
+    rewrite(lake, "validation", None, lambda table: next(first, table.slice(0, 0)))
+
+
+def _take_a_day_for_unpublished(lake: Lake) -> None:
+    lake.write_folder("raw_archives", "2024-03-01", Folder(Path("no such"), "none", Ledger(), {"published": False}))
+
+
+@pytest.mark.parametrize(
+    ("asset", "failing", "tamper"),
+    [
+        ("training_dataset", "nothing_lost_between_stages", _drop_a_shard),
+        ("training_dataset", "no_vessel_in_both_splits", _validate_with_training_vessels),
+        (
+            "training_dataset",
+            "every_window_that_tracks_hold",
+            lambda lake: rewrite(lake, "track_shards", "0001", lambda table: table.slice(0, table.num_rows // 2)),
+        ),
+        (
+            "clean_records",
+            "every_typed_record_is_accounted_for",
+            lambda lake: rewrite(lake, "clean_records", "2024-03-01", lambda table: table, more_in=1),
+        ),
+        ("raw_archives", "every_day_published", _take_a_day_for_unpublished),
+    ],
+)
+def test_each_check_fails_of_what_it_is_for(
+    built: tuple[Settings, dg.DagsterInstance],
+    tmp_path: Path,
+    asset: str,
+    failing: str,
+    tamper: Callable[[Lake], None],
+) -> None:
+    settings = copy_of(built[0], tmp_path)
+    assert all(look(settings, asset).values())
+    tamper(Lake(settings.lake))
+    assert [name for name, passed in look(settings, asset).items() if not passed] == [failing]
+
+
+def test_a_run_is_judged_by_its_own_days(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path) -> None:
+    settings = copy_of(built[0], tmp_path)
+    rewrite(Lake(settings.lake), "clean_records", "2024-03-02", lambda table: table, more_in=1)
+    job = build_definitions(settings).resolve_implicit_global_asset_job_def()
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run(job, instance, "clean_records", {RANGE_START: "2024-03-01", RANGE_END: "2024-03-01"})
+    assert [evaluation.passed for evaluation in result.get_asset_check_evaluations()] == [True]
+    assert look(settings, "clean_records") == {"every_typed_record_is_accounted_for": False}
+
+
+def test_a_build_fails_of_a_failed_check(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path) -> None:
+    settings = copy_of(built[0], tmp_path)
+    variables = {f"AIS_{name.upper()}": str(value) for name, value in SMALL.items()}
+    variables |= {"AIS_LAKE": settings.lake, "DAGSTER_HOME": str(tmp_path / "dagster")}
+    (tmp_path / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    command = ("build", "--only", "training_dataset", "--workers", "1")
+    _validate_with_training_vessels(Lake(settings.lake))
+    failed = run_ais(command, variables, tmp_path)
+    assert failed.returncode != 0
+    assert "the check no_vessel_in_both_splits did not pass" in failed.stderr
+    assert "vessels are in training and in validation" in failed.stderr
 
 
 @pytest.mark.parametrize(
