@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,6 +80,8 @@ def publish_dataset(lake: Lake, settings: Settings) -> TrainingDataset:
             WindowDurations.from_json(of["durations"]) for of in facts
         ).summary(),
         "tracks_dt_seconds": track_intervals(lake, settings),
+        # The index comes last: whoever finds another one beside these statistics knows that they are not its own.
+        "index": hashlib.sha256(index).hexdigest(),
     }
     shards = json.loads(index)["shards"]
     dataset = TrainingDataset(
@@ -284,6 +287,8 @@ common.{holdout}
 Each sample is {window} consecutive positions of one track ({settings.seq_len} to see, {settings.max_horizon} to
 forecast), a new one every {settings.stride} positions; a silence over {settings.max_gap_seconds:,} s ends a track. All
 windows are in one global, uniformly random order (seed {settings.seed}, {settings.piles} piles).
+
+This page and `statistics.json` belong to the `index.json` whose sha256 is `{dataset.statistics["index"]}`.
 
 `features`: {window} × {schema.FEATURE_COUNT} float32, little-endian, position by position:
 

@@ -37,7 +37,7 @@ from streaming.base.shared.prefix import _get_path  # the names of its shared me
 from streaming.base.world import World
 from torch.utils.data import get_worker_info
 
-from ais_assets.io.loader_cache import PublishedStream
+from ais_assets.io.loader_cache import INDEX_FILE, PublishedStream
 from ais_assets.io.loader_device import Batch, on_device
 from ais_assets.io.loader_gather import OpenShards, gathered
 from ais_assets.io.loader_normalize import denormalize_batch, normalize_batch, split_input_target
@@ -394,12 +394,18 @@ class AISMDSDataset(StreamingDataset):
 
     def _read_statistics(self) -> dict[str, Any]:
         try:
-            return json.loads(self.stream.published.read(STATISTICS_FILE))
+            statistics = json.loads(self.stream.published.read(STATISTICS_FILE))
         except FileNotFoundError:
             raise LoaderError(
                 f"{self.stream.published.uri} has no {STATISTICS_FILE}: materialize training_dataset, "
                 "or normalize='ranges'"
             ) from None
+        if statistics.get("index", self.stream.index_digest) != self.stream.index_digest:
+            raise LoaderError(
+                f"{self.stream.published.uri}/{STATISTICS_FILE} is of another {INDEX_FILE} than the one beside it: a "
+                "publication is going on or was cut off. Start again once training_dataset is materialized"
+            )
+        return statistics
 
 
 def _check_options(batch_size: int, threads: int | None, normalize: str | None) -> None:

@@ -25,6 +25,7 @@ from ais_assets.building import RANGE_END, RANGE_START, STAGES, partition_keys
 from ais_assets.definitions import build_definitions
 from ais_assets.io.dataset import accounts, publish_dataset
 from ais_assets.io.lake import Folder, Lake
+from ais_assets.io.streaming_loader import AISMDSDataset, LoaderError
 from ais_assets.ledger import Ledger
 from ais_assets.settings import Settings, load_settings
 from ais_assets.stream import RecordStream
@@ -241,6 +242,39 @@ def test_lost_rows_are_not_published(built: tuple[Settings, dg.DagsterInstance],
     refused(settings, "validation windows thrown but .* validation windows delivered: materialize validation again")
     rewrite(lake, "clean_records", "2024-03-02", lambda table: table, more_in=1)
     refused(settings, r"typed records but .*: materialize clean_records again.*typed and cleaned differ on 2024-03-02$")
+
+
+def test_statistics_of_another_index_are_not_used(
+    built: tuple[Settings, dg.DagsterInstance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = copy_of(built[0], tmp_path, mds_size_limit=1 << 19)
+    lake = Lake(settings.lake)
+    former = lake.store.read("mds/index.json")
+
+    def loader() -> AISMDSDataset:
+        return lake.loader(tmp_path / "mds-cache", batch_size=8, normalize="statistics", window_len=settings.window_len)
+
+    assert len(next(iter(loader()))) == 8
+    with dg.DagsterInstance.ephemeral() as instance:
+        rebuild(settings, instance, "mds_shards")
+
+    publish = lake.store.publish_bytes
+
+    def dying(data: bytes, key: str) -> None:
+        if key == "mds/index.json":
+            raise KeyboardInterrupt
+        publish(data, key)
+
+    monkeypatch.setattr(lake.store, "publish_bytes", dying)
+    with pytest.raises(KeyboardInterrupt):
+        publish_dataset(lake, settings)
+    monkeypatch.undo()
+    assert lake.store.read("mds/index.json") == former
+    with pytest.raises(LoaderError, match=r"statistics\.json is of another index\.json.* was cut off"):
+        loader()
+    published = publish_dataset(lake, settings)
+    assert f"whose sha256 is `{hashlib.sha256(lake.store.read('mds/index.json')).hexdigest()}`" in published.card
+    assert len(next(iter(loader()))) == 8
 
 
 def test_accounts_list_each_folder_once(
