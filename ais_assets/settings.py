@@ -15,6 +15,9 @@ from ais_assets.table_mapping import TableMapping
 
 SourceName = Literal["dma", "marinecadastre", "nmea", "norway", "simulated", "table"]
 
+MOST_SHARDS = 4096
+MOST_PILES = 10_000
+
 _BUCKET = re.compile(r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?$")
 _SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*)://")
 
@@ -51,8 +54,8 @@ class Settings(BaseSettings):
 
     simulated_vessels: int = Field(60, ge=1, le=100_000, description="vessels of the simulated source")
 
-    shards: int = Field(16, ge=1, le=4096, description="vessel shards: a vessel's days all fall into one")
-    piles: int = Field(8, ge=1, le=10_000, description="piles of the global shuffle, each a partition of windows")
+    shards: int = Field(16, ge=1, le=MOST_SHARDS, description="vessel shards: a vessel's days all fall into one")
+    piles: int = Field(8, ge=1, le=MOST_PILES, description="piles of the global shuffle, each a partition of windows")
     partitions_per_run: int = Field(4, ge=1, description="partitions that one run of a backfill takes")
     seed: int = Field(17, ge=0, lt=2**63, description="keys every random stream")
     validation_fraction: float = Field(0.05, ge=0, lt=1, description="share of vessels kept for validation")
@@ -104,6 +107,12 @@ class Settings(BaseSettings):
 
     mds_size_limit: Annotated[int, Field(ge=1 << 16)] = Field(
         1 << 26, description="bytes of an MDS shard before compression; MDSWriter's default"
+    )
+    mds_threads: int | None = Field(
+        None,
+        ge=1,
+        description="threads that compress a run's MDS shards; default: the cores over the runs of `ais build`, or "
+        "all cores where it is not that which runs, 4 at most",
     )
     zstd_level: int = Field(1, ge=1, le=19, description="compression of every file")
 
@@ -167,6 +176,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"AIS_HOLDOUT_FROM {self.holdout_from} must be after AIS_FIRST_DAY {self.first_day} and not after "
                 f"AIS_LAST_DAY {self.last_day}: both sides of it need days"
+            )
+        if self.thin_seconds > self.max_gap_seconds:
+            raise ValueError(
+                f"AIS_THIN_SECONDS {self.thin_seconds} is above AIS_MAX_GAP_SECONDS {self.max_gap_seconds}: "
+                "positions so far apart would each begin a track"
             )
         if self.lake.startswith(("http://", "https://")):
             raise ValueError(f"AIS_LAKE {self.lake!r} must be a folder or s3://bucket/prefix")

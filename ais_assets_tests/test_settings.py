@@ -52,6 +52,8 @@ def test_classes_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch, text: 
         ("AIS_CLASSES", "class A,C", "AIS_CLASSES_1: .*'class A', 'class B' or 'unknown' .*'C'"),
         ("AIS_MOVING_KNOTS", "0", "AIS_MOVING_KNOTS: .*greater than or equal to 0.1"),
         ("AIS_QUALITY_DAYS", "6", "AIS_QUALITY_DAYS: .*greater than or equal to 7"),
+        ("AIS_THIN_SECONDS", "14401", "AIS_THIN_SECONDS 14401 is above AIS_MAX_GAP_SECONDS 14400"),
+        ("AIS_MDS_THREADS", "0", "AIS_MDS_THREADS: .*greater than or equal to 1"),
         ("AIS_THIN_SECONDS", "-1", "AIS_THIN_SECONDS: .*greater than or equal to 0"),
     ],
 )

@@ -1,6 +1,5 @@
 """What training code reads: MDS shards, their root index with statistics and card, and the baseline to beat."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +13,7 @@ from ais_assets.io.lake import Folder, Lake
 from ais_assets.io.managers import Partitions, each_partition
 from ais_assets.io.mds import write_shards
 from ais_assets.ledger import Ledger
+from ais_assets.machine import MOST_THREADS, usable_cores
 from ais_assets.resources.lake import LakeResource
 from ais_assets.resources.training_loader import TrainingLoaderResource
 from ais_assets.settings import Settings
@@ -97,7 +97,7 @@ def _sharded(lake: Lake, pile: str, settings: Settings) -> Iterator[Folder]:
             window_len=settings.window_len,
             size_limit=settings.mds_size_limit,
             level=settings.zstd_level,
-            threads=os.cpu_count() or 1,
+            threads=settings.mds_threads or min(MOST_THREADS, usable_cores()),
         )
         facts = {
             "shards": written.shards,

@@ -21,6 +21,9 @@ from ais_assets.transforms.windows import PACKED_WORDS, pack_tables
 
 PackedShard = NDArray[np.uint32]
 
+_ATTEMPTS = 5
+"""To open a shard that is published anew again and again."""
+
 
 def read_packed(lake: Lake, shard: str) -> PackedShard:
     """A shard's packed positions in memory, uint32 (n, 3), from the lake: for where there is no room for the cache."""
@@ -40,23 +43,42 @@ class PackedPositions:
         self._lake = lake
 
     def open(self, shards: Sequence[str]) -> list[PackedShard]:
-        """Memory maps (n, 3) uint32 of the shards, in their order; packs those that are not in the cache."""
+        """Memory maps (n, 3) uint32 of the shards, in their order; packs those that are not in the cache.
+
+        Raises OSError when a shard is published anew each time that it is about to be opened.
+        """
+        # Runs that begin together share the work: each begins elsewhere and passes over what another one packs.
+        first = os.getpid() % max(1, len(shards))
+        for shard in (*shards[first:], *shards[:first]):
+            if not self._path(shard).exists():
+                self._pack(shard, wait=False)
         return [self._open(shard) for shard in shards]
 
-    def _open(self, shard: str) -> PackedShard:
-        path = self._folder / f"{shard}-{self._lake.object_version('track_shards', shard)}.packed"
-        if not path.exists():
-            self._pack(shard, path)
-        if path.stat().st_size == 0:
-            return np.empty((0, PACKED_WORDS), np.uint32)
-        return np.memmap(path, np.uint32, mode="r").reshape(-1, PACKED_WORDS)
+    def _path(self, shard: str) -> Path:
+        return self._folder / f"{shard}-{self._lake.object_version('track_shards', shard)}.packed"
 
-    def _pack(self, shard: str, path: Path) -> None:
+    def _open(self, shard: str) -> PackedShard:
+        for _ in range(_ATTEMPTS):
+            try:
+                return _mapped(self._path(shard))
+            except FileNotFoundError:
+                # Not packed yet, or the shard was published anew and another run removed what was packed of it.
+                self._pack(shard, wait=True)
+        raise OSError(
+            f"track_shards[{shard}] was published anew {_ATTEMPTS} times while it was packed into {self._folder}: "
+            "materialize windows when no run materializes tracks"
+        )
+
+    def _pack(self, shard: str, *, wait: bool) -> None:
+        """Packs a shard unless it is there already; one that another run is packing is waited for, or left to it."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        # Runs that need the same shard at once wait for the first of them instead of packing it again; the
-        # kernel drops the lock of a process that dies.
+        # The kernel drops the lock of a process that dies.
         with (self._folder / f"{shard}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                return
+            path = self._path(shard)
             if path.exists():
                 return
             for stale in self._folder.glob(f"{shard}-*"):
@@ -67,4 +89,15 @@ class PackedPositions:
                     out.write(packed.data)
                 out.flush()
                 os.fsync(out.fileno())
-            part.replace(path)
+            # Published anew meanwhile, it is not known which of the two this is.
+            if self._path(shard) == path:
+                part.replace(path)
+            else:
+                part.unlink()
+
+
+def _mapped(path: Path) -> PackedShard:
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            return np.empty((0, PACKED_WORDS), np.uint32)
+        return np.memmap(file, np.uint32, mode="r").reshape(-1, PACKED_WORDS)
