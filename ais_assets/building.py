@@ -6,13 +6,16 @@ asset's partitions, in a process of its own, recorded in the same instance.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +30,10 @@ from dagster import (
 from dagster._core.instance.ref import InstanceRef
 from dagster_shared.error import SerializableErrorInfo
 
+from ais_assets import planning
+from ais_assets.machine import MOST_THREADS, available_memory, usable_cores
 from ais_assets.partition_keys import day_keys, pile_keys, shard_keys
+from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
 
 STAGES = (
@@ -77,6 +83,7 @@ class Done:
     run_id: str
     seconds: float
     error: str | None
+    warnings: tuple[str, ...] = ()
 
 
 def partition_keys(asset: str, settings: Settings) -> list[str]:
@@ -107,6 +114,7 @@ def build(
     workers: int | None = None,
     on_start: Callable[[str, int], None] = lambda asset, partitions: None,
     on_done: Callable[[Done], None] = lambda done: None,
+    on_note: Callable[[str], None] = lambda note: None,
 ) -> None:
     """Materializes the assets (default: all) stage by stage; of the days only `days` (default: all).
 
@@ -115,38 +123,112 @@ def build(
         instance: where runs and materializations are recorded.
         days: partition keys of the days to build.
         assets: names of the assets to build.
-        workers: processes; default: one a core.
+        workers: processes; default: one a core, fewer at a stage of which not so many fit into memory.
         on_start: called with each asset's name and number of partitions.
         on_done: called after each run.
+        on_note: called with what people should know, such as how many processes fit into memory.
 
-    Raises BuildError after the stage in which a run failed; later stages are not begun.
+    Raises BuildError after the stage in which a run failed, and at once when a run's process was killed; later stages
+    are not begun.
     """
-    workers = workers or os.cpu_count() or 1
+    processes = workers or usable_cores()
+    threads = settings.mds_threads or max(1, min(MOST_THREADS, usable_cores() // processes))
     chosen = set(assets) if assets is not None else {asset for stage in STAGES for asset in stage}
     reference = instance.get_ref()
     end_orphans(instance)
     # Spawned, since a fork would share this process's threads, locks and sockets.
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_end_with_parent, initargs=(os.getpid(),)) as pool:
-        for stage in STAGES:
-            tasks = []
-            for asset in (asset for asset in stage if asset in chosen):
-                keys = partition_keys(asset, settings)
-                if days is not None and asset in OF_DAYS:
-                    keys = [key for key in keys if key in set(days)]
-                on_start(asset, max(1, len(keys)))
-                tasks += tasks_of(asset, keys, workers)
-            errors = []
-            running: set[Future[Done]] = {pool.submit(run_task, reference, task) for task in tasks}
-            while running:
-                ended, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    done = future.result()
-                    on_done(done)
-                    if done.error is not None:
-                        errors.append(f"{done.task} failed (run {done.run_id}): {done.error}")
-            if errors:
-                raise BuildError("\n".join(sorted(errors)))
+    begin = (os.getpid(), threads)
+    try:
+        with ProcessPoolExecutor(processes, mp_context=spawn, initializer=_begin, initargs=begin) as pool:
+            for stage in STAGES:
+                names = [asset for asset in stage if asset in chosen]
+                tasks = []
+                for asset in names:
+                    keys = partition_keys(asset, settings)
+                    if days is not None and asset in OF_DAYS:
+                        keys = [key for key in keys if key in set(days)]
+                    on_start(asset, max(1, len(keys)))
+                    tasks += tasks_of(asset, keys, processes)
+                at_once = processes if workers else _that_fit(names, settings, processes, threads, on_note)
+                _take(tasks, lambda task: pool.submit(run_task, reference, task), at_once, on_done)
+    finally:
+        end_orphans(instance)
+
+
+def _take(
+    tasks: Sequence[Task], submit: Callable[[Task], Future[Done]], at_once: int, on_done: Callable[[Done], None]
+) -> None:
+    """Runs the tasks, so many at a time. Raises BuildError when some have failed, or a process was killed."""
+    errors, waiting = [], deque(tasks)
+    running: dict[Future[Done], Task] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                future = submit(waiting[0])
+                running[future] = waiting.popleft()
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                done = future.result()
+                del running[future]
+                on_done(done)
+                if done.error is not None:
+                    errors.append(f"{done.task} failed (run {done.run_id}): {done.error}")
+    except BrokenProcessPool as error:
+        # One that was killed between two stages is noticed as the next is about to begin.
+        killed = sorted(map(str, running.values())) or [f"before {waiting[0]}"]
+        raise BuildError(
+            f"a process was killed, as a rule by the system for want of memory, while these ran: "
+            f"{', '.join(killed)}. Take fewer --workers, or more AIS_SHARDS for tracks and "
+            "AIS_PILES for windows; what was built before is kept"
+        ) from error
+    if errors:
+        raise BuildError("\n".join(sorted(errors)))
+
+
+def _that_fit(
+    assets: Sequence[str], settings: Settings, processes: int, threads: int, on_note: Callable[[str], None]
+) -> int:
+    """How many runs of these assets fit into memory at a time, going by the plan's peaks and what the lake holds."""
+    available = available_memory()
+    peaks = {asset: _peak(asset, settings, threads) for asset in assets}
+    if not peaks or available is None:
+        return processes
+    asset, peak = max(peaks.items(), key=lambda item: item[1])
+    fitting = max(1, int(available // peak)) if peak else processes
+    if fitting < processes:
+        on_note(
+            f"{asset}: {fitting} of {processes} processes at a time, since each may take {peak / 1e6:,.0f} MB and "
+            f"{available / 1e6:,.0f} MB are free; --workers {processes} would take them all"
+        )
+    return min(fitting, processes)
+
+
+def _peak(asset: str, settings: Settings, threads: int) -> float:
+    """Bytes that a run may take; 0 where nobody knows, as where the stage before is not there."""
+    lake = LakeResource.from_settings(settings).open()
+
+    def rows_out(of: str) -> list[int]:
+        keys = set(partition_keys(of, settings))
+        return [lake.ledger(of, key).rows_out for key in lake.partitions(of) if key in keys]
+
+    def gathering() -> float:
+        windows = sum(rows_out("window_piles")) / settings.piles
+        if settings.gather_gigabytes is None:
+            return planning.gather_peak(windows)
+        positions = max(rows_out("track_shards"), default=0)
+        return planning.sweep_peak(settings.gather_gigabytes * planning.GIGABYTE, windows, positions)
+
+    peaks: dict[str, Callable[[], float]] = {
+        "raw_records": planning.records_peak,
+        "clean_records": lambda: planning.clean_peak(max(rows_out("raw_records"), default=0)),
+        "track_shards": lambda: planning.tracks_peak(
+            sum(rows_out("clean_records")) / settings.shards, len(settings.days)
+        ),
+        "window_piles": lambda: planning.throw_peak(max(rows_out("track_shards"), default=0) / settings.stride),
+        "materialized_windows": gathering,
+        "mds_shards": lambda: planning.shards_peak(threads),
+    }
+    return peaks[asset]() if asset in peaks else 0.0
 
 
 def run_task(reference: InstanceRef, task: Task) -> Done:
@@ -165,7 +247,8 @@ def run_task(reference: InstanceRef, task: Task) -> Done:
             raise_on_error=False,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
-    return Done(task, result.run_id, time.monotonic() - started, "; ".join(_faults(result)) or None)
+        warnings = _warnings(instance, result.run_id)
+    return Done(task, result.run_id, time.monotonic() - started, "; ".join(_faults(result)) or None, warnings)
 
 
 def _faults(result: ExecuteInProcessResult) -> list[str]:
@@ -182,6 +265,14 @@ def _faults(result: ExecuteInProcessResult) -> list[str]:
         for evaluation in result.get_asset_check_evaluations()
         if not evaluation.passed and evaluation.severity is AssetCheckSeverity.ERROR
     ]
+
+
+def _warnings(instance: DagsterInstance, run_id: str) -> tuple[str, ...]:
+    """What the run warned of in its log, which nobody sees on the terminal."""
+    entries = instance.all_logs(run_id)
+    return tuple(
+        entry.user_message for entry in entries if entry.level == logging.WARNING and not entry.is_dagster_event
+    )
 
 
 def _own_error(error: SerializableErrorInfo) -> str:
@@ -212,8 +303,9 @@ def _alive(pid: int) -> bool:
     return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-def _end_with_parent(parent: int) -> None:
-    """A worker whose parent was killed would wait for work for ever."""
+def _begin(parent: int, threads: int) -> None:
+    """A worker's first act. It ends with its parent: were that killed, it would wait for work for ever."""
+    os.environ["AIS_MDS_THREADS"] = str(threads)
 
     def watch() -> None:
         while os.getppid() == parent:

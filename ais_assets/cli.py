@@ -124,13 +124,19 @@ def status(*, as_json: bool) -> None:
 @click.option("--days", type=click.IntRange(min=1), default=Load.days, show_default=True)
 @click.option("--positions", type=click.IntRange(min=1), help="Of tracks.  [default: as the reference year has]")
 @click.option("--windows", type=click.IntRange(min=1), help="[default: as the reference year has]")
+@click.option("--validation", type=click.FloatRange(0, 1), default=Load.validation, show_default=True, help="Share.")
+@click.option("--holdout", type=click.FloatRange(0, 1), default=Load.holdout, show_default=True, help="Share.")
+@click.option("--machines", type=click.IntRange(min=1), default=Load.machines, show_default=True, help="Alike.")
 @click.option("--cores", type=click.IntRange(min=1), default=Load.cores, show_default=True)
-@click.option("--memory", type=MORE_THAN_NOUGHT, default=Load.memory / GIGABYTE, show_default=True, help="Gigabytes.")
 @click.option(
-    "--network", type=MORE_THAN_NOUGHT, default=1000.0, show_default=True, help="MB/s to the lake, or its disk's."
+    "--memory", type=MORE_THAN_NOUGHT, default=Load.memory / GIGABYTE, show_default=True, help="Gigabytes, each."
+)
+@click.option(
+    "--network", type=MORE_THAN_NOUGHT, default=1000.0, show_default=True, help="MB/s to the lake, or its disk's, each."
 )
 @click.option("--shards", type=click.IntRange(min=1), help="AIS_SHARDS.  [default: by memory]")
 @click.option("--piles", type=click.IntRange(min=1), help="AIS_PILES.  [default: some 425,000 windows each]")
+@click.option("--gather-gigabytes", type=MORE_THAN_NOUGHT, help="AIS_GATHER_GIGABYTES.  [default: if it is quicker]")
 @click.option("--core-hour", type=click.FloatRange(min=0), default=Load.core_hour, show_default=True, help="Its price.")
 @click.option(
     "--gigabyte-month", type=click.FloatRange(min=0), default=Load.gigabyte_month, show_default=True, help="Its price."
@@ -152,35 +158,38 @@ def plan_command(*, memory: float, network: float, rates: Path | None, as_json: 
     console = terminal()
     console.print(plan_table(planned))
     measured = "measured on" if found else "of a machine that is not this one (measure: ais bench rates),"
-    fits = "fit" if planned.packed_fits else "do NOT fit (set AIS_GATHER_GIGABYTES, or the gather waits for the disk)"
+    cost = planned.cost
     for line in (
-        f"AIS_SHARDS={planned.load.shards} AIS_PILES={planned.load.piles}",
+        " ".join(f"{name}={value}" for name, value in planned.environment.items()),
+        *planned.notes,
         f"{planned.seconds / 3600:.2f} hours; {planned.lake_bytes / GIGABYTE:,.0f} GB in the lake",
-        f"packed positions, {planned.packed_bytes / GIGABYTE:.1f} GB: into memory beside the runs they {fits}",
-        f"cost: {planned.cost['machine']:.2f} for the machine, {planned.cost['lake a month']:.2f} a month for the lake",
+        f"cost: {cost['machine']:.2f} for the machines, {cost['lake a month']:.2f} a month for the lake",
         f"rates {measured} {planned.rates.machine}",
     ):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def plan_table(planned: Plan) -> Table:
     """The stages of a plan, for people."""
-    table = Table(title="What a build takes", title_justify="left")
+    table = Table(title="What a build takes; a turn's stages are built together", title_justify="left")
     table.add_column("asset", no_wrap=True)
-    for column in ("units", "runs", "at once", "MB each", "GB read", "GB written", "minutes", "bound by"):
+    for column in ("units", "runs", "at once", "MB each", "GB in", "GB out", "minutes", "turn", "bound by"):
         table.add_column(column, justify="right", no_wrap=True)
-    for stage in planned.stages:
-        table.add_row(
-            stage.asset,
-            f"{stage.units / 1e6:,.0f} M {stage.unit}",
-            f"{stage.partitions:,}",
-            f"{stage.processes}",
-            f"{stage.peak_bytes / 1e6:,.0f}",
-            f"{stage.bytes_read / GIGABYTE:,.1f}",
-            f"{stage.bytes_written / GIGABYTE:,.1f}",
-            f"{stage.seconds / 60:,.1f}",
-            stage.bound_by,
-        )
+    for turn in planned.turns:
+        together = turn.seconds(planned.work.load)
+        for number, stage in enumerate(turn.stages):
+            table.add_row(
+                stage.asset,
+                f"{stage.units / 1e6:,.0f} M {stage.unit}",
+                f"{stage.partitions:,}",
+                f"{stage.processes}",
+                f"{stage.peak_bytes / 1e6:,.0f}",
+                f"{stage.bytes_read / GIGABYTE:,.1f}",
+                f"{stage.bytes_written / GIGABYTE:,.1f}",
+                f"{stage.seconds / 60:,.1f}",
+                f"{together / 60:,.1f}" if number == 0 else "",
+                stage.bound_by,
+            )
     return table
 
 
@@ -285,6 +294,7 @@ def run_build(
                 workers=workers,
                 on_start=progress.start,
                 on_done=progress.advance,
+                on_note=progress.note,
             )
         except BuildError as error:
             raise Failure(str(error)) from None
@@ -322,8 +332,14 @@ class BuildProgress:
         self._left[asset] = partitions
         self._bars[asset] = self._progress.add_task(asset, total=partitions)
 
+    def note(self, text: str) -> None:
+        """Something that people should know, above the bars."""
+        self._console.print(text, highlight=False, soft_wrap=True)
+
     def advance(self, done: Done) -> None:
         """One of its runs ended."""
+        for warning in done.warnings:
+            self.note(f"{done.task}: {warning}")
         asset, count = done.task.asset, max(1, len(done.task.partitions))
         self._left[asset] -= count
         self._progress.advance(self._bars[asset], count)

@@ -43,8 +43,10 @@ def everything_job(settings: Settings) -> JobDefinition:
 
         def report(done: Done) -> None:
             context.log.info(f"{done.task}: {done.seconds:.1f} s")
+            for warning in done.warnings:
+                context.log.warning(f"{done.task}: {warning}")
 
-        build(settings, context.instance, workers=config.workers or None, on_done=report)
+        build(settings, context.instance, workers=config.workers or None, on_done=report, on_note=context.log.warning)
 
     @job(name="everything", description="Every stage in order, over all days, shards and piles.")
     def everything() -> None:

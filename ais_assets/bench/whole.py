@@ -1,15 +1,14 @@
 """The plan against a run: real assets over as many positions as asked for, predicted and measured side by side.
 
-Simulated vessels are copied under other MMSIs until there are enough clean records; from there on every stage is run as
-the platform runs it, Dagster included. Windows are built some piles at a time and removed once they are counted, so
-that the disk need not hold them all.
+Simulated vessels are copied under other MMSIs until there are enough typed records; from there on every stage is run as
+the platform runs it, Dagster included. Training windows are built some piles at a time and removed once they are
+counted, MDS but for its indices, so that the disk need not hold them all.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -28,20 +27,24 @@ from dagster import DagsterInstance
 from dagster._core.instance.ref import InstanceRef
 from rich.table import Table
 
-from ais_assets.bench._simulated import FIRST_DAY, clean_days
+from ais_assets import schema
+from ais_assets.bench._simulated import FIRST_DAY
 from ais_assets.bench.race import machine
 from ais_assets.bench.rates import median_rates
-from ais_assets.building import Task, run_task
+from ais_assets.building import Task, partition_keys, run_task
+from ais_assets.io.dataset import INDEX_FILE
 from ais_assets.io.lake import Lake
 from ais_assets.ledger import Ledger
-from ais_assets.partition_keys import pile_keys, shard_keys
+from ais_assets.machine import usable_cores
+from ais_assets.partition_keys import pile_keys
 from ais_assets.planning import Load, Stage, plan
 from ais_assets.settings import Settings, load_settings
+from ais_assets.sources.simulated import SimulatedSource
 from ais_assets.stream import RecordStream
 from ais_assets.terminal import terminal
-from ais_assets.transforms.split import shard_of
-from ais_assets.transforms.tracks import run_starts
+from ais_assets.transforms.mmsi import FIRST_SHIP, LAST_SHIP
 
+_MOST_BYTES = 1 << 36
 _MOST_COPIES = 1000
 _NUMBERS = 500_000
 _PACE_BLOCK = 1 << 26
@@ -57,47 +60,46 @@ class Measured:
         seconds: wall time.
         bytes_written: to the lake.
         peak_bytes: of one process's own memory, maps of files not counted.
-        units: windows or positions that came out.
+        rows: that came out; 0 of an asset that is one JSON value.
     """
 
     seconds: float
     bytes_written: int
     peak_bytes: int
-    units: int
+    rows: int
 
 
-def write_clean_records(lake: Lake, settings: Settings, vessels: int, positions: int, folder: Path) -> int:
-    """Days of clean records of copied vessels, about so many rows in all; returns how many."""
-    days = list(clean_days(folder, vessels, len(settings.days), settings.seed, settings.repeat_seconds))
-    copies = -(-positions // sum(day.num_rows for day in days))
-    if copies > _MOST_COPIES:
-        raise ValueError(f"{positions:,} positions are {copies} copies of {vessels} vessels: simulate more of them")
-    written = 0
-    for day, table in zip(settings.days, days, strict=True):
-        stream = RecordStream(table.schema, iter(()), facts={"shards": settings.shards, "day": day.isoformat()})
-        stream.ledger = Ledger(table.num_rows * copies, table.num_rows * copies)
-        stream.tables = _shards_of(table, copies, settings.shards)
-        written += lake.write("clean_records", day.isoformat(), stream).rows
-    return written
+def write_raw_records(
+    lake: Lake, settings: Settings, *, vessels: int, positions: int, clean_share: float, folder: Path
+) -> int:
+    """Days of typed records of copied vessels, of which about so many will be clean; returns how many there are."""
+    source = SimulatedSource(vessels, settings.seed, FIRST_DAY, _MOST_BYTES)
+    copies = rows = 0
+    for day in settings.days:
+        landed = source.land(day, folder)
+        if landed is None:
+            raise RuntimeError(f"the simulated source has no {day}")
+        tables = list(source.read(landed.path, day).tables)
+        of_day = sum(table.num_rows for table in tables)
+        copies = copies or max(1, round(positions / (clean_share * of_day * len(settings.days))))
+        if copies > _MOST_COPIES:
+            raise ValueError(f"{positions:,} positions are {copies} copies of {vessels} vessels: simulate more of them")
+        copied = (renumbered(table, copy) for copy in range(copies) for table in tables)
+        ledger = Ledger(copies * of_day, copies * of_day)
+        rows += lake.write("raw_records", day.isoformat(), RecordStream(schema.RAW_RECORDS, copied, ledger)).rows
+    return rows
 
 
-def _shards_of(day: pa.Table, copies: int, shards: int) -> Iterator[pa.Table]:
-    """A table a shard, by (mmsi, t): every vessel `copies` times, under MMSIs that the copies alone have."""
-    mmsi = day["mmsi"].to_numpy()
-    starts = run_starts(mmsi)
-    lengths = np.diff(np.append(starts, len(mmsi)))
-    # A vessel keeps its number from day to day, and its copies have the thousand that follow it.
-    numbers = 201_000_000 + mmsi[starts].astype(np.int64) * 2_654_435_761 % _NUMBERS * _MOST_COPIES
-    of_copy = (numbers[:, None] + np.arange(copies)).astype(np.int32)
-    vessel = np.repeat(np.arange(len(starts)), copies)
-    shard = shard_of(of_copy.reshape(-1), shards)
-    for number in range(shards):
-        mine = np.flatnonzero(shard == number)
-        mine = mine[np.argsort(of_copy.reshape(-1)[mine])]
-        count = lengths[vessel[mine]]
-        rows = np.repeat(starts[vessel[mine]] - np.cumsum(count) + count, count) + np.arange(count.sum())
-        chosen = day.take(pa.array(rows))
-        yield chosen.set_column(0, day.schema.field("mmsi"), pa.array(np.repeat(of_copy.reshape(-1)[mine], count)))
+def renumbered(table: pa.Table, copy: int) -> pa.Table:
+    """Typed records with ships under MMSIs that only this copy of them has; a ship keeps its own from day to day."""
+    mmsi = table["mmsi"].to_numpy()
+    ship = (mmsi >= FIRST_SHIP) & (mmsi <= LAST_SHIP)
+    numbers = FIRST_SHIP + mmsi.astype(np.int64) * 2_654_435_761 % _NUMBERS * _MOST_COPIES + copy
+    return table.set_column(
+        table.schema.get_field_index("mmsi"),
+        table.schema.field("mmsi"),
+        pa.array(np.where(ship, numbers, mmsi).astype(np.int32)),
+    )
 
 
 def disk_pace(folder: Path) -> float:
@@ -173,30 +175,48 @@ def _own_bytes(process: int) -> int:
     return int(line.split()[1]) * 1024
 
 
+BEFORE = (
+    "clean_records",
+    "vessels",
+    "daily_quality",
+    "track_shards",
+    "tracks",
+    "window_piles",
+    "validation",
+    "holdout",
+)
+OF_PILES = ("materialized_windows", "mds_shards")
+AFTER = ("training_dataset", "dead_reckoning")
+
+
 def run_stages(settings: Settings, runs: Runs, lake: Lake, workers: int) -> dict[str, Measured]:
-    """Builds tracks, references and windows of all partitions; what is left in the lake are tracks and references."""
-    shards, piles = shard_keys(settings), pile_keys(settings)
-    measured = {}
-    for asset in ("track_shards", "window_piles"):
-        seconds, peak = runs.take([Task(asset, (shard,)) for shard in shards])
-        written = sum(_size(Path(lake.uri_of(asset, shard))) for shard in shards)
-        measured[asset] = Measured(seconds, written, peak, sum(lake.ledger(asset, shard).rows_out for shard in shards))
-    parts: dict[str, list[Measured]] = {"materialized_windows": [], "mds_shards": []}
+    """Builds everything from the typed records on; of the training windows the lake keeps the MDS indices."""
+    measured = {asset: _run(runs, lake, asset, partition_keys(asset, settings)) for asset in BEFORE}
+    parts: dict[str, list[Measured]] = {asset: [] for asset in OF_PILES}
+    piles = pile_keys(settings)
     for first in range(0, len(piles), 2 * workers):
         group = piles[first : first + 2 * workers]
         for asset, done in parts.items():
-            seconds, peak = runs.take([Task(asset, (pile,)) for pile in group])
-            places = [Path(_address(lake, asset, pile)) for pile in group]
-            units = sum(lake.ledger("materialized_windows", pile).rows_out for pile in group)
-            done.append(Measured(seconds, sum(_size(place) for place in places), peak, units))
+            done.append(_run(runs, lake, asset, group))
         for pile in group:
             Path(lake.uri_of("materialized_windows", pile)).unlink()
-            shutil.rmtree(_address(lake, "mds_shards", pile))
-    return measured | {asset: _together(done) for asset, done in parts.items()}
+            for file in _place(lake, "mds_shards", pile).iterdir():
+                if file.name != INDEX_FILE:
+                    file.unlink()
+    measured |= {asset: _together(done) for asset, done in parts.items()}
+    return measured | {asset: _run(runs, lake, asset, []) for asset in AFTER}
 
 
-def _address(lake: Lake, asset: str, pile: str) -> str:
-    return lake.folder_uri(asset, pile) if asset == "mds_shards" else lake.uri_of(asset, pile)
+def _run(runs: Runs, lake: Lake, asset: str, keys: Sequence[str]) -> Measured:
+    """These partitions of an asset, or all of it."""
+    seconds, peak = runs.take([Task(asset, (key,)) for key in keys] or [Task(asset)])
+    written = sum(_size(_place(lake, asset, key)) for key in keys or [None])
+    rows = 0 if asset in AFTER else sum(lake.ledger(asset, key).rows_out for key in keys or [None])
+    return Measured(seconds, written, peak, rows)
+
+
+def _place(lake: Lake, asset: str, key: str | None) -> Path:
+    return Path(lake.folder_uri(asset, key) if asset == "mds_shards" and key else lake.uri_of(asset, key))
 
 
 def _size(place: Path) -> int:
@@ -210,7 +230,7 @@ def _together(parts: Sequence[Measured]) -> Measured:
         sum(part.seconds for part in parts),
         sum(part.bytes_written for part in parts),
         max(part.peak_bytes for part in parts),
-        sum(part.units for part in parts),
+        sum(part.rows for part in parts),
     )
 
 
@@ -281,7 +301,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Predicted against measured, stage by stage, over real runs."""
-    workers = workers or os.cpu_count() or 1
+    workers = workers or usable_cores()
     rates = median_rates(vessels, 3)
     with (
         TemporaryDirectory(prefix="ais-bench-", dir=folder) as name,
@@ -290,14 +310,23 @@ def command(
         lake = Lake(settings.lake, zstd_level=settings.zstd_level)
         (Path(name) / "archives").mkdir()
         pace = disk_pace(Path(name))
-        clean = write_clean_records(lake, settings, vessels, positions, Path(name) / "archives")
+        records = write_raw_records(
+            lake,
+            settings,
+            vessels=vessels,
+            positions=positions,
+            clean_share=rates.clean_share,
+            folder=Path(name) / "archives",
+        )
         with DagsterInstance.get() as instance:
             measured = run_stages(settings, Runs(instance.get_ref(), workers), lake, workers)
+        windows = {asset: measured[asset].rows for asset in ("validation", "holdout", "materialized_windows")}
         load = Load(
-            records=round(clean / rates.clean_share),
+            records=records,
             days=days,
-            positions=measured["track_shards"].units,
-            windows=measured["materialized_windows"].units,
+            positions=measured["track_shards"].rows,
+            windows=sum(windows.values()),
+            validation=windows["validation"] / sum(windows.values()),
             cores=workers,
             memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
             network=pace,

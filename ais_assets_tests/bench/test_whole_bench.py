@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -11,30 +13,34 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
-from ais_assets.bench.whole import write_clean_records
+from ais_assets.bench.whole import write_raw_records
+from ais_assets.building import STAGES
 from ais_assets.cli import main
 from ais_assets.io.lake import Lake
 from ais_assets.planning import Rates
 from ais_assets.settings import load_settings
-from ais_assets.transforms.split import shard_of
+from ais_assets.transforms.clean import clean_day
 
 
-def test_copies_are_clean_records_of_other_vessels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"AIS_FIRST_DAY": "2024-03-01", "AIS_LAST_DAY": "2024-03-01", "AIS_SHARDS": "3"}.items():
+def test_copies_are_typed_records_of_other_vessels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"AIS_FIRST_DAY": "2024-03-01", "AIS_LAST_DAY": "2024-03-02", "AIS_SHARDS": "3"}.items():
         monkeypatch.setenv(name, value)
-    (tmp_path / "archives").mkdir()
     lake = Lake(tmp_path / "lake")
-    written = write_clean_records(lake, load_settings(), 5, 60_000, tmp_path / "archives")
-    assert 60_000 <= written < 120_000
-    groups = list(lake.row_groups("clean_records", "2024-03-01"))
-    assert [set(shard_of(group["mmsi"].to_numpy(), 3)) for group in groups] == [{0}, {1}, {2}]
-    rows = pa.concat_tables(groups)
-    assert rows.num_rows == written
-    for group in groups:
-        mmsi, t = group["mmsi"].to_numpy().astype(np.int64), group["t"].to_numpy().astype(np.int64)
-        assert (np.diff(mmsi * 2**33 + t // 1000) > 0).all()
-    counts = np.unique(rows["mmsi"].to_numpy(), return_counts=True)[1]
-    assert len(counts) % len(np.unique(counts)) == 0, "each vessel as often as the others"
+    written = write_raw_records(lake, load_settings(), vessels=5, positions=200_000, clean_share=0.5, folder=tmp_path)
+    assert 250_000 < written < 600_000
+    days = [lake.table("raw_records", [day]) for day in ("2024-03-01", "2024-03-02")]
+    assert sum(map(len, days)) == written
+    counts = []
+    for number, rows in enumerate(days):
+        stream = clean_day(iter([rows]), date(2024, 3, 1 + number), shards=1, repeat_seconds=120)
+        mmsi, count = np.unique(pa.concat_tables(stream.tables)["mmsi"].to_numpy(), return_counts=True)
+        counts.append(dict(zip(mmsi.tolist(), count.tolist(), strict=True)))
+    copies = Counter(mmsi // 1000 for mmsi in counts[0])
+    assert len(set(copies.values())) == 1, "each vessel as often as the others"
+    assert max(copies.values()) > 1
+    for mmsi, count in counts[0].items():
+        assert counts[0][mmsi // 1000 * 1000] == count, "with the same records"
+    assert len(counts[1].keys() & counts[0].keys()) > len(counts[0]) / 2, "under the same MMSI from day to day"
 
 
 def test_predicted_beside_measured() -> None:
@@ -44,8 +50,10 @@ def test_predicted_beside_measured() -> None:
     assert shown.exit_code == 0, shown.output
     found = json.loads(shown.stdout)
     assert list(found["predicted"]) == list(found["measured"])
+    assert list(found["measured"]) == [asset for stage in STAGES[2:] for asset in stage]
     for asset, measured in found["measured"].items():
-        assert measured["units"] == found["predicted"][asset]["units"] or asset == "window_piles"
+        if found["predicted"][asset]["unit"] == "windows" and measured["rows"]:
+            assert measured["rows"] == found["predicted"][asset]["units"]
         assert measured["bytes_written"] > 0
         assert measured["peak_bytes"] > 0
     assert dict(os.environ) == before
