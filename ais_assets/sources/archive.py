@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, NamedTuple, cast
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from isal import igzip, isal_zlib
 
 from ais_assets.sources.parquet_text import parquet_text
@@ -19,6 +20,7 @@ from ais_assets.sources.source import SourceError
 ROW_SUFFIX: Final = ".csv"
 PLAIN_SUFFIXES: Final = (ROW_SUFFIX, ".txt", ".log", ".nmea", ".raw")
 _COPY_BYTES = 1 << 23
+_VERIFY_BYTES = 1 << 20
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 _LOCAL_SIGNATURE = b"PK\x03\x04"
 _ENCRYPTED = 1
@@ -109,7 +111,7 @@ def member_of_day(archive: zipfile.ZipFile, day: date, name: str) -> zipfile.Zip
 def copy_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, name: str) -> None:
     """Writes a zip `target` with this one member, its compressed bytes as they are.
 
-    Only the last part of the member's name is kept. The CRC is checked when the rows are read.
+    Only the last part of the member's name is kept. The CRC is for `verify` to check.
     Raises SourceError where the archive is damaged.
     """
     source = cast(BinaryIO, archive.fp)
@@ -164,6 +166,36 @@ def row_blocks(path: Path, day: date, *, block_bytes: int, max_bytes: int, delim
                 "if that is no decompression bomb, raise AIS_MAX_ARCHIVE_GIGABYTES"
             )
         yield block
+
+
+def verify(path: Path, day: date, where: str, max_bytes: int) -> None:
+    """Reads an archive to its end, so that what is damaged or cut off is refused before it is stored.
+
+    Packed bytes are unpacked and their checksums compared, at 0.7 to 1 GB of rows a second; of a Parquet file the end,
+    which says where all else is, is read. Text that is not packed carries nothing to tell.
+
+    Args:
+        path: the archive.
+        day: which member of a zip with several is read.
+        where: it came from, for messages.
+        max_bytes: as for `row_blocks`.
+
+    Raises:
+        SourceError: the archive is empty, damaged, unpacks to more than `max_bytes`, or holds no rows of `day`.
+    """
+    if not path.stat().st_size:
+        raise SourceError(f"{where}: is empty; fetch it again, or remove it if the source never published the day")
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".parquet":
+            pq.read_metadata(path)
+        elif suffix not in PLAIN_SUFFIXES:
+            for _ in row_blocks(path, day, block_bytes=_VERIFY_BYTES, max_bytes=max_bytes):
+                pass
+    except pa.ArrowException as error:
+        raise SourceError(f"{where}: is not a whole Parquet file ({error}); fetch it again") from error
+    except SourceError as error:
+        raise SourceError(f"{where}: is refused: {error}") from error
 
 
 def _plain_blocks(path: Path, block_bytes: int) -> Iterator[bytes]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import multiprocessing
+import resource
+import signal
 import zipfile
-from collections.abc import Iterator
-from datetime import date
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -15,22 +20,29 @@ from boto3.session import Session
 from ais_assets.resources.source import SourceResource
 from ais_assets.settings import load_settings
 from ais_assets.sources.dma import DmaSource
-from ais_assets.sources.landing import FileSource, Patience
+from ais_assets.sources.landing import FileSource
 from ais_assets.sources.marinecadastre import MarineCadastreSource
 from ais_assets.sources.nmea import NmeaSource
 from ais_assets.sources.source import LandedArchive, SourceError
+from ais_assets.sources.transfer import Patience
 from ais_assets_tests.s3_server import S3Server
 from ais_assets_tests.sources.rows import DAY, HEADER, MAX_BYTES, row
 from ais_assets_tests.sources.web_server import (
+    Answer,
     WebServer,
     broken_after,
+    header_without_end,
+    never_more_than_continue,
+    redirect_with_endless_body,
     running_web_server,
+    sent,
     stalled,
     status,
     trickling,
 )
 
 HASTY = Patience(attempts=3, timeout_seconds=0.5, pause_seconds=0.01)
+IMPATIENT = Patience(attempts=3, timeout_seconds=5.0, pause_seconds=0.01, total_seconds=1.0)
 
 
 def csv_of(day: date) -> bytes:
@@ -82,6 +94,23 @@ def into(tmp_path: Path) -> Path:
 def web() -> Iterator[WebServer]:
     with running_web_server() as server:
         yield server
+
+
+def _land_with_little_room(uri: str, into: Path) -> str:
+    """What is said where no file may become longer than 100 kB, which the system refuses as it does on a full disk."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+    try:
+        source(uri).land(DAY, into)
+    except SourceError as error:
+        return str(error)
+    return "nothing"
+
+
+def flipped(content: bytes) -> bytes:
+    """One bit of a compressed byte differs."""
+    middle = 70
+    return content[:middle] + bytes([content[middle] ^ 16]) + content[middle + 1 :]
 
 
 class TestFolder:
@@ -154,6 +183,50 @@ class TestFolder:
         with pytest.raises(SourceError, match=r"aisdk-2024-03\.zip: not a whole zip"):
             source(place).land(DAY, into)
         assert list(into.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            (NAME, flipped(CONTENT)),
+            ("aisdk-2024-03.zip", flipped(zip_of(DAY))),
+            (f"aisdk-{DAY}.csv.gz", gzip.compress(csv_of(DAY) * 50)[:100]),
+            (f"aisdk-{DAY}.csv.gz", flipped(gzip.compress(csv_of(DAY) * 50))),
+        ],
+        ids=["zip", "month", "gz cut off", "gz"],
+    )
+    def test_a_damaged_file_is_refused_before_it_is_stored(
+        self, place: Path, into: Path, name: str, content: bytes
+    ) -> None:
+        (place / name).write_bytes(content)
+        with pytest.raises(SourceError, match=rf"{name}.*is damaged near byte.*fetch it again"):
+            source(place).land(DAY, into)
+        assert list(into.iterdir()) == []
+
+    @pytest.mark.parametrize("damage", [lambda packed: packed[: len(packed) // 2], flipped])
+    def test_a_damaged_zstd_file_is_refused_before_it_is_stored(
+        self, place: Path, into: Path, damage: Callable[[bytes], bytes]
+    ) -> None:
+        packed = zstandard.ZstdCompressor(write_checksum=True).compress(csv_of(DAY) * 50)
+        (place / f"ais-{DAY}.csv.zst").write_bytes(damage(packed))
+        with pytest.raises(SourceError, match=r"\.csv\.zst.*is damaged near byte.*fetch it again"):
+            MarineCadastreSource(str(place), max_bytes=MAX_BYTES).land(DAY, into)
+        assert list(into.iterdir()) == []
+
+    def test_a_bomb_is_refused_before_it_is_stored(self, place: Path, into: Path) -> None:
+        for name in (NAME, "aisdk-2024-03.zip"):
+            (place / name).write_bytes(zip_of(DAY))
+            with pytest.raises(SourceError, match=r"(larger|more) than 2,000 bytes.*AIS_MAX_ARCHIVE_GIGABYTES"):
+                source(place, max_bytes=2000).land(DAY, into)
+            (place / name).unlink()
+        assert list(into.iterdir()) == []
+
+    def test_the_place_is_listed_once(self, place: Path, into: Path) -> None:
+        (place / NAME).write_bytes(CONTENT)
+        feed = source(place)
+        assert feed.published(DAY)
+        (place / "aisdk-2024-03-02.zip").write_bytes(CONTENT)
+        assert not feed.published(date(2024, 3, 2))
+        assert source(place).published(date(2024, 3, 2))
 
     def test_a_file_too_large_is_refused(self, place: Path, into: Path) -> None:
         (place / NAME).write_bytes(CONTENT)
@@ -230,6 +303,43 @@ class TestS3:
         assert landed is not None
         assert landed.path.read_bytes() == CONTENT
 
+    @pytest.fixture
+    def relay(self, bucket: str, s3_server: S3Server, web: WebServer, monkeypatch: pytest.MonkeyPatch) -> WebServer:
+        """A server that can misbehave before the real one, where NAME is."""
+        self.put(bucket, **{NAME: CONTENT})
+        web.behind = s3_server.endpoint.removeprefix("http://")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", web.url)
+        return web
+
+    def test_an_object_that_breaks_off_goes_on(self, relay: WebServer, bucket: str, into: Path) -> None:
+        relay.next_answers[f"/{bucket}/ais/{NAME}"] = [broken_after(100), status(503), broken_after(50)]
+        landed = source(f"s3://{bucket}/ais").land(DAY, into)
+        assert landed is not None
+        assert landed.path.read_bytes() == CONTENT
+        asked = [headers.get("Range") for path, headers in relay.requests if NAME in path]
+        assert asked == [None, "bytes=100-", "bytes=100-", "bytes=150-"]
+
+    def test_an_object_that_stays_cut_off(self, relay: WebServer, bucket: str, into: Path) -> None:
+        relay.next_answers[f"/{bucket}/ais/{NAME}"] = [broken_after(0)] * 9
+        with pytest.raises(SourceError, match=rf"s3://.*{NAME}: broke off after 0 of .* bytes, at the last of 3 tries"):
+            source(f"s3://{bucket}/ais").land(DAY, into)
+        assert list(into.iterdir()) == []
+
+    @pytest.mark.parametrize("endless", [trickling, header_without_end, never_more_than_continue])
+    @pytest.mark.parametrize("what", ["object", "listing"])
+    def test_a_server_that_does_not_come_to_an_end(
+        self, relay: WebServer, bucket: str, into: Path, endless: Callable[[float], Answer], what: str
+    ) -> None:
+        relay.next_answers[f"/{bucket}/ais/{NAME}" if what == "object" else f"/{bucket}"] = [endless(5.0)] * 2
+        with pytest.raises(SourceError, match=r"s3://.*: not whole after 1 s"):
+            source(f"s3://{bucket}/ais", IMPATIENT).land(DAY, into)
+        assert list(into.iterdir()) == []
+
+    def test_an_object_too_large_is_refused(self, bucket: str, into: Path) -> None:
+        self.put(bucket, **{NAME: CONTENT})
+        with pytest.raises(SourceError, match="larger than 100 bytes"):
+            source(f"s3://{bucket}/ais", max_bytes=100).land(DAY, into)
+
     def test_a_server_out_of_reach(self, s3_environment: S3Server, into: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
         with pytest.raises(SourceError, match=r"cannot be reached.*AWS_ENDPOINT_URL"):
@@ -298,15 +408,132 @@ class TestWeb:
         assert list(into.iterdir()) == []
 
     def test_a_server_that_stalls(self, web: WebServer, into: Path) -> None:
+        web.ranges = False
         web.files[f"/{NAME}"] = CONTENT
         web.next_answers[f"/{NAME}"] = [stalled(1.0)] * 9
         with pytest.raises(SourceError, match=r"broke off \(.*timed out.*at the last of 2 tries"):
             source(f"{web.url}/aisdk-{{day}}.zip", Patience(2, 0.1, 0.01)).land(DAY, into)
 
-    def test_a_server_that_trickles(self, web: WebServer, into: Path) -> None:
-        web.next_answers[f"/{NAME}"] = [trickling(5.0)]
-        with pytest.raises(SourceError, match=r"not whole after 0 s"):
-            source(f"{web.url}/aisdk-{{day}}.zip", Patience(2, 5.0, 0.01, total_seconds=0.2)).land(DAY, into)
+    @pytest.mark.parametrize("endless", [trickling, header_without_end, never_more_than_continue])
+    def test_a_server_that_does_not_come_to_an_end(
+        self, web: WebServer, into: Path, endless: Callable[[float], Answer]
+    ) -> None:
+        web.files[f"/{NAME}"] = CONTENT
+        web.next_answers[f"/{NAME}"] = [endless(5.0)]
+        with pytest.raises(SourceError, match=r"not whole after 1 s"):
+            source(f"{web.url}/aisdk-{{day}}.zip", IMPATIENT).land(DAY, into)
+        assert list(into.iterdir()) == []
+
+    def test_what_comes_with_a_redirect_is_not_read(self, web: WebServer, into: Path) -> None:
+        web.files["/elsewhere"] = CONTENT
+        web.next_answers[f"/{NAME}"] = [redirect_with_endless_body(5.0, "/elsewhere")]
+        landed = source(f"{web.url}/aisdk-{{day}}.zip", IMPATIENT).land(DAY, into)
+        assert landed is not None
+        assert landed.path.read_bytes() == CONTENT
+
+    def test_a_server_that_asks_to_wait_longer_than_there_is_time(self, web: WebServer, into: Path) -> None:
+        later = format_datetime(datetime.now(UTC) + timedelta(minutes=1), usegmt=True)
+        web.files[f"/{NAME}"] = CONTENT
+        web.next_answers[f"/{NAME}"] = [status(503, Retry_After=later)]
+        with pytest.raises(SourceError, match=r"not whole after 1 s"):
+            source(f"{web.url}/aisdk-{{day}}.zip", IMPATIENT).land(DAY, into)
+        assert len(web.requests) == 1
+
+    @pytest.mark.parametrize("name", [NAME, f"aisdk-{DAY}.csv"])
+    @pytest.mark.parametrize("start", [0, 50, 120])
+    def test_a_part_that_was_not_asked_for_is_not_appended(
+        self, web: WebServer, into: Path, name: str, start: int
+    ) -> None:
+        content = CONTENT if name == NAME else csv_of(DAY) * 9
+        part = content[start:]
+        head = f"Content-Range: bytes {start}-{len(content) - 1}/{len(content)}\nContent-Length: {len(part)}"
+        web.files[f"/{name}"] = content
+        web.next_answers[f"/{name}"] = [broken_after(100), sent(f'HTTP/1.1 206 Partial\nETag: "1"\n{head}', part)]
+        landed = source(f"{web.url}/{name.replace(str(DAY), '{day}')}").land(DAY, into)
+        assert landed is not None
+        assert landed.path.read_bytes() == content
+        assert web.requests[-1][1].get("Range") is None
+
+    @pytest.mark.parametrize(
+        "said", ["bytes 100-199/200", "bytes 100-199", "bytes */200", "", "bytes 100-199/1000", "items 100-199/200"]
+    )
+    def test_a_part_of_another_file_or_of_nothing_known_is_not_appended(
+        self, web: WebServer, into: Path, said: str
+    ) -> None:
+        name, content = f"aisdk-{DAY}.csv", csv_of(DAY) * 9
+        head = f"HTTP/1.1 206 Partial\nContent-Range: {said}\nContent-Length: 100"
+        web.files[f"/{name}"] = content
+        web.next_answers[f"/{name}"] = [broken_after(100), sent(head, b"x" * 100)]
+        landed = source(f"{web.url}/aisdk-{{day}}.csv").land(DAY, into)
+        assert landed is not None
+        assert landed.path.read_bytes() == content
+
+    @pytest.mark.parametrize("extra", [0, 1])
+    def test_nothing_is_left_to_send(self, web: WebServer, into: Path, extra: int) -> None:
+        """The last chunk is lost: the server has no more bytes, or another file of one byte more by now."""
+        chunk = f"{len(CONTENT):x}\r\n".encode() + CONTENT + b"\r\n"
+        web.files[f"/{NAME}"] = CONTENT
+        web.next_answers[f"/{NAME}"] = [
+            sent('HTTP/1.1 200 OK\nETag: "1"\nTransfer-Encoding: chunked', chunk),
+            status(416, Content_Range=f"bytes */{len(CONTENT) + extra}"),
+        ]
+        landed = source(f"{web.url}/aisdk-{{day}}.zip").land(DAY, into)
+        assert landed is not None
+        assert landed.path.read_bytes() == CONTENT
+        assert len(web.requests) == 2 + extra
+
+    def test_a_download_that_gets_further_every_time_may_break_off_often(self, web: WebServer, into: Path) -> None:
+        web.files[f"/{NAME}"] = CONTENT
+        web.next_answers[f"/{NAME}"] = [broken_after(20)] * 12
+        landed = source(f"{web.url}/aisdk-{{day}}.zip").land(DAY, into)
+        assert landed is not None
+        assert landed.path.read_bytes() == CONTENT
+
+    def test_a_download_that_begins_anew_every_time_may_not(self, web: WebServer, into: Path) -> None:
+        web.files[f"/{NAME}"] = CONTENT
+        head = f'HTTP/1.1 200 OK\nETag: "1"\nContent-Length: {len(CONTENT)}'
+        web.next_answers[f"/{NAME}"] = [sent(head, CONTENT[:100])] * 12
+        with pytest.raises(SourceError, match=rf"broke off after 100 of {len(CONTENT)} bytes, at the last of 3 tries"):
+            source(f"{web.url}/aisdk-{{day}}.zip").land(DAY, into)
+
+    @pytest.mark.parametrize(("age", "resumed"), [(60, True), (0, False)])
+    def test_a_date_of_change_will_do_to_go_on(self, web: WebServer, into: Path, age: int, resumed: bool) -> None:
+        now = datetime.now(UTC)
+        dates = [format_datetime(now - timedelta(seconds=seconds), usegmt=True) for seconds in (age, 0)]
+        head = f"HTTP/1.1 200 OK\nLast-Modified: {dates[0]}\nDate: {dates[1]}\nContent-Length: {len(CONTENT)}"
+        web.files[f"/{NAME}"] = CONTENT
+        web.next_answers[f"/{NAME}"] = [sent(head, CONTENT[:100])]
+        landed = source(f"{web.url}/aisdk-{{day}}.zip").land(DAY, into)
+        assert landed is not None
+        assert landed.path.read_bytes() == CONTENT
+        assert web.requests[1][1].get("If-Range") == (dates[0] if resumed else None)
+
+    def test_a_body_packed_for_the_way_is_refused(self, web: WebServer, into: Path) -> None:
+        packed = gzip.compress(csv_of(DAY))
+        head = f"HTTP/1.1 200 OK\nContent-Encoding: gzip\nContent-Length: {len(packed)}"
+        for suffix in ("csv", "csv.gz"):
+            web.next_answers[f"/aisdk-{DAY}.{suffix}"] = [sent(head, packed)]
+        with pytest.raises(SourceError, match=r"\.csv: the server packs what it sends \(Content-Encoding: gzip\)"):
+            source(f"{web.url}/aisdk-{{day}}.csv").land(DAY, into)
+        assert web.requests[0][1]["Accept-Encoding"] == "identity"
+        # Some servers say so of a file that is packed anyway.
+        landed = source(f"{web.url}/aisdk-{{day}}.csv.gz").land(DAY, into)
+        assert landed is not None
+        assert landed.path.read_bytes() == packed
+
+    def test_a_folder_to_land_in_that_is_not_there_is_no_unpublished_day(self, web: WebServer, into: Path) -> None:
+        web.files[f"/{NAME}"] = CONTENT
+        with pytest.raises(SourceError, match=rf"{NAME}: cannot be brought to .*nowhere .*No such file"):
+            source(f"{web.url}/aisdk-{{day}}.zip").land(DAY, into / "nowhere")
+
+    def test_a_disk_that_is_full(self, web: WebServer, into: Path) -> None:
+        web.files[f"/aisdk-{DAY}.csv"] = csv_of(DAY) * 20_000
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            said = pool.apply(_land_with_little_room, (f"{web.url}/aisdk-{{day}}.csv", into))
+        assert f"/aisdk-{DAY}.csv: cannot be brought to {into} (" in said
+        assert "File too large" in said
+        assert "see that the disk has room" in said
+        assert list(into.iterdir()) == []
 
     def test_a_redirect_is_followed(self, web: WebServer, into: Path) -> None:
         web.files["/elsewhere"] = CONTENT
@@ -366,7 +593,7 @@ class TestWeb:
     def test_a_parquet_file_cut_off_is_refused(self, web: WebServer, into: Path) -> None:
         web.files[f"/{DAY}.parquet"] = b"PAR1 and then nothing"
         feed = MarineCadastreSource(f"{web.url}/{{day}}.parquet", max_bytes=MAX_BYTES, patience=HASTY)
-        with pytest.raises(SourceError, match="does not end as a Parquet file does"):
+        with pytest.raises(SourceError, match="is not a whole Parquet file"):
             feed.land(DAY, into)
         assert list(into.iterdir()) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ class WebServer:
     Attributes:
         requests: (path, headers) of every request so far.
         ranges: whether ranges and entity tags are given.
+        behind: host and port of a server that answers instead of the files, where it is not told to misbehave.
     """
 
     port: int = 0
@@ -28,6 +30,7 @@ class WebServer:
     next_answers: dict[str, list[Answer]] = field(default_factory=dict)
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     ranges: bool = True
+    behind: str = ""
 
     @property
     def url(self) -> str:
@@ -45,11 +48,37 @@ class Handler(BaseHTTPRequestHandler):
         waiting = self.site.next_answers.get(path, [])
         if waiting and waiting.pop(0)(self):
             return
-        content = self.site.files.get(path)
+        self.send_usual()
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def send_usual(self, only: int | None = None) -> None:
+        """What is there, or just its first bytes while announcing all of them."""
+        if self.site.behind:
+            self.relay(only)
+            return
+        content = self.site.files.get(self.path.partition("?")[0])
         if content is None:
             self.send_error(404)
             return
-        self.send_file(content)
+        self.send_file(content, only)
+
+    def relay(self, only: int | None) -> None:
+        """The answer of the server behind."""
+        connection = http.client.HTTPConnection(self.site.behind, timeout=20)
+        connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in self.headers.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        self.send_response_only(answer.status)
+        for name, value in answer.headers.items():
+            if name.lower() not in ("connection", "transfer-encoding"):
+                self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(answer.read()[:only])
+        connection.close()
 
     def send_file(self, content: bytes, only: int | None = None) -> None:
         """The file or the range asked for, or just its first bytes while announcing all of them."""
@@ -90,7 +119,7 @@ def broken_after(count: int) -> Answer:
     """Announces the whole file, sends `count` bytes and closes."""
 
     def answer(handler: Handler) -> bool:
-        handler.send_file(handler.site.files[handler.path], count)
+        handler.send_usual(count)
         return True
 
     return answer
@@ -108,20 +137,48 @@ def stalled(seconds: float) -> Answer:
     return answer
 
 
-def trickling(seconds: float) -> Answer:
-    """Sends byte by byte, too fast to time out and too slow to end."""
+def dripping(seconds: float, start: bytes, drop: bytes) -> Answer:
+    """Sends `start` and then again and again `drop`, too fast to time out and without an end for so long."""
 
     def answer(handler: Handler) -> bool:
-        handler.send_response(200)
-        handler.send_header("Content-Length", "1000000")
-        handler.end_headers()
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            try:
-                handler.wfile.write(b"x")
-            except OSError:
-                break
-            time.sleep(0.01)
+        try:
+            handler.wfile.write(start)
+            while time.monotonic() < end:
+                handler.wfile.write(drop)
+                time.sleep(0.01)
+        except OSError:
+            pass  # The client has had enough.
+        return True
+
+    return answer
+
+
+def trickling(seconds: float) -> Answer:
+    """A body byte by byte."""
+    return dripping(seconds, b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"x")
+
+
+def header_without_end(seconds: float) -> Answer:
+    """A header byte by byte."""
+    return dripping(seconds, b"HTTP/1.1 200 OK\r\nX: ", b"x")
+
+
+def never_more_than_continue(seconds: float) -> Answer:
+    """Interim answers only."""
+    return dripping(seconds, b"", b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def redirect_with_endless_body(seconds: float, location: str) -> Answer:
+    """A redirect whose own body does not end."""
+    return dripping(seconds, f"HTTP/1.1 302 Found\r\nLocation: {location}\r\n\r\n".encode(), b"x" * 1000)
+
+
+def sent(head: str, body: bytes) -> Answer:
+    """Answers with these lines and this body, whatever was asked for."""
+
+    def answer(handler: Handler) -> bool:
+        handler.wfile.write(head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body)
         return True
 
     return answer
