@@ -168,7 +168,7 @@ def track_shards(times: int) -> Work:
         seed=17,
     )
     rows = sum(table.num_rows for table in stream.tables)
-    return Work(rows, 16 * rows + 75 * min(rows, TABLE_POSITIONS))
+    return Work(rows, 16 * rows + 120 * min(rows, TABLE_POSITIONS))
 
 
 def tracks(times: int) -> Work:
