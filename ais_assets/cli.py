@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from ais_assets.building import Done
     from ais_assets.io.lake import Lake
+    from ais_assets.io.prune import Leftover
 
 MORE_THAN_NOUGHT = click.FloatRange(min=0, min_open=True)
 
@@ -117,6 +118,52 @@ def status(*, as_json: bool) -> None:
         click.echo(json.dumps({"lake": settings.lake, "stages": [row.as_json() for row in summary]}, indent=1))
     else:
         show(terminal(), summary, title=settings.lake)
+
+
+@main.command()
+@click.option(
+    "--older-than", type=click.FloatRange(min=0), default=24.0, show_default=True, help="Hours that nothing names them."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would go, and delete nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def prune(*, older_than: float, dry_run: bool, as_json: bool) -> None:
+    """Deletes former archives and MDS shards that nothing names any more, and what AIS_CACHE still has of them.
+
+    A rebuilt partition leaves its former folder to those who read it. A training run that began with a former index
+    needs its shards to the end: give it more hours than it takes. Not while a build is running.
+    """
+    from ais_assets.io.prune import leftovers, remove  # noqa: PLC0415 - pyarrow takes a while to import
+
+    settings = settings_or_fail()
+    with failures():
+        lake = open_lake(settings)
+        found = leftovers(lake, settings.cache, before=time.time() - 3600 * older_than)
+        for leftover in [] if dry_run else found:
+            remove(lake, leftover)
+    if as_json:
+        rows = [
+            {"asset": of.asset, "where": of.where, "bytes": of.size, "since": f"{_utc(of.since):%FT%TZ}"}
+            for of in found
+        ]
+        click.echo(json.dumps({"lake": settings.lake, "deleted": not dry_run, "leftovers": rows}, indent=1))
+    else:
+        terminal().print(leftover_table(found, deleted=not dry_run))
+
+
+def leftover_table(found: Sequence[Leftover], *, deleted: bool) -> Table:
+    """What goes, for people."""
+    table = Table(title="Deleted" if deleted else "Would be deleted", title_justify="left", show_footer=True)
+    table.add_column("asset", "all", no_wrap=True)
+    table.add_column("where", f"{len(found):,}", no_wrap=True)
+    table.add_column("bytes", f"{sum(of.size for of in found):,}", justify="right", no_wrap=True)
+    table.add_column("named by nothing since", justify="right", no_wrap=True)
+    for of in found:
+        table.add_row(of.asset, of.where, f"{of.size:,}", f"{_utc(of.since):%F %R} UTC")
+    return table
+
+
+def _utc(unix_time: float) -> datetime:
+    return datetime.fromtimestamp(unix_time, UTC)
 
 
 @main.command("plan")

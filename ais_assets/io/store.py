@@ -14,6 +14,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,6 +37,25 @@ def checked_key(key: str) -> str:
     if path.is_absolute() or not key or any(part in ("..", ".", "") for part in key.split("/")):
         raise ValueError(f"{key!r} is not a path inside the lake")
     return key
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as a listing shows it: its key, its bytes, counted, and when it came there, Unix time."""
+
+    key: str
+    size: int
+    modified: float
+
+
+def local_objects(root: Path, folder: str = "") -> Iterator[StoredObject]:
+    """Files anywhere below a folder, by their path relative to the root; a link is itself, not what it leads to."""
+    for parent, _, names in os.walk(root / folder):
+        for name in names:
+            path = Path(parent, name)
+            stat = path.lstat()
+            # A file that is moved brings its time of modification along; the inode's time tells when it came.
+            yield StoredObject(path.relative_to(root).as_posix(), stat.st_size, max(stat.st_mtime, stat.st_ctime))
 
 
 class Store(ABC):
@@ -69,6 +89,14 @@ class Store(ABC):
     @abstractmethod
     def names(self, folder: str, suffix: str) -> list[str]:
         """Names ending in `suffix` directly inside a folder, sorted; none where the folder is absent."""
+
+    @abstractmethod
+    def objects(self, folder: str) -> Iterator[StoredObject]:
+        """All objects below a folder, however deep; none where it is absent. On a disk links are not followed."""
+
+    @abstractmethod
+    def delete(self, folder: str) -> None:
+        """Removes all objects below a folder. On a disk links are not followed, and a folder behind one is refused."""
 
     @abstractmethod
     def fetch(self, key: str, into: Path) -> Path:
@@ -173,6 +201,15 @@ class LocalStore(Store):
             return []
         return sorted(entry.name for entry in directory.iterdir() if entry.is_file() and entry.name.endswith(suffix))
 
+    def objects(self, folder: str) -> Iterator[StoredObject]:
+        return local_objects(self._root, checked_key(folder))
+
+    def delete(self, folder: str) -> None:
+        path = self._file(folder)
+        if path.is_symlink() or not path.resolve().is_relative_to(self._root.resolve()):
+            raise StoreError(f"{path} lies behind a link, which is not followed to delete: remove it by hand")
+        shutil.rmtree(path)
+
     def fetch(self, key: str, into: Path) -> Path:
         del into
         path = self._file(key)
@@ -275,6 +312,35 @@ class S3Store(Store):
             for page in pages:
                 names += [entry["Key"].removeprefix(prefix) for entry in page.get("Contents", [])]
         return sorted(name for name in names if name.endswith(suffix))
+
+    def _pages(self, folder: str) -> Iterator[list[dict[str, Any]]]:
+        """Objects below a folder as S3 lists them, at most 1,000 at a time."""
+        with self._errors(folder):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._key(folder) + "/"
+            )
+            for page in pages:
+                yield page.get("Contents", [])
+
+    def objects(self, folder: str) -> Iterator[StoredObject]:
+        for page in self._pages(folder):
+            for entry in page:
+                key = entry["Key"].removeprefix(f"{self._prefix}/" if self._prefix else "")
+                yield StoredObject(key, entry["Size"], entry["LastModified"].timestamp())
+
+    def delete(self, folder: str) -> None:
+        for page in self._pages(folder):
+            if not page:
+                continue
+            keys = [{"Key": entry["Key"]} for entry in page]
+            with self._errors(folder):
+                answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": keys, "Quiet": True})
+            if answer.get("Errors"):
+                first = answer["Errors"][0]
+                raise StoreError(
+                    f"{self.uri}/{folder}: S3 kept {len(answer['Errors'])} objects, first {first['Key']}: "
+                    f"{first['Code']}: check the credentials' right to delete"
+                )
 
     def fetch(self, key: str, into: Path) -> Path:
         local = into / PurePosixPath(key).name

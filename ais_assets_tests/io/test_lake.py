@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -16,10 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from boto3.session import Session
+from click.testing import CliRunner
 
 from ais_assets import schema
+from ais_assets.cli import main
 from ais_assets.io.lake import Folder, Lake, PartitionMissingError
+from ais_assets.io.packed import PackedPositions
 from ais_assets.io.parquet import PartitionFileError
+from ais_assets.io.prune import Leftover, leftovers, remove
 from ais_assets.io.store import STAGING, StoreError, checked_key
 from ais_assets.ledger import Ledger, LedgerError
 from ais_assets.stream import RecordStream
@@ -203,6 +209,112 @@ def test_folders_are_complete_before_they_are_current(lake_uri: str, tmp_path: P
     assert lake.partitions("mds_shards") == ["00000"]
     with lake.local_folder("mds_shards", "00000") as local:
         assert sorted(path.name for path in local.iterdir()) == ["index.json", "shard"]
+
+
+def _publish_folder(lake: Lake, asset: str, partition: str, digest: str) -> None:
+    with lake.store.staging() as staging:
+        folder = staging / partition
+        folder.mkdir()
+        (folder / "shard").write_text("x" * 100)
+        lake.write_folder(asset, partition, Folder(folder, digest, Ledger()))
+
+
+def _index(*folders: str) -> dict[str, object]:
+    shards = [{"raw_data": {"basename": f"{folder}/shard"}, "zip_data": None, "samples": 1} for folder in folders]
+    return {"version": 2, "shards": shards}
+
+
+def _places(found: list[Leftover]) -> list[str]:
+    return sorted(leftover.where for leftover in found)
+
+
+ONE, TWO = "1" * 12, "2" * 12
+
+
+def test_what_nothing_names_any_more_is_pruned(lake_uri: str, tmp_path: Path) -> None:
+    lake = Lake(lake_uri)
+    for digest in (ONE, TWO):
+        _publish_folder(lake, "mds_shards", "00000", digest)
+        _publish_folder(lake, "raw_archives", "2024-03-01", digest)
+    _publish_folder(lake, "mds_shards", "00001", ONE)
+    lake.store.publish_bytes(b"mine", "mds/notes/from-2024")
+    lake.write_json("training_dataset", _index(f"00000-{ONE}", f"00001-{ONE}"))
+    later = time.time() + 60
+    # The index is still the former pile's: a training run that begins now needs it.
+    assert _places(leftovers(lake, tmp_path, later)) == [f"raw_archives/2024-03-01-{ONE}"]
+
+    lake.write_json("training_dataset", _index(f"00000-{TWO}", f"00001-{ONE}"))
+    written = max(each.modified for each in lake.store.objects("mds"))
+    assert f"mds/00000-{ONE}" not in _places(leftovers(lake, tmp_path, written)), "it was named until just now"
+    found = leftovers(lake, tmp_path, later)
+    assert _places(found) == [f"mds/00000-{ONE}", f"raw_archives/2024-03-01-{ONE}"]
+    assert [leftover.size for leftover in found] == [100, 100]
+    before = {each.key for each in [*lake.store.objects("mds"), *lake.store.objects("raw_archives")]}
+    for leftover in found:
+        remove(lake, leftover)
+    after = {each.key for each in [*lake.store.objects("mds"), *lake.store.objects("raw_archives")]}
+    assert before - after == {f"mds/00000-{ONE}/shard", f"raw_archives/2024-03-01-{ONE}/shard"}
+    assert leftovers(lake, tmp_path, later) == []
+
+
+def test_pruning_follows_no_links(tmp_path: Path) -> None:
+    lake, outside = Lake(tmp_path / "lake"), tmp_path / "outside"
+    outside.mkdir()
+    (outside / "mine").write_text("mine")
+    for digest in (ONE, TWO):
+        _publish_folder(lake, "mds_shards", "00000", digest)
+    mds = tmp_path / "lake" / "mds"
+    (mds / f"00000-{ONE}" / "link").symlink_to(outside)
+    (mds / f"00003-{ONE}").symlink_to(outside)
+    (tmp_path / "lake" / "elsewhere").symlink_to(outside)
+    found = leftovers(lake, tmp_path, time.time() + 60)
+    assert _places(found) == [f"mds/00000-{ONE}"]
+    remove(lake, found[0])
+    assert not (mds / f"00000-{ONE}").exists()
+    for folder in (f"mds/00003-{ONE}", "elsewhere", "elsewhere/deeper"):
+        with pytest.raises(StoreError, match="lies behind a link"):
+            lake.store.delete(folder)
+    assert (outside / "mine").read_text() == "mine"
+
+
+def test_ais_prune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIS_LAKE", str(tmp_path / "lake"))
+    monkeypatch.setenv("AIS_CACHE", str(tmp_path / "cache"))
+    lake, cached = Lake(tmp_path / "lake"), tmp_path / "cache" / "mds"
+    for digest in (ONE, TWO):
+        _publish_folder(lake, "mds_shards", "00000", digest)
+        (cached / f"00000-{digest}").mkdir(parents=True)
+        (cached / f"00000-{digest}" / "shard").write_text("cached")
+    tracks = schema.TRACK_POSITIONS.empty_table()
+    lake.write("track_shards", "0000", RecordStream(tracks.schema, iter([tracks])))
+    PackedPositions(tmp_path / "cache", lake).open(["0000"])
+    packed = tmp_path / "cache" / lake.identity()
+    (packed / "0007-no-longer-there.packed").write_text("packed")
+
+    def prune(*arguments: str) -> list[dict[str, object]]:
+        result = CliRunner().invoke(main, ["prune", "--json", *arguments])
+        assert result.exit_code == 0, result.output
+        return json.loads(result.output)["leftovers"]
+
+    files = {path for path in tmp_path.rglob("*") if path.is_file() and ".lock" not in path.name}
+    assert prune() == [], "all of it is younger than a day"
+    found = prune("--older-than", "0", "--dry-run")
+    assert {path for path in tmp_path.rglob("*") if path.is_file() and ".lock" not in path.name} == files
+    assert {row["where"] for row in found} == {
+        f"mds/00000-{ONE}",
+        f"{cached}/00000-{ONE}",
+        f"{packed}/0007-no-longer-there.packed",
+    }
+    assert {row["bytes"] for row in found} == {100, 6}
+    assert prune("--older-than", "0") == found
+    left = {path for path in tmp_path.rglob("*") if path.is_file() and ".lock" not in path.name}
+    assert {str(path) for path in files - left} == {
+        f"{lake.uri}/mds/00000-{ONE}/shard",
+        f"{cached}/00000-{ONE}/shard",
+        f"{packed}/0007-no-longer-there.packed",
+    }
+    table = CliRunner().invoke(main, ["prune", "--dry-run"])
+    assert "Would be deleted" in table.output
 
 
 def test_foreign_parquet_is_refused(tmp_path: Path) -> None:
