@@ -52,6 +52,8 @@ STAGES = (
 OF_DAYS = ("raw_archives", "raw_records", "clean_records", "daily_quality")
 """Assets partitioned by day."""
 
+_UNDER_WAY = (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED)
+
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 BUILDER = "ais/builder"
@@ -59,6 +61,10 @@ BUILDER = "ais/builder"
 
 class BuildError(RuntimeError):
     """A run or a check of it failed; the message holds its cause."""
+
+
+class KilledError(BuildError):
+    """A run's process was killed; the message says which runs were under way and what to do."""
 
 
 @dataclass(frozen=True)
@@ -141,17 +147,23 @@ def build(
     begin = (os.getpid(), threads)
     try:
         with ProcessPoolExecutor(processes, mp_context=spawn, initializer=_begin, initargs=begin) as pool:
-            for stage in STAGES:
-                names = [asset for asset in stage if asset in chosen]
-                tasks = []
-                for asset in names:
-                    keys = partition_keys(asset, settings)
-                    if days is not None and asset in OF_DAYS:
-                        keys = [key for key in keys if key in set(days)]
-                    on_start(asset, max(1, len(keys)))
-                    tasks += tasks_of(asset, keys, processes)
-                at_once = processes if workers else _that_fit(names, settings, processes, threads, on_note)
-                _take(tasks, lambda task: pool.submit(run_task, reference, task), at_once, on_done)
+            try:
+                for stage in STAGES:
+                    names = [asset for asset in stage if asset in chosen]
+                    tasks = []
+                    for asset in names:
+                        keys = partition_keys(asset, settings)
+                        if days is not None and asset in OF_DAYS:
+                            keys = [key for key in keys if key in set(days)]
+                        on_start(asset, max(1, len(keys)))
+                        tasks += tasks_of(asset, keys, processes)
+                    at_once = processes if workers else _that_fit(names, settings, processes, threads, on_note)
+                    _take(tasks, lambda task: pool.submit(run_task, reference, task), at_once, on_done)
+            except KilledError:
+                # The pool asks the others to end and waits, but a run that is asked ends, and its process goes on.
+                for process in list(pool._processes.values()):
+                    process.kill()
+                raise
     finally:
         end_orphans(instance)
 
@@ -159,7 +171,7 @@ def build(
 def _take(
     tasks: Sequence[Task], submit: Callable[[Task], Future[Done]], at_once: int, on_done: Callable[[Done], None]
 ) -> None:
-    """Runs the tasks, so many at a time. Raises BuildError when some have failed, or a process was killed."""
+    """Runs the tasks, so many at a time. Raises BuildError when some failed, KilledError when a process was killed."""
     errors, waiting = [], deque(tasks)
     running: dict[Future[Done], Task] = {}
     try:
@@ -176,7 +188,7 @@ def _take(
     except BrokenProcessPool as error:
         # One that was killed between two stages is noticed as the next is about to begin.
         killed = sorted(map(str, running.values())) or [f"before {waiting[0]}"]
-        raise BuildError(
+        raise KilledError(
             f"a process was killed, as a rule by the system for want of memory, while these ran: "
             f"{', '.join(killed)}. Take fewer --workers, or more AIS_SHARDS for tracks and "
             "AIS_PILES for windows; what was built before is kept"
@@ -285,7 +297,7 @@ def _own_error(error: SerializableErrorInfo) -> str:
 def end_orphans(instance: DagsterInstance) -> None:
     """Marks runs as failed whose building process on this host is gone, so that none seems to go on for ever."""
     host = socket.gethostname()
-    for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED])):
+    for run in instance.get_runs(RunsFilter(statuses=list(_UNDER_WAY))):
         owner, _, pid = run.tags.get(BUILDER, "").rpartition(":")
         if owner == host and not _alive(int(pid)):
             instance.report_run_failed(run, f"the process {pid} that executed this run is gone")
