@@ -4,8 +4,9 @@ Tracks, windows and shards are not: a new day changes every one of them, so a te
 dataset is due and launches it.
 """
 
+import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from dagster import (
     AssetSelection,
@@ -14,6 +15,7 @@ from dagster import (
     ScheduleDefinition,
     ScheduleEvaluationContext,
     SensorDefinition,
+    SensorEvaluationContext,
     SkipReason,
     schedule,
     sensor,
@@ -24,11 +26,14 @@ from ais_assets.io.lake import Lake
 from ais_assets.resources.lake import LakeResource
 from ais_assets.resources.source import SourceResource
 from ais_assets.settings import Settings
+from ais_assets.sources.source import SourceError
 
 PUBLICATION_LAG = timedelta(days=3)
 """The Danish authority publishes a day about three days later."""
 LATEST_APPEARANCE = timedelta(days=60)
 """A day that has not appeared by then is taken for one that never will."""
+ASKING_SECONDS = 30.0
+"""After which a tick asks for no further day: Dagster ends one after a minute, and a slow answer may take 20 s."""
 
 
 def newest_day_schedule(settings: Settings, archives_job: UnresolvedAssetJobDefinition) -> ScheduleDefinition:
@@ -50,24 +55,49 @@ def late_day_sensor(settings: Settings, archives_job: UnresolvedAssetJobDefiniti
     """Lands days that were not there when they should have been, once the source has them; asks every hour."""
 
     @sensor(job=archives_job, name="late_day", minimum_interval_seconds=3600)
-    def late_day(lake: LakeResource, source: SourceResource) -> Iterator[RunRequest | SkipReason]:
+    def late_day(
+        context: SensorEvaluationContext, lake: LakeResource, source: SourceResource
+    ) -> Iterator[RunRequest | SkipReason]:
         place, feed, today = lake.open(), source.open(), datetime.now(UTC).date()
         due = [day for day in settings.days if today - LATEST_APPEARANCE <= day <= today - PUBLICATION_LAG]
-        missing = _not_landed(place, [day.isoformat() for day in due])
-        late = [day for day in due if day.isoformat() in missing and feed.published(day)]
-        if not late:
-            yield SkipReason(f"{len(missing)} of the {len(due)} days due are missing, and the source has none of them")
-        for day in late:
-            # A run that fails is tried again tomorrow, not every hour.
-            yield RunRequest(run_key=f"{day} on {today}", partition_key=day.isoformat())
+        missing = _not_landed(place, due)
+        end = time.monotonic() + ASKING_SECONDS
+        asked, found, faults = 0, 0, list[str]()
+        # Those after the last one asked for come first, so that a slow source comes to every day in some ticks.
+        for day in sorted(missing, key=lambda day: (day.isoformat() <= (context.cursor or ""), day)):
+            asked += 1
+            try:
+                published = feed.published(day)
+            except SourceError as error:
+                context.log.warning(f"{day} cannot be asked for: {error}")
+                faults.append(f"{day}: {error}")
+                published = False
+            context.update_cursor(day.isoformat())
+            if published:
+                found += 1
+                # A run that fails is tried again tomorrow, not every hour.
+                yield RunRequest(run_key=f"{day} on {today}", partition_key=day.isoformat())
+            if time.monotonic() > end:
+                break
+        if not found:
+            trouble = f"; {len(faults)} could not be asked for, such as {faults[0]}" if faults else ""
+            yield SkipReason(
+                f"{len(missing)} of the {len(due)} days due are missing, and of {asked} that were asked for "
+                f"the source has none{trouble}"
+            )
 
     return late_day
 
 
-def _not_landed(lake: Lake, days: list[str]) -> set[str]:
+def _not_landed(lake: Lake, days: list[date]) -> list[date]:
     """Those of the days that the lake does not have, or has as not published."""
     there = set(lake.partitions("raw_archives"))
-    return {day for day in days if day not in there or not lake.manifest("raw_archives", day)["facts"]["published"]}
+    keys = {day: day.isoformat() for day in days}
+    return [
+        day
+        for day, key in keys.items()
+        if key not in there or not lake.manifest("raw_archives", key)["facts"]["published"]
+    ]
 
 
 def new_day_sensor() -> AutomationConditionSensorDefinition:

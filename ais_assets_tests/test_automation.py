@@ -8,12 +8,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from ais_assets import automation
 from ais_assets.automation import LATEST_APPEARANCE, PUBLICATION_LAG
 from ais_assets.definitions import build_definitions
 from ais_assets.resources.lake import LakeResource
 from ais_assets.resources.source import SourceResource
 from ais_assets.settings import Settings, load_settings
 from ais_assets_tests.sources.rows import HEADER, row
+from ais_assets_tests.sources.web_server import WebServer, running_web_server, status
 
 TODAY = datetime.now(UTC).date()
 NEWEST = TODAY - PUBLICATION_LAG
@@ -40,13 +42,33 @@ def settings(tmp_path: Path) -> Settings:
     )
 
 
-def asked_for(settings: Settings, instance: dg.DagsterInstance) -> list[str | None]:
-    """The days that the sensor wants landed."""
+def tick(settings: Settings, instance: dg.DagsterInstance, cursor: str | None = None) -> dg.SensorExecutionData:
+    """What the sensor says."""
     repository = build_definitions(settings).get_repository_def()
     late_day = repository.get_sensor_def("late_day")
     resources = {"lake": LakeResource.from_settings(settings), "source": SourceResource.from_settings(settings)}
-    with dg.build_sensor_context(instance=instance, repository_def=repository, resources=resources) as context:
-        return [request.partition_key for request in late_day.evaluate_tick(context).run_requests or []]
+    with dg.build_sensor_context(
+        instance=instance, repository_def=repository, resources=resources, cursor=cursor
+    ) as context:
+        return late_day.evaluate_tick(context)
+
+
+def asked_for(settings: Settings, instance: dg.DagsterInstance) -> list[str | None]:
+    """The days that the sensor wants landed."""
+    return [request.partition_key for request in tick(settings, instance).run_requests or []]
+
+
+def web_settings(web: WebServer, folder: Path, days: int) -> Settings:
+    """A web source of the last `days` days due, which has NEWEST only."""
+    web.files[f"/aisdk-{NEWEST}.csv"] = b"x"
+    return load_settings(
+        source="dma",
+        source_uri=f"{web.url}/aisdk-{{day}}.csv",
+        first_day=NEWEST - timedelta(days=days - 1),
+        last_day=TODAY,
+        lake=str(folder / "lake"),
+        cache=folder / "cache",
+    )
 
 
 def land(settings: Settings, instance: dg.DagsterInstance, day: date) -> None:
@@ -75,3 +97,38 @@ def test_days_too_young_and_too_old_are_not_waited_for(settings: Settings) -> No
         write(feed, day)
     with dg.DagsterInstance.ephemeral() as instance:
         assert asked_for(settings, instance) == [NEWEST.isoformat()]
+
+
+def test_a_day_that_cannot_be_asked_for_does_not_stop_the_others(settings: Settings) -> None:
+    """Two files of one day."""
+    feed = Path(settings.source_uri or "")
+    write(feed, LATE)
+    (feed / f"copy-{LATE}.csv").write_text("x")
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert asked_for(settings, instance) == [NEWEST.isoformat()]
+
+
+def test_a_day_withdrawn_does_not_stop_the_others(tmp_path: Path) -> None:
+    with running_web_server() as web, dg.DagsterInstance.ephemeral() as instance:
+        settings = web_settings(web, tmp_path, 4)
+        web.next_answers[f"/aisdk-{LATE}.csv"] = [status(410)] * 2
+        assert asked_for(settings, instance) == [NEWEST.isoformat()]
+        assert len(web.requests) == 4
+        del web.files[f"/aisdk-{NEWEST}.csv"]
+        skipped = tick(settings, instance).skip_message or ""
+        assert f"1 could not be asked for, such as {LATE}: {web.url}/aisdk-{LATE}.csv: was withdrawn" in skipped
+
+
+def test_a_tick_that_ran_out_of_time_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tick asks for one day here; the one after the last day begins with the first again."""
+    monkeypatch.setattr(automation, "ASKING_SECONDS", 0.0)
+    with running_web_server() as web, dg.DagsterInstance.ephemeral() as instance:
+        settings = web_settings(web, tmp_path, 3)
+        cursor, found = None, []
+        for _ in range(4):
+            said = tick(settings, instance, cursor)
+            cursor = said.cursor
+            found.append([request.partition_key for request in said.run_requests or []])
+    days = [NEWEST - timedelta(days=2), LATE, NEWEST, NEWEST - timedelta(days=2)]
+    assert [path for path, _ in web.requests] == [f"/aisdk-{day}.csv" for day in days]
+    assert found == [[], [], [NEWEST.isoformat()], []]
