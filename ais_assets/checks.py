@@ -16,7 +16,7 @@ from ais_assets.io.lake import Lake
 from ais_assets.partition_keys import day_keys, pile_keys, shard_keys
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
-from ais_assets.transforms.quality import Departure, departures
+from ais_assets.transforms.quality import WARNED_DAYS, Departure, departures, newest
 
 
 def asset_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> list[AssetChecksDefinition]:
@@ -53,18 +53,23 @@ def asset_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> lis
 
     @asset_check(asset=assets["daily_quality"], name="like_the_days_before")
     def like_the_days_before(lake: LakeResource) -> AssetCheckResult:
-        """Names the measures of days that depart from the month behind them; `quality.departures` has the rule."""
+        """Names the measures of days that depart from the month behind them; `quality.departures` has the rule.
+
+        Warns of the newest week only, so that an odd day is no warning for good; older ones stay in the table.
+        """
         place = lake.open()
         days = sorted(set(place.partitions("daily_quality")) & set(day_keys(settings)))
         quality = place.table("daily_quality", days)
         found = departures(quality, days=settings.quality_days, deviations=settings.quality_deviations)
+        new = newest(found, quality)
         metadata: dict[str, MetadataValue] = {
             "days": MetadataValue.int(len(days)),
             "days that depart": MetadataValue.int(len({departure.day for departure in found})),
+            f"of the newest {WARNED_DAYS} days": MetadataValue.int(len({departure.day for departure in new})),
         }
         if found:
             metadata["latest"] = MetadataValue.table([_departure_row(departure) for departure in found[:_SHOWN]])
-        return AssetCheckResult(passed=not found, severity=AssetCheckSeverity.WARN, metadata=metadata)
+        return AssetCheckResult(passed=not new, severity=AssetCheckSeverity.WARN, metadata=metadata)
 
     @asset_check(asset=assets["training_dataset"], name="nothing_lost_between_stages")
     def nothing_lost_between_stages(lake: LakeResource) -> AssetCheckResult:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ais_assets import schema
@@ -41,6 +42,9 @@ SMALLEST_SHARE: Final = 0.02
 SMALLEST_CHANGE: Final = 0.25
 """Nor is any other measure that changed by less than this part of what is usual: weekends and weather do that, and
 two quiet days a week do not show in the median absolute deviation."""
+
+WARNED_DAYS: Final = 7
+"""The newest days of which a departure is a warning. One looked at once a week shows; after that it is history."""
 
 _DAY_SECONDS: Final = 86_400
 _MILLISECONDS: Final = 1_000
@@ -145,6 +149,14 @@ def departures(quality: pa.Table, *, days: int, deviations: float) -> list[Depar
             if abs(value - usual) > allowed:
                 found.append(Departure(day, measure, value, usual, allowed))
     return sorted(found, key=lambda departure: (-departure.day.toordinal(), departure.measure))
+
+
+def newest(found: list[Departure], quality: pa.Table) -> list[Departure]:
+    """Those of the departures that are on the last WARNED_DAYS days, counted back from the newest in `quality`."""
+    if not quality.num_rows:
+        return []
+    last: date = pc.max(quality["day"]).as_py()
+    return [departure for departure in found if departure.day > last - timedelta(days=WARNED_DAYS)]
 
 
 def _band(before: NDArray[np.float64], unit: str, deviations: float) -> tuple[float, float]:

@@ -22,8 +22,10 @@ from ais_assets.transforms.quality import (
     RAW_COLUMNS,
     SHARE,
     SMALLEST_SHARE,
+    WARNED_DAYS,
     day_quality,
     departures,
+    newest,
 )
 from ais_assets_tests.transforms.test_vessels import raw_table, record
 
@@ -194,6 +196,18 @@ def test_only_the_days_before_say_what_is_usual() -> None:
     values: list[float | None] = [*[10.0] * 20, *[100.0] * 20]
     assert departing([*values, 100.0], days=10) == list(range(20, 25))
     assert departing([*values, 10.0], days=10)[-1] == 40
+
+
+@pytest.mark.parametrize(("after", "warned"), [(0, True), (WARNED_DAYS - 1, True), (WARNED_DAYS, False), (90, False)])
+def test_an_odd_day_is_a_warning_for_a_week_and_then_history(after: int, warned: bool) -> None:
+    quality = history([*[100.0] * 40, 10.0, *[100.0] * after])
+    found = departures(quality, days=MONTH, deviations=FAR)
+    assert [departure.value for departure in found] == [10.0]
+    assert newest(found, quality) == (found if warned else [])
+
+
+def test_no_day_at_all_is_no_warning() -> None:
+    assert newest([], history([])) == []
 
 
 def test_every_order_of_rows_gives_the_same() -> None:
