@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ais_assets import schema
@@ -153,10 +152,10 @@ def departures(quality: pa.Table, *, days: int, deviations: float) -> list[Depar
 
 def newest(found: list[Departure], quality: pa.Table) -> list[Departure]:
     """Those of the departures that are on the last WARNED_DAYS days, counted back from the newest in `quality`."""
-    if not quality.num_rows:
+    if not found:
         return []
-    last: date = pc.max(quality["day"]).as_py()
-    return [departure for departure in found if departure.day > last - timedelta(days=WARNED_DAYS)]
+    first = max(quality["day"].to_pylist()) - timedelta(days=WARNED_DAYS - 1)
+    return [departure for departure in found if departure.day >= first]
 
 
 def _band(before: NDArray[np.float64], unit: str, deviations: float) -> tuple[float, float]:
