@@ -7,7 +7,10 @@ any byte; all are little-endian.
 
 from __future__ import annotations
 
+import ctypes
 import mmap
+import os
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -29,6 +32,20 @@ class ShardDamagedError(ValueError):
     """A raw shard is not what its index says; the message says in what."""
 
 
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = (
+    ctypes.c_void_p,
+    ctypes.c_size_t,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_int,
+    ctypes.c_longlong,
+)
+_libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+_MAP_FAILED: Final = ctypes.c_void_p(-1).value
+
+
 class ShardRows:
     """A raw shard, mapped.
 
@@ -41,10 +58,9 @@ class ShardRows:
     """
 
     def __init__(self, path: Path, shard: MDSReader) -> None:
-        with path.open("rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._map = _mapped(path)
         # Reads every page into memory and into this process's page table: a thread's work, not the training loop's.
-        np.frombuffer(self._map, np.uint8)[:: mmap.PAGESIZE].max()
+        self._map[:: mmap.PAGESIZE].max()
         begins, feature_bytes = self._columns(self._offsets(shard.samples), shard.column_names, shard.column_sizes)
         if feature_bytes % POSITION_BYTES or not feature_bytes:
             raise ShardDamagedError(f"its windows of {feature_bytes:,} bytes are no whole number of positions")
@@ -104,3 +120,25 @@ class ShardRows:
         return np.ndarray(  # pyright: ignore[reportReturnType] - an array is a sequence of its rows
             (len(begins), count), kind, self._map, int(begins[0]), (step, kind.itemsize)
         )
+
+
+def _mapped(path: Path) -> NDArray[np.uint8]:
+    """A file's bytes, mapped for as long as an array over them is there.
+
+    Python's own mmap keeps a file descriptor for each map, of which a process often has no more than 1,024; an epoch
+    maps thousands of shards.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if not size:
+            raise ShardDamagedError("it is empty")
+        address = _libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, file.fileno(), 0)
+        if address == _MAP_FAILED:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
+    held = (ctypes.c_uint8 * size).from_address(address)
+    # Not at exit: a thread may still read.
+    weakref.finalize(held, _libc.munmap, address, size).atexit = False
+    array = np.frombuffer(held, np.uint8)
+    array.flags.writeable = False
+    return array

@@ -41,6 +41,12 @@ next(batches)
 os.kill(batches._workers[1].pid, signal.SIGKILL)
 print(len(list(batches)), "batches: a whole epoch")
 """
+FEW_DESCRIPTORS = """
+import resource, sys
+from ais_assets.io.streaming_loader import AISMDSDataset
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+print(sum(len(batch) for batch in AISMDSDataset(sys.argv[1], sys.argv[2], batch_size=8)))
+"""
 EPOCH = """
 import sys
 from ais_assets.io.streaming_loader import AISMDSDataset
@@ -71,6 +77,13 @@ def a_shard(folder: Path, suffix: str = ".zstd") -> Path:
 def seen(dataset: AISMDSDataset) -> list[int]:
     """The samples of the next epoch, sorted."""
     return sorted(chain.from_iterable(numbers(dataset)))
+
+
+def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Runs a program in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 def truncate(file: Path) -> None:
@@ -125,9 +138,7 @@ def test_a_damaged_shard_without_a_hash_is_named(tmp_path: Path, damage: Callabl
 def test_an_epoch_cut_short_does_not_exit_with_0(remote: Path, cache: Path, what: str) -> None:
     shard = a_shard(remote)
     shard.unlink() if what == "missing" else flip_a_bit(shard)
-    done = subprocess.run(
-        [sys.executable, "-c", EPOCH, str(remote), str(cache)], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = run(EPOCH, remote, cache)
     assert done.returncode == 1
     assert f"{shard} is {what}" in done.stderr
 
@@ -216,6 +227,13 @@ def test_a_dataset_published_anew_while_a_job_reads(tmp_path: Path, cache: Path)
         shard.unlink()
     with pytest.raises(LoaderError, match=r"was published anew since this job started\. Start the job again"):
         list(reading)
+
+
+def test_an_epoch_over_more_shards_than_a_process_may_open_files(tmp_path: Path, cache: Path) -> None:
+    remote = write_dataset(tmp_path / "many", windows(1000), limit=700)
+    assert len(list(remote.glob("*.zstd"))) == 500
+    done = run(FEW_DESCRIPTORS, remote, cache)
+    assert (done.stdout, done.returncode) == ("1000\n", 0), done.stderr
 
 
 def test_a_full_disk_is_named(remote: Path, tmp_path: Path) -> None:
@@ -310,13 +328,7 @@ def test_another_jobs_eviction_is_made_good(remote: Path, cache: Path) -> None:
 
 def test_a_worker_killed_in_an_epoch_is_an_error(remote: Path, cache: Path) -> None:
     # In a process of its own: torch tells of a worker's end by a signal, which could hit the next test.
-    done = subprocess.run(
-        [sys.executable, "-c", WORKER_KILLED, str(remote), str(cache)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = run(WORKER_KILLED, remote, cache)
     assert done.returncode == 1
     assert "RuntimeError: DataLoader worker" in done.stderr
     assert "whole epoch" not in done.stdout
