@@ -84,9 +84,10 @@ class PublishedStream(Stream):
             download_timeout=timeout,
         )
         self.folder = Path(self.local) / self.split
-        self.in_place = remote is None or _same_folder(remote, local)
         base = str(local) if remote is None else remote.rstrip("/")
-        self.published = Remote(f"{base}/{self.split}" if self.split else base, retries=retries, timeout=timeout, s3=s3)
+        uri = f"{base}/{self.split}" if self.split else base
+        self.in_place = remote is None or _same_folder(uri, self.folder)
+        self.published = Remote(uri, retries=retries, timeout=timeout, s3=s3)
         # Read anew at every start: a cached one may be stale.
         self._index = self._published_index()
         self.index_digest = hashlib.sha256(self._index).hexdigest()
@@ -261,9 +262,10 @@ class PublishedStream(Stream):
                 part.unlink(missing_ok=True)
 
 
-def _same_folder(remote: str, local: str) -> bool:
-    path = remote.removeprefix("file://")
-    return "://" not in path and Path(path).absolute() == Path(local).absolute()
+def _same_folder(uri: str, folder: Path) -> bool:
+    """Whether an address is that folder, perhaps by another name: through a link, a mount or `..`."""
+    path = uri.removeprefix("file://")
+    return "://" not in path and Path(path).exists() and folder.exists() and folder.samefile(path)
 
 
 def _files(folder: Path) -> list[os.DirEntry[str]]:

@@ -139,6 +139,6 @@ def _mapped(path: Path) -> NDArray[np.uint8]:
     held = (ctypes.c_uint8 * size).from_address(address)
     # Not at exit: a thread may still read.
     weakref.finalize(held, _libc.munmap, address, size).atexit = False
-    array = np.frombuffer(held, np.uint8)
+    array = np.frombuffer(memoryview(held), np.uint8)
     array.flags.writeable = False
     return array

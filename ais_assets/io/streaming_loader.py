@@ -166,6 +166,8 @@ class AISMDSDataset(StreamingDataset):
         self._window_len = window_len
         self._epochs_begun = 0
         self._samples_yielded = 0
+        # What next_epoch is as long as no DataLoader worker begins one.
+        self._next_epoch_here = 0
 
     def __len__(self) -> int:
         """Batches of an epoch on this rank, whatever the number of DataLoader workers."""
@@ -210,7 +212,7 @@ class AISMDSDataset(StreamingDataset):
             from_beginning: whether `num_samples` counts from the epoch's first sample or from where it was resumed.
         """
         if num_samples is None:
-            if not self._epochs_begun and self.next_epoch > 0:
+            if self.next_epoch != self._next_epoch_here:
                 raise ValueError(
                     "this dataset is iterated by DataLoader workers, which are ahead of the training loop: use "
                     "streaming.StreamingDataLoader, whose state_dict counts what it has yielded, or pass num_samples"
@@ -235,7 +237,7 @@ class AISMDSDataset(StreamingDataset):
             )
         super().load_state_dict(obj)
         # Otherwise a state of an epoch that this process has already begun would be taken for stale.
-        self.next_epoch = obj["epoch"]
+        self.next_epoch = self._next_epoch_here = obj["epoch"]
         self._samples_yielded = 0
 
     def get_item(self, sample_id: int, retry: int = 7) -> dict[str, Any]:
@@ -293,6 +295,7 @@ class AISMDSDataset(StreamingDataset):
         self._epochs_begun += 1
         self._samples_yielded = 0
         epoch, sample_in_epoch = self._resume_incr_epoch()
+        self._next_epoch_here = epoch + 1
         sample_ids = self._share_of(epoch, sample_in_epoch)
         # It cannot be pickled for spawned workers; mosaicml-streaming makes it anew when it is needed.
         del self._shared_barrier.lock

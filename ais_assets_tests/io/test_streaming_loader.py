@@ -222,6 +222,38 @@ def test_resuming_with_workers_through_mosaicml_streamings_data_loader(tmp_path:
     assert got + numbers(resumed) == whole
 
 
+def test_a_state_is_of_epochs_iterated_here_alone(tmp_path: Path, remote: str) -> None:
+    dataset = AISMDSDataset(remote, str(tmp_path), batch_size=BATCH)
+    assert len(numbers(dataset)) == len(dataset)
+    batches = iter(DataLoader(dataset, batch_size=None, num_workers=2))
+    next(batches)
+    with pytest.raises(ValueError, match="StreamingDataLoader"):
+        dataset.state_dict()
+    del batches
+    next(iter(dataset))
+    state = dataset.state_dict()
+    assert (state["epoch"], state["sample_in_epoch"]) == (2, BATCH)
+    dataset.load_state_dict(state)
+    batches = iter(DataLoader(dataset, batch_size=None, num_workers=2))
+    next(batches)
+    with pytest.raises(ValueError, match="StreamingDataLoader"):
+        dataset.state_dict()
+
+
+def test_a_loaded_state_is_the_state_until_an_epoch_is_begun(tmp_path: Path, remote: str) -> None:
+    dataset = AISMDSDataset(remote, str(tmp_path), batch_size=BATCH)
+    for _ in range(2):
+        next(iter(dataset))
+    state = dataset.state_dict()
+    assert (state["epoch"], state["sample_in_epoch"]) == (1, BATCH)
+    fresh = AISMDSDataset(remote, str(tmp_path), batch_size=BATCH)
+    fresh.load_state_dict(state)
+    assert fresh.state_dict() == state
+    rest = numbers(fresh)
+    fresh.load_state_dict(state)
+    assert (fresh.state_dict(), numbers(fresh)) == (state, rest)
+
+
 def test_a_state_of_another_publication_is_refused(tmp_path: Path, remote: str) -> None:
     other = write_dataset(tmp_path / "other", windows(50))
     state = AISMDSDataset(str(other), str(tmp_path / "a"), batch_size=BATCH).state_dict()
@@ -261,6 +293,23 @@ def test_a_cache_limit_over_the_only_copy_is_refused(tmp_path: Path, features: n
         with pytest.raises(ValueError, match="only copy"):
             AISMDSDataset(remote, str(folder), cache_limit="100kb")
     assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("split", [None, "train"])
+@pytest.mark.parametrize("name", ["{0}", "file://{0}", "{0}/../link", "{0}/../other/../mds"])
+def test_a_cache_limit_over_the_only_copy_under_another_name_is_refused(
+    tmp_path: Path, features: np.ndarray, name: str, split: str | None
+) -> None:
+    folder = tmp_path / "mds"
+    written = write_dataset(folder / (split or ""), features, compression=None)
+    (tmp_path / "link").symlink_to(folder)
+    (tmp_path / "other").mkdir()
+    before = sorted(written.iterdir())
+    remote = name.format(folder)
+    local = str(tmp_path / "link") if remote in (str(folder), f"file://{folder}") else str(folder)
+    with pytest.raises(ValueError, match="only copy"):
+        AISMDSDataset(remote, local, split=split, cache_limit="100kb")
+    assert sorted(written.iterdir()) == before
 
 
 @pytest.mark.parametrize("compression", ["zstd:1", None])
