@@ -7,6 +7,7 @@ with several copies. No sample moves further than a block, so here they are sort
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -22,6 +23,8 @@ from streaming.base.shared import SharedMemory
 from streaming.base.shuffle.py1s import divide_spans
 from streaming.base.spanner import Spanner
 from streaming.base.world import World
+
+from ais_assets.io.loader_remote import LoaderError
 
 if TYPE_CHECKING:
     from streaming import StreamingDataset
@@ -135,7 +138,7 @@ def own_share(
     process: tuple[int, int, int],
     make: Callable[[], NDArray[np.unsignedinteger]] | None,
     name: str,
-    wait: Callable[[], None],
+    wait: Callable[[], None] | None,
     kind: np.dtype,
 ) -> NDArray[np.unsignedinteger]:
     """A process's samples, in order, of the order that one process of its machine makes for all of them.
@@ -144,26 +147,61 @@ def own_share(
         process: its node, rank and worker.
         make: makes the order, of five dimensions, in one of the processes; None in the others.
         name: of shared memory, which is there until all processes have their part.
-        wait: returns when all processes have called it.
+        wait: returns when all of the machine's processes have called it; None: there is but this one.
         kind: the order's type.
+
+    Raises LoaderError when the machine has too little shared memory.
     """
-    if make is None:
+    if wait is None:
+        assert make is not None
+        return _without_padding(make()[process], kind)
+    memory: SharedMemory | None = None
+    try:
+        if make is None:
+            wait()
+            memory = SharedMemory(name, create=False, auto_cleanup=False)
+            shape = np.ndarray(_DIMENSIONS, np.int64, memory.buf).tolist()
+        else:
+            made = make()
+            shape = made.shape
+            memory = _new_memory(name, _HEAD_BYTES + made.nbytes)
+            np.ndarray(_DIMENSIONS, np.int64, memory.buf)[:] = shape
+            np.ndarray(shape, kind, memory.buf, _HEAD_BYTES)[:] = made
+            del made
+            wait()
+        share = _without_padding(np.ndarray(shape, kind, memory.buf, _HEAD_BYTES)[process], kind)
         wait()
-        memory = SharedMemory(name, create=False, auto_cleanup=False)
-        shape = np.ndarray(_DIMENSIONS, np.int64, memory.buf).tolist()
-    else:
-        made = make()
-        shape = made.shape
-        memory = SharedMemory(name, create=True, size=_HEAD_BYTES + made.nbytes, auto_cleanup=False)
-        np.ndarray(_DIMENSIONS, np.int64, memory.buf)[:] = shape
-        np.ndarray(shape, kind, memory.buf, _HEAD_BYTES)[:] = made
-        del made
-        wait()
-    share = np.ndarray(shape, kind, memory.buf, _HEAD_BYTES)[process]
-    share = share[share != np.iinfo(kind).max]
-    wait()
-    memory.cleanup()
-    return share
+        return share
+    finally:
+        if memory is not None:
+            memory.cleanup()
+
+
+def _without_padding(order: NDArray[np.unsignedinteger], kind: np.dtype) -> NDArray[np.unsignedinteger]:
+    return order[order != np.iinfo(kind).max]
+
+
+def _new_memory(name: str, size: int) -> SharedMemory:
+    """Shared memory that is there: of what Linux only promises, a process may use too much, which kills it."""
+    try:
+        memory = SharedMemory(name, create=True, size=size, auto_cleanup=False)
+    except FileExistsError:
+        # Of a start whose processes were killed.
+        left = SharedMemory(name, create=False, auto_cleanup=False)
+        left.created_shms.append(left.opened_shms.pop())
+        left.cleanup()
+        memory = SharedMemory(name, create=True, size=size, auto_cleanup=False)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(memory.shm._fd, 0, size)  # pyright: ignore[reportAttributeAccessIssue]
+    except OSError as error:
+        memory.cleanup()
+        raise LoaderError(
+            f"the machine's shared memory has no room for the epoch's order, {size:,} bytes ({error.strerror}): "
+            "enlarge /dev/shm (docker run --shm-size, or an emptyDir of medium Memory), "
+            "or iterate without DataLoader workers"
+        ) from error
+    return memory
 
 
 def py1e_order(

@@ -11,6 +11,7 @@ their use and checked against the published index, and an epoch that either deli
     loader_remote         reads that end
     loader_rows           a raw shard as arrays
     loader_order          the order of an epoch, in little memory
+    loader_barrier        an epoch's start, with all of a machine's processes
     loader_device         copies to the accelerator
     loader_shared_memory  what killed jobs leave behind
 """
@@ -31,12 +32,14 @@ import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 from streaming import StreamingDataset
+from streaming.base.batching import generate_work
 from streaming.base.constant import EPOCH_DATA, TICK
 from streaming.base.dataset import _ShardState  # the states that it keeps in shared memory
 from streaming.base.shared.prefix import _get_path  # the names of its shared memory
 from streaming.base.world import World
 from torch.utils.data import get_worker_info
 
+from ais_assets.io.loader_barrier import EpochBarrier
 from ais_assets.io.loader_cache import INDEX_FILE, PublishedStream
 from ais_assets.io.loader_device import Batch, on_device
 from ais_assets.io.loader_gather import OpenShards, gathered
@@ -162,6 +165,7 @@ class AISMDSDataset(StreamingDataset):
                         raise
             if leads:
                 own(self._shm_prefix_int)
+        self._shared_barrier = EpochBarrier(self._shared_barrier.filelock_path)
         self._statistics = self._read_statistics() if normalize == "statistics" else None
         self._window_len = window_len
         self._epochs_begun = 0
@@ -294,26 +298,30 @@ class AISMDSDataset(StreamingDataset):
         self._parallel_worker_world = self._parallel_rank_world.detect_workers()
         self._epochs_begun += 1
         self._samples_yielded = 0
+        worker = get_worker_info()
+        # A DataLoader draws a seed for each start of its workers.
+        start = (0 if worker is None else worker.seed - worker.id, self._epochs_begun)
+        self._shared_barrier.take_place(self._unique_worker_world, start, is_worker=worker is not None)
         epoch, sample_in_epoch = self._resume_incr_epoch()
         self._next_epoch_here = epoch + 1
-        sample_ids = self._share_of(epoch, sample_in_epoch)
-        # It cannot be pickled for spawned workers; mosaicml-streaming makes it anew when it is needed.
-        del self._shared_barrier.lock
-        return sample_ids
+        return self._share_of(epoch, sample_in_epoch)
 
     def _share_of(self, epoch: int, sample_in_epoch: int) -> NDArray[np.unsignedinteger]:
         """This process's samples of an epoch from there on, in order."""
         # A year's samples are 0.9 GB as int64.
         kind = np.dtype(np.uint32 if self.num_samples < np.iinfo(np.uint32).max else np.uint64)
-        if not is_plain(self):
-            sample_ids = self._get_work(epoch, sample_in_epoch)
-            return sample_ids[sample_ids >= 0].astype(kind)
         local, world = self._unique_worker_world, self._parallel_worker_world
+
+        def order() -> NDArray[np.unsignedinteger]:
+            if is_plain(self):
+                return epoch_order(self, world, epoch, sample_in_epoch, kind)
+            return generate_work(self.batching_method, self, world, epoch, sample_in_epoch).astype(kind)
+
         return own_share(
             (world.node, world.rank_of_node, world.worker_of_rank),
-            (lambda: epoch_order(self, world, epoch, sample_in_epoch, kind)) if local.is_local_leader else None,
+            order if local.is_local_leader else None,
             _get_path(self._shm_prefix_int, EPOCH_DATA),
-            lambda: self._shared_barrier(local.workers_per_node),
+            (lambda: self._shared_barrier(local.workers_per_node)) if local.workers_per_node > 1 else None,
             kind,
         )
 

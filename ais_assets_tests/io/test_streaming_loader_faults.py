@@ -41,6 +41,30 @@ next(batches)
 os.kill(batches._workers[1].pid, signal.SIGKILL)
 print(len(list(batches)), "batches: a whole epoch")
 """
+STARTS_BROKEN_OFF = """
+import os, signal, sys, time
+from torch.utils.data import DataLoader
+from ais_assets.io.streaming_loader import AISMDSDataset
+dataset = AISMDSDataset(sys.argv[1], sys.argv[2], batch_size=8)
+for killed in ([0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 1, 2], [0, 1, 2]):
+    batches = iter(DataLoader(dataset, batch_size=None, num_workers=3))
+    time.sleep(killed[0] / 50)
+    for number in killed:
+        os.kill(batches._workers[number].pid, signal.SIGKILL)
+    del batches
+print(sum(len(batch) for batch in DataLoader(dataset, batch_size=None, num_workers=3)))
+print(sum(len(batch) for batch in dataset))
+"""
+ORDER_IN_SMALL_MEMORY = """
+import sys
+from torch.utils.data import DataLoader
+from ais_assets.bench._loader_data import write_index
+from ais_assets.io.streaming_loader import AISMDSDataset
+write_index(__import__("pathlib").Path(sys.argv[1]), 600, 3614, 928)
+dataset = AISMDSDataset(sys.argv[1], sys.argv[2], batch_size=8)
+print(len(dataset._begin_epoch()), flush=True)
+next(iter(DataLoader(dataset, batch_size=None, num_workers=2)))
+"""
 FEW_DESCRIPTORS = """
 import resource, sys
 from ais_assets.io.streaming_loader import AISMDSDataset
@@ -236,19 +260,34 @@ def test_an_epoch_over_more_shards_than_a_process_may_open_files(tmp_path: Path,
     assert (done.stdout, done.returncode) == ("1000\n", 0), done.stderr
 
 
-def test_a_full_disk_is_named(remote: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def isolated() -> list[str]:
+    """A command before a command, with mounts of its own."""
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    try:
+        subprocess.run([*command, "mount -t tmpfs none /mnt"], check=True, capture_output=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        pytest.skip("a small disk needs unshare(1) and user namespaces")
+    return command
+
+
+def test_a_full_disk_is_named(remote: Path, tmp_path: Path, isolated: list[str]) -> None:
     epoch = f"{sys.executable} -c '{EPOCH}' {remote} {tmp_path}/full"
     script = f"mount -t tmpfs -o size=28k none {tmp_path}/full && exec {epoch}"
     (tmp_path / "full").mkdir()
-    isolated = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
-    try:
-        subprocess.run([*isolated, f"mount -t tmpfs none {tmp_path}/full"], check=True, capture_output=True)
-    except (FileNotFoundError, subprocess.CalledProcessError):
-        pytest.skip("a small disk needs unshare(1) and user namespaces")
     done = subprocess.run([*isolated, script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert f"LoaderError: {tmp_path}/full/shard" in done.stderr
     assert "cannot be written into the cache: No space left on device: free some space" in done.stderr
+
+
+def test_too_little_shared_memory_is_named_and_one_process_needs_none(tmp_path: Path, isolated: list[str]) -> None:
+    epoch = f"{sys.executable} -c '{ORDER_IN_SMALL_MEMORY}' {tmp_path}/mds {tmp_path}/cache"
+    script = f"mount -t tmpfs -o size=4m none /dev/shm && exec {epoch}"
+    done = subprocess.run([*isolated, script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.returncode) == (f"{600 * 3614}\n", 1)
+    assert "LoaderError: the machine's shared memory has no room for the epoch's order" in done.stderr
+    assert "--shm-size" in done.stderr
 
 
 def test_a_cache_that_cannot_be_written_is_named(remote: Path, tmp_path: Path) -> None:
@@ -332,6 +371,11 @@ def test_a_worker_killed_in_an_epoch_is_an_error(remote: Path, cache: Path) -> N
     assert done.returncode == 1
     assert "RuntimeError: DataLoader worker" in done.stderr
     assert "whole epoch" not in done.stdout
+
+
+def test_starts_broken_off_leave_the_next_epoch_whole(remote: Path, cache: Path) -> None:
+    done = run(STARTS_BROKEN_OFF, remote, cache)
+    assert (done.stdout, done.returncode) == (f"{COUNT}\n" * 2, 0), done.stderr
 
 
 def test_a_shard_that_another_process_never_finishes_is_an_error(remote: Path, cache: Path) -> None:
