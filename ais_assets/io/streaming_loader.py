@@ -19,6 +19,7 @@ their use and checked against the published index, and an epoch that either deli
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
@@ -33,13 +34,13 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from streaming import StreamingDataset
 from streaming.base.batching import generate_work
-from streaming.base.constant import EPOCH_DATA, TICK
+from streaming.base.constant import BARRIER_FILELOCK, EPOCH_DATA, TICK
 from streaming.base.dataset import _ShardState  # the states that it keeps in shared memory
 from streaming.base.shared.prefix import _get_path  # the names of its shared memory
 from streaming.base.world import World
 from torch.utils.data import get_worker_info
 
-from ais_assets.io.loader_barrier import EpochBarrier
+from ais_assets.io.loader_barrier import EpochBarrier, is_alive
 from ais_assets.io.loader_cache import INDEX_FILE, PublishedStream
 from ais_assets.io.loader_device import Batch, on_device
 from ais_assets.io.loader_gather import OpenShards, gathered
@@ -165,7 +166,7 @@ class AISMDSDataset(StreamingDataset):
                         raise
             if leads:
                 own(self._shm_prefix_int)
-        self._shared_barrier = EpochBarrier(self._shared_barrier.filelock_path)
+        self._shared_barrier = EpochBarrier(f"{self._filelock_root}/{_get_path(self._shm_prefix_int, BARRIER_FILELOCK)}")
         self._statistics = self._read_statistics() if normalize == "statistics" else None
         self._window_len = window_len
         self._epochs_begun = 0
@@ -253,8 +254,8 @@ class AISMDSDataset(StreamingDataset):
     def prepare_shard(self, shard_id: int, blocking: bool = True) -> None:
         """Fetches a shard into the cache unless it is there, and makes room for it.
 
-        As mosaicml-streaming's, but a failure leaves the shard to the next one who wants it, room is reserved
-        before it is taken, and waiting for another process ends.
+        As mosaicml-streaming's, but a failure or a killed process leaves the shard to the next one who wants it, room
+        is reserved before it is taken, and waiting for another process ends.
         """
         shard = self.shards[shard_id]
         size = shard.get_raw_size()
@@ -264,17 +265,14 @@ class AISMDSDataset(StreamingDataset):
             if self._shard_states[shard_id] == _ShardState.LOCAL:
                 return
             with FileLock(self._cache_filelock_path):
-                if self._shard_states[shard_id] == _ShardState.REMOTE:
-                    self._make_room(size)
-                    self._shard_states[shard_id] = _ShardState.PREPARING
-                    self.cache_usage += size
+                if self._reserve(shard_id, size):
                     break
             if not blocking:
                 return
             if time.monotonic() > deadline:
                 raise LoaderError(
-                    f"{self.stream.raw_path(shard)} is being fetched by another process of this job, which does not "
-                    "come to an end: is it stopped? Start the job again"
+                    f"{self.stream.raw_path(shard)}, or one that has to make room for it, is being fetched by another "
+                    "process of this job, which does not come to an end: is it stopped? Start the job again"
                 )
             time.sleep(TICK)
         prepared = False
@@ -286,6 +284,23 @@ class AISMDSDataset(StreamingDataset):
                 self._shard_access_times[shard_id] = time.time_ns()
                 self._shard_states[shard_id] = _ShardState.LOCAL if prepared else _ShardState.REMOTE
                 self.cache_usage -= 0 if prepared else size
+
+    def _reserve(self, shard_id: int, size: int) -> bool:
+        """Takes on a shard and its room, if both can be had now; the caller holds the cache's lock."""
+        if self._shard_states[shard_id] == _ShardState.REMOTE:
+            if not self._make_room(size):
+                return False
+            self.cache_usage += size
+        elif self._shard_states[shard_id] != _ShardState.PREPARING or is_alive(self._preparing_process(shard_id)):
+            return False
+        # Its room is reserved already if it was a killed process's.
+        self._shard_states[shard_id] = _ShardState.PREPARING
+        # Of a shard that is not there yet there is no time of access.
+        self._shard_access_times[shard_id] = os.getpid()
+        return True
+
+    def _preparing_process(self, shard_id: int) -> int:
+        return int(self._shard_access_times[shard_id])
 
     def _begin_epoch(self) -> NDArray[np.unsignedinteger]:
         """This process's samples of the epoch, in order."""
@@ -331,6 +346,7 @@ class AISMDSDataset(StreamingDataset):
         if self.cache_limit:
             share = int(self.cache_limit) // self._unique_worker_world.workers_per_node
             ahead = max(1, min(ahead, share // (2 * self.max_shard_size_across_all_streams)))
+            threads = min(threads, ahead)
         shards = OpenShards(self._open_shard, self._is_cached, threads=threads, ahead=ahead)
         return gathered(
             sample_ids,
@@ -381,20 +397,26 @@ class AISMDSDataset(StreamingDataset):
                 self._shard_states[shard_id] = _ShardState.REMOTE
                 self.cache_usage -= self.shards[shard_id].get_raw_size()
 
-    def _make_room(self, size: int) -> None:
-        """Evicts the least recently used shards until `size` bytes fit; the caller holds the cache's lock."""
+    def _make_room(self, size: int) -> bool:
+        """Evicts the least recently used shards until `size` bytes fit; the caller holds the cache's lock.
+
+        Returns whether they do. If not, those who are fetching shards will soon have some to evict.
+        """
         while self.cache_limit and self.cache_usage + size > int(self.cache_limit):
             states, times = self._shard_states.numpy(), self._shard_access_times.numpy()
             there = np.flatnonzero(states == _ShardState.LOCAL)
             if not len(there):
+                if (states == _ShardState.PREPARING).any():
+                    return False
                 raise LoaderError(
-                    f"cache_limit={self.cache_limit} leaves no room for a shard of {size:,} bytes beside those "
-                    "being fetched: raise it, or lower threads"
+                    f"cache_limit={self.cache_limit} leaves no room for a shard of {size:,} bytes beside the index: "
+                    "raise it"
                 )
             coldest = int(there[np.argmin(times[there])])
             states[coldest] = _ShardState.REMOTE
             self.cache_usage -= self.shards[coldest].get_raw_size()
             self.stream.raw_path(self.shards[coldest]).unlink(missing_ok=True)
+        return True
 
     def _normalized(self, batch: Batch) -> Batch:
         if self.normalize is None:

@@ -110,6 +110,7 @@ def test_who_waits_for_ever_is_told(path: str, monkeypatch: pytest.MonkeyPatch) 
 def _orphan(path: str, pids: multiprocessing.Queue[int]) -> None:
     process = FORK.Process(target=come, args=(path, 0, 7, 1))
     process.start()
+    assert process.pid is not None
     pids.put(process.pid)
     process.join()
 

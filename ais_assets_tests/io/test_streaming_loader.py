@@ -286,6 +286,20 @@ def test_a_cache_limit_holds_and_the_epoch_is_whole(tmp_path: Path, workers: int
     assert len(list(cache.glob("*.mds"))) < len(list(remote.glob("*.zstd")))
 
 
+@pytest.mark.parametrize(("threads", "workers"), [(8, 0), (8, 3)])
+def test_a_cache_limit_of_four_shards_is_enough_for_many_threads(tmp_path: Path, threads: int, workers: int) -> None:
+    remote = write_dataset(tmp_path / "mds", windows(1000))
+    index = json.loads((remote / "index.json").read_text())["shards"]
+    largest = max(shard["raw_data"]["bytes"] + shard["zip_data"]["bytes"] for shard in index)
+    limit = (remote / "index.json").stat().st_size + 4 * largest
+    dataset = AISMDSDataset(
+        str(remote), str(tmp_path / "cache"), batch_size=64, cache_limit=limit, threads=threads, shuffle_block_size=40
+    )
+    loader = DataLoader(dataset, batch_size=None, num_workers=workers)
+    assert sorted(chain.from_iterable(numbers(loader))) == list(range(1000))
+    assert bytes_in(tmp_path / "cache") <= limit
+
+
 def test_a_cache_limit_over_the_only_copy_is_refused(tmp_path: Path, features: np.ndarray) -> None:
     folder = write_dataset(tmp_path / "mds", features, compression=None)
     before = sorted(folder.iterdir())
