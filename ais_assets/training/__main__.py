@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ais_assets.io.loader_remote import LoaderError
 from ais_assets.settings import load_settings
 from ais_assets.terminal import terminal
 from ais_assets.training.checkpoint import CheckpointError
+from ais_assets.training.preemption import EXIT_CODE, PreemptedError, asked_to_stop
 from ais_assets.training.trainer import Log, Plan, leads, process_group, train
 
 
@@ -33,23 +35,28 @@ from ais_assets.training.trainer import Log, Plan, leads, process_group, train
 def main(*, lake: str | None, cache: Path | None, out: Path, as_json: bool, **options: Any) -> None:
     """Trains a small GRU to forecast where ships will be in 10, 30 and 60 minutes, beside dead reckoning.
 
-    Killed and started again, it goes on at the batch after its last checkpoint. Under torchrun, ranks train together.
+    Killed and started again, it goes on at the batch after its last checkpoint; SIGTERM saves one at the batch in
+    progress and ends with code 143. Under torchrun, ranks train together.
     """
     settings = load_settings()
     plan = Plan(seq_len=settings.seq_len, **options)
     place = Lake(lake or settings.lake, s3_profile=settings.s3_profile)
-    with process_group() as device:
+    with asked_to_stop() as stop, process_group() as device:
         log = _logger(as_json=as_json) if leads() else _silence
         where = None if device.type == "cpu" else device
         local = str((cache or settings.cache) / "mds")
         try:
             training = place.loader(local=local, batch_size=plan.batch_size, device=where)
             validation = place.validation_loader(batch_size=plan.batch_size, device=where)
-            metrics = train(plan, training, validation, out=out, device=device, log=log)
+            metrics = train(plan, training, validation, out=out, device=device, log=log, stop=stop)
+        except PreemptedError as preempted:
+            if leads():
+                click.echo(str(preempted), err=True)
+            sys.exit(EXIT_CODE)
         except (CheckpointError, LoaderError, LookupError) as error:
             raise click.ClickException(str(error)) from error
         if leads() and not as_json:
-            _show(metrics, out)
+            _show(metrics)
 
 
 def _logger(*, as_json: bool) -> Log:
@@ -61,6 +68,8 @@ def _logger(*, as_json: bool) -> Log:
         elif "loss" in entry:
             seconds = time.monotonic() - started
             click.echo(f"{seconds:6.1f} s  epoch {entry['epoch']}  batch {entry['step']}  loss {entry['loss']:.4f}")
+        elif "finished" in entry:
+            click.echo("All epochs were done before: there is nothing left to do. Give more --epochs, or another --out")
         else:
             ours, theirs = entry["model"], entry["dead_reckoning"]
             errors = ", ".join(f"{m} min {_miles(ours[m])} ({_miles(theirs[m])})" for m in ours)
@@ -77,10 +86,7 @@ def _miles(summary: dict[str, Any], what: str = "mean") -> str:
     return "–" if summary[what] is None else f"{summary[what]:.3f}"
 
 
-def _show(metrics: dict[str, Any], out: Path) -> None:
-    if not metrics:
-        click.echo(f"All epochs were done before; give another --out than {out}, or more --epochs")
-        return
+def _show(metrics: dict[str, Any]) -> None:
     table = Table(title="Error in nautical miles, on vessels it never saw", title_justify="left")
     for column in ("minutes", "windows", "model", "dead reckoning", "model, median", "dead reckoning, median"):
         table.add_column(column, justify="right")

@@ -26,6 +26,7 @@ class Checkpoint:
         optimizer: its state.
         loader: the training dataset's `state_dict`.
         random: the state of torch's generator.
+        metrics: the last evaluation; empty before the first one.
     """
 
     settings: dict[str, Any]
@@ -34,6 +35,7 @@ class Checkpoint:
     optimizer: dict[str, Any]
     loader: dict[str, Any]
     random: torch.Tensor
+    metrics: dict[str, Any]
 
     def save(self, path: Path) -> None:
         """Replaces the file at once."""

@@ -21,6 +21,7 @@ from ais_assets.io.streaming_loader import AISMDSDataset, ValidationDataset
 from ais_assets.training.checkpoint import Checkpoint, load
 from ais_assets.training.forecast import error_miles, truths
 from ais_assets.training.model import Forecaster
+from ais_assets.training.preemption import PreemptedError
 from ais_assets.transforms.dead_reckoning import forecast_errors, summarise
 
 Log = Callable[[dict[str, Any]], None]
@@ -101,9 +102,16 @@ def leads() -> bool:
 
 
 def train(
-    plan: Plan, training: AISMDSDataset, validation: ValidationDataset, *, out: Path, device: torch.device, log: Log
+    plan: Plan,
+    training: AISMDSDataset,
+    validation: ValidationDataset,
+    *,
+    out: Path,
+    device: torch.device,
+    log: Log,
+    stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
-    """Trains, or goes on from the checkpoint in `out`; evaluates after every epoch.
+    """Trains, or goes on from the checkpoint in `out`; saves and evaluates after every epoch.
 
     Args:
         plan: what to do.
@@ -111,27 +119,35 @@ def train(
         validation: windows of vessels that are not among them, on `device`.
         out: folder of the checkpoint and the metrics.
         device: of the network.
-        log: called with {"epoch", "step", "loss"} and, after an epoch, what `evaluate` found.
+        log: called with {"epoch", "step", "loss"} and, after an epoch, what `evaluate` found; with {"finished"} where
+            a run was finished before.
+        stop: asked after every batch, on every rank, whether to save and end there; one rank's word is enough.
 
     Returns:
-        The last evaluation; it is also in `out`, as metrics.json.
+        The last evaluation; it is also in `out`, as metrics.json. Of a run that was finished before, what it found.
 
     Raises:
         CheckpointError: the checkpoint there is damaged or of another run.
+        PreemptedError: `stop` said so; the checkpoint is of the batch in progress.
     """
     torch.manual_seed(plan.seed)
     network = Forecaster(plan.minutes, plan.hidden, plan.seq_len).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=plan.learning_rate)
     path, binding = out / CHECKPOINT_FILE, plan.binding(ranks())
-    step, epoch = 0, 0
+    step, epoch, metrics = 0, 0, {}
     if (found := load(path, binding)) is not None:
         network.load_state_dict(found.model)
         optimizer.load_state_dict(found.optimizer)
         training.load_state_dict(found.loader)
         torch.set_rng_state(found.random)
         step, epoch = found.step, found.loader["epoch"]
+        metrics = found.metrics
     model = DistributedDataParallel(network) if distributed.is_initialized() else network
-    metrics: dict[str, Any] = {}
+
+    def save() -> None:
+        _save(path, Checkpoint(binding, step, *_states(network, optimizer, training), metrics))
+
+    finished = True
     for number in range(epoch, plan.epochs):
         model.train()
         for batch in training:
@@ -142,12 +158,22 @@ def train(
             step += 1
             if step % plan.log_every == 0:
                 log({"epoch": number, "step": step, "loss": _mean_over_ranks(loss.detach())})
-            if step % plan.checkpoint_every == 0:
-                _save(path, Checkpoint(binding, step, *_states(network, optimizer, training)))
-        metrics = {"epoch": number, "step": step, **evaluate(network, validation, plan)}
+            stopping = _any_rank(stop(), device)
+            if stopping or step % plan.checkpoint_every == 0:
+                save()
+            if stopping:
+                raise PreemptedError(f"asked to stop: {path} is of batch {step}, where the next start goes on")
+        if metrics.get("step") == step:
+            continue  # it was evaluated before this start
+        finished = False
+        save()  # The evaluation may be killed.
+        metrics = {"epoch": number, "step": step, **evaluate(network, validation, plan, stop)}
         log(metrics)
-    if leads() and metrics:
-        (out / METRICS_FILE).write_text(json.dumps(metrics, indent=1))
+        save()
+        if leads():
+            (out / METRICS_FILE).write_text(json.dumps(metrics, indent=1))
+    if finished:
+        log({"epoch": epoch, "step": step, "finished": True})
     return metrics
 
 
@@ -160,14 +186,19 @@ def loss_of(forecast: torch.Tensor, batch: torch.Tensor, plan: Plan) -> torch.Te
 
 
 @torch.inference_mode()
-def evaluate(network: Forecaster, validation: ValidationDataset, plan: Plan) -> dict[str, Any]:
+def evaluate(
+    network: Forecaster, validation: ValidationDataset, plan: Plan, stop: Callable[[], bool] = lambda: False
+) -> dict[str, Any]:
     """The errors at the horizons, in nautical miles, of the network and of dead reckoning on the same windows.
 
     Returns {"model": …, "dead_reckoning": …}, each as `transforms.dead_reckoning.summarise` has it, over all ranks.
+    Raises PreemptedError when `stop` says so.
     """
     network.eval()
     ours, baseline = [np.empty((0, len(plan.minutes)))], [np.empty((0, len(plan.minutes)))]
     for batch in validation:
+        if stop():
+            raise PreemptedError("asked to stop while evaluating: the next start evaluates the saved network again")
         truth, scored = truths(batch, plan.minutes, plan.seq_len)
         errors = error_miles(network(batch), truth, batch, plan.seq_len)
         ours.append(torch.where(scored, errors, torch.nan).cpu().numpy())
@@ -189,6 +220,15 @@ def _save(path: Path, checkpoint: Checkpoint) -> None:
     if leads():
         path.parent.mkdir(parents=True, exist_ok=True)
         checkpoint.save(path)
+
+
+def _any_rank(here: bool, device: torch.device) -> bool:
+    """Whether it is so on any rank: one that stopped alone would leave the others waiting for it."""
+    if not distributed.is_initialized():
+        return here
+    anywhere = torch.tensor(int(here), device=device)
+    distributed.all_reduce(anywhere, op=distributed.ReduceOp.MAX)
+    return bool(anywhere)
 
 
 def _mean_over_ranks(value: torch.Tensor) -> float:

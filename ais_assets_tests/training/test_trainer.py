@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import torch
 
 from ais_assets.io.streaming_loader import AISMDSDataset, ValidationDataset
 from ais_assets.training.checkpoint import Checkpoint, CheckpointError, load
-from ais_assets.training.trainer import METRICS_FILE, Plan, train
+from ais_assets.training.preemption import PreemptedError
+from ais_assets.training.trainer import CHECKPOINT_FILE, METRICS_FILE, Log, Plan, train
 from ais_assets_tests.training.voyages import SEQ_LEN, small_lake
 
 STEPS = 20
@@ -29,32 +31,38 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_lake(tmp_path_factory.mktemp("lake"))
 
 
-def command(lake: Path, out: Path, *launcher: str, batch_size: int = 16) -> tuple[list[str], dict[str, str]]:
+def command(
+    lake: Path, out: Path, *launcher: str, batch_size: int = 16, options: tuple[str, ...] = ()
+) -> tuple[list[str], dict[str, str]]:
     places = ("--lake", str(lake), "--cache", str(out / "cache"), "--out", str(out))
     environment = {**os.environ, "AIS_SEQ_LEN": str(SEQ_LEN), "AIS_MAX_HORIZON": "64", "OMP_NUM_THREADS": "1"}
-    return [sys.executable, *launcher, *COMMAND, *places, "--batch-size", str(batch_size)], environment
+    return [sys.executable, *launcher, *COMMAND, *places, "--batch-size", str(batch_size), *options], environment
 
 
-def run(lake: Path, out: Path, *launcher: str, batch_size: int = 16) -> list[dict[str, Any]]:
+def run(lake: Path, out: Path, *launcher: str, **settings: Any) -> list[dict[str, Any]]:
     """What a whole run logs."""
-    words, environment = command(lake, out, *launcher, batch_size=batch_size)
+    words, environment = command(lake, out, *launcher, **settings)
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def killed_at(lake: Path, out: Path, step: int) -> list[dict[str, Any]]:
-    """What a run logs until it is killed, as soon as it says this step."""
-    words, environment = command(lake, out)
+def ended_at(
+    lake: Path, out: Path, step: int, *launcher: str, by: signal.Signals = signal.SIGKILL, **options: Any
+) -> tuple[list[dict[str, Any]], int, str]:
+    """What a run logs until it gets a signal, as soon as it says this step, and after it; its exit code and stderr."""
+    words, environment = command(lake, out, *launcher, **options)
     entries: list[dict[str, Any]] = []
-    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with (
+        (out / "errors").open("w") as errors,
+        subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
         assert process.stdout is not None
         for line in process.stdout:
             entries.append(json.loads(line))
-            if entries[-1]["step"] >= step:
-                break
-        process.send_signal(signal.SIGKILL)
-    return entries
+            if entries[-1]["step"] == step:
+                process.send_signal(by)
+    return entries, process.returncode, (out / "errors").read_text()
 
 
 def losses(entries: list[dict[str, Any]]) -> dict[int, float]:
@@ -71,7 +79,7 @@ def test_a_killed_run_goes_on_at_the_very_batch(
 ) -> None:
     whole = losses(uninterrupted)
     assert sorted(whole) == list(range(1, STEPS + 1))
-    before = losses(killed_at(lake, tmp_path, step=13))
+    before = losses(ended_at(lake, tmp_path, step=13)[0])
     entries = run(lake, tmp_path)
     after = losses(entries)
     # Killed after batch 13 or a little later; the last checkpoint is of batch 12, or that much later.
@@ -80,10 +88,54 @@ def test_a_killed_run_goes_on_at_the_very_batch(
     assert [entry for entry in entries if "model" in entry][-1] == uninterrupted[-1]
 
 
-def test_a_finished_run_has_nothing_left_to_do(lake: Path, tmp_path: Path) -> None:
-    assert losses(run(lake, tmp_path))
-    again = run(lake, tmp_path)
-    assert set(losses(again)) <= {19, 20}, "goes on from the checkpoint of batch 18"
+@pytest.mark.parametrize("launcher", [(), RANKS])
+def test_a_run_that_is_asked_to_stop_saves_the_batch_in_progress(
+    lake: Path, tmp_path: Path, uninterrupted: list[dict[str, Any]], launcher: tuple[str, ...]
+) -> None:
+    size = 8 if launcher else 16
+    entries, code, errors = ended_at(lake, tmp_path, 4, *launcher, by=signal.SIGTERM, batch_size=size)
+    before = losses(entries)
+    last = max(before)
+    assert last < STEPS
+    # torchrun, which passes the signal on, ends with a code of its own.
+    assert code == (1 if launcher else 128 + signal.SIGTERM), errors[-3000:]
+    assert f"checkpoint.pt is of batch {last}, where the next start goes on" in errors
+    after = losses(run(lake, tmp_path, *launcher, batch_size=size))
+    assert min(after) == last + 1
+    assert {**before, **after} == pytest.approx(losses(uninterrupted), rel=1e-3)
+
+
+def test_a_finished_run_has_nothing_left_to_do(lake: Path, tmp_path: Path, uninterrupted: list[dict[str, Any]]) -> None:
+    # So few batches that none is the one at which the settings have it saved.
+    settings = ("--checkpoint-every", "50")
+    done = run(lake, tmp_path, options=settings)
+    assert losses(done) == losses(uninterrupted)
+    found = load(tmp_path / CHECKPOINT_FILE, {})
+    assert found is not None
+    assert (found.step, found.metrics) == (STEPS, done[-1])
+    assert run(lake, tmp_path, options=settings) == [{"epoch": 1, "step": STEPS, "finished": True}]
+    # More epochs go on from the finished network.
+    more = run(lake, tmp_path, options=("--epochs", "3"))
+    assert sorted(losses(more)) == list(range(STEPS + 1, STEPS + 11))
+    assert more[-1]["epoch"] == 2
+
+
+def test_a_run_that_was_killed_while_it_evaluated_evaluates(lake: Path, tmp_path: Path) -> None:
+    training = AISMDSDataset(str(lake / "mds"), str(tmp_path / "cache"), batch_size=16)
+    validation = ValidationDataset(lake / "materialized/validation.parquet")
+    plan = Plan(epochs=1, batch_size=16, seq_len=SEQ_LEN)
+    last = len(training)
+
+    def go(stop: Callable[[], bool], log: Log) -> dict[str, Any]:
+        return train(plan, training, validation, out=tmp_path, device=torch.device("cpu"), log=log, stop=stop)
+
+    asked = iter(range(10**6))
+    with pytest.raises(PreemptedError, match="while evaluating"):
+        go(lambda: next(asked) == last, lambda _entry: None)
+    entries: list[dict[str, Any]] = []
+    metrics = go(lambda: False, entries.append)
+    assert entries == [metrics]
+    assert metrics["step"] == last
 
 
 def test_ranks_train_as_one_process_does(lake: Path, tmp_path: Path, uninterrupted: list[dict[str, Any]]) -> None:
@@ -91,7 +143,7 @@ def test_ranks_train_as_one_process_does(lake: Path, tmp_path: Path, uninterrupt
     assert losses(together) == pytest.approx(losses(uninterrupted), rel=1e-3)
     assert together[-1]["model"]["60"]["windows"] == uninterrupted[-1]["model"]["60"]["windows"]
     # What two ranks have saved, one goes on from.
-    assert set(losses(run(lake, tmp_path))) == {19, 20}
+    assert set(losses(run(lake, tmp_path, options=("--epochs", "3")))) == set(range(STEPS + 1, STEPS + 11))
 
 
 def test_it_learns_what_dead_reckoning_misses(lake: Path, tmp_path: Path) -> None:
@@ -109,7 +161,9 @@ def test_it_learns_what_dead_reckoning_misses(lake: Path, tmp_path: Path) -> Non
 
 
 def a_checkpoint() -> Checkpoint:
-    return Checkpoint({"hidden": 64}, 3, {"w": torch.ones(2)}, {}, {"epoch": 1, "index": None}, torch.get_rng_state())
+    return Checkpoint(
+        {"hidden": 64}, 3, {"w": torch.ones(2)}, {}, {"epoch": 1, "index": None}, torch.get_rng_state(), {}
+    )
 
 
 def test_a_checkpoint_is_read_as_it_was_saved(tmp_path: Path) -> None:
