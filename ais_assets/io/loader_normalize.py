@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Mapping
 from typing import Any, Final
@@ -14,6 +13,12 @@ from ais_assets import schema
 _COURSE: Final = schema.FEATURE_NAMES.index("cog")
 _LOW: Final = tuple(feature.low for feature in schema.FEATURES)
 _SPAN: Final = tuple(feature.high - feature.low for feature in schema.FEATURES)
+
+_LONGEST_ROW: Final = 4096
+"""Positions of a window whose offsets and scales are kept for each position."""
+_MOST_KEPT: Final = 64
+_CONSTANTS: dict[tuple[tuple[float, ...], int, torch.dtype, torch.device], torch.Tensor] = {}
+"""What `_kept` has made."""
 
 
 def normalize_batch(
@@ -36,13 +41,20 @@ def normalize_batch(
     """
     _check(batch, schema.FEATURE_COUNT)
     work = _computable(batch)
-    offset, scale = _scaling(_offsets_and_scales(statistics), work)
-    scaled = (work - offset) / scale
+    rows, offset, scale = _rows(work, _offsets_and_scales(statistics))
+    # The difference is new memory, which the quotient may take.
+    scaled = (rows - offset).div_(scale).view(work.shape)
     if course_as_sine_cosine:
         angle = torch.deg2rad(work[..., _COURSE])
         course = torch.stack([torch.sin(angle), torch.cos(angle)], dim=-1)
         scaled = torch.cat([scaled[..., :_COURSE], course, scaled[..., _COURSE + 1 :]], dim=-1)
     return scaled.to(batch.dtype)
+
+
+def normalize_in_place(batch: torch.Tensor, statistics: Mapping[str, Any] | None = None) -> None:
+    """As `normalize_batch`, in the batch's own memory: for one that nobody else has yet."""
+    rows, offset, scale = _rows(batch, _offsets_and_scales(statistics))
+    rows.sub_(offset).div_(scale)
 
 
 def denormalize_batch(
@@ -58,8 +70,8 @@ def denormalize_batch(
     if course_as_sine_cosine:
         course = torch.rad2deg(torch.atan2(work[..., _COURSE], work[..., _COURSE + 1])) % 360
         work = torch.cat([work[..., : _COURSE + 1], work[..., _COURSE + 2 :]], dim=-1)
-    offset, scale = _scaling(_offsets_and_scales(statistics), work)
-    features = work * scale + offset
+    rows, offset, scale = _rows(work, _offsets_and_scales(statistics))
+    features = (rows * scale).add_(offset).view(work.shape)
     if course is not None:
         features = torch.cat([features[..., :_COURSE], course.unsqueeze(-1), features[..., _COURSE + 1 :]], dim=-1)
     return features.to(batch.dtype)
@@ -95,23 +107,46 @@ def _offsets_and_scales(statistics: Mapping[str, Any] | None) -> tuple[tuple[flo
     if statistics is None:
         return _LOW, _SPAN
     of_features = [statistics["features"][name] for name in schema.FEATURE_NAMES]
-    return (
-        tuple(float(values["mean"]) for values in of_features),
-        tuple(float(values["std"]) or 1.0 for values in of_features),
-    )
+    means = tuple(float(values["mean"]) for values in of_features)
+    deviations = tuple(float(values["std"]) or 1.0 for values in of_features)
+    if not all(math.isfinite(value) for value in means + deviations):
+        raise ValueError(f"the statistics, means {means} and deviations {deviations}, are not all finite")
+    return means, deviations
 
 
-def _scaling(
-    numbers: tuple[tuple[float, ...], tuple[float, ...]], like: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    return _constant(numbers[0], like.dtype, like.device), _constant(numbers[1], like.dtype, like.device)
+def _rows(
+    work: torch.Tensor, numbers: tuple[tuple[float, ...], tuple[float, ...]]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What to compute on, and the offsets and scales that broadcast over it.
+
+    A window is one row where it lies in memory as one: five numbers at a time would take three times as long.
+    """
+    compiling = torch.compiler.is_compiling()
+    positions = work.shape[-2] if work.ndim > 1 else 1
+    if compiling or not work.is_contiguous() or positions > _LONGEST_ROW:
+        positions = 1
+    rows = work if positions == 1 else work.flatten(-2)
+    # A subclass stands for something else, as a compiler's fake tensors do, and so must what it meets.
+    make = _kept if type(work) is torch.Tensor and not compiling else _constant
+    offset, scale = (make(values, positions, work.dtype, work.device) for values in numbers)
+    return rows, offset, scale
 
 
-@functools.lru_cache(maxsize=64)
-def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """A small tensor, made once: making it anew for every batch would copy from the host and wait for the GPU."""
-    if not all(math.isfinite(value) for value in values):
-        raise ValueError(f"the statistics {values} are not all finite")
-    # A tensor made in inference mode could not be used in a later training step.
-    with torch.inference_mode(mode=False):
-        return torch.tensor(values, dtype=dtype, device=device)
+def _kept(values: tuple[float, ...], positions: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """A constant, made once: making it anew for every batch would copy from the host and wait for the GPU."""
+    key = values, positions, dtype, device
+    if key not in _CONSTANTS:
+        # A tensor made in inference mode could not be used in a later training step.
+        with torch.inference_mode(mode=False):
+            made = _constant(*key)
+        if type(made) is not torch.Tensor:
+            return made
+        if len(_CONSTANTS) >= _MOST_KEPT:
+            _CONSTANTS.clear()
+        _CONSTANTS[key] = made
+    return _CONSTANTS[key]
+
+
+def _constant(values: tuple[float, ...], positions: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """The numbers, once for each position: (positions × 5,)."""
+    return torch.tensor(values, dtype=dtype, device=device).repeat(positions)

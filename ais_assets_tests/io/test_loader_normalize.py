@@ -8,8 +8,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from ais_assets import schema
+from ais_assets.io.loader_normalize import normalize_in_place
 from ais_assets.io.streaming_loader import denormalize_batch, normalize_batch, split_input_target
 
 COURSE = schema.FEATURE_NAMES.index("cog")
@@ -149,6 +151,40 @@ def test_the_device_stays() -> None:
     scaled = normalize_batch(batch().to("meta"), STATISTICS, course_as_sine_cosine=True)
     assert scaled.device.type == "meta"
     assert denormalize_batch(scaled, STATISTICS, course_as_sine_cosine=True).shape == (4, 6, schema.FEATURE_COUNT)
+
+
+@pytest.mark.parametrize("statistics", [None, STATISTICS])
+@pytest.mark.parametrize("circular", [False, True])
+def test_a_compiled_step_has_no_graph_break(statistics: dict[str, Any] | None, circular: bool) -> None:
+    def there_and_back(features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        seen, _ = split_input_target(features, 2)
+        scaled = normalize_batch(seen, statistics, course_as_sine_cosine=circular)
+        return scaled, denormalize_batch(scaled, statistics, course_as_sine_cosine=circular)
+
+    torch.compiler.reset()
+    compiled = torch.compile(there_and_back, fullgraph=True, backend="eager")
+    for raw in (batch(), batch(7)):
+        for ours, expected in zip(compiled(raw), there_and_back(raw), strict=True):
+            torch.testing.assert_close(ours, expected)
+
+
+def test_first_traced_with_fake_tensors_and_then_real() -> None:
+    statistics = {"features": {name: {"mean": 1.75, "std": 3.5} for name in schema.FEATURE_NAMES}}
+    raw = batch()
+    for _ in range(2):
+        with FakeTensorMode() as fakes:
+            assert isinstance(normalize_batch(fakes.from_tensor(raw), statistics), FakeTensor)
+        assert type(normalize_batch(raw, statistics)) is torch.Tensor
+
+
+@pytest.mark.parametrize("statistics", [None, STATISTICS])
+def test_in_place_as_otherwise(statistics: dict[str, Any] | None) -> None:
+    raw = batch()
+    expected = normalize_batch(raw, statistics)
+    memory = raw.data_ptr()
+    normalize_in_place(raw, statistics)
+    assert torch.equal(raw, expected)
+    assert raw.data_ptr() == memory
 
 
 @pytest.mark.parametrize(
