@@ -166,7 +166,8 @@ class AISMDSDataset(StreamingDataset):
                         raise
             if leads:
                 own(self._shm_prefix_int)
-        self._shared_barrier = EpochBarrier(f"{self._filelock_root}/{_get_path(self._shm_prefix_int, BARRIER_FILELOCK)}")
+        meeting = _get_path(self._shm_prefix_int, BARRIER_FILELOCK)
+        self._shared_barrier = EpochBarrier(f"{self._filelock_root}/{meeting}")
         self._statistics = self._read_statistics() if normalize == "statistics" else None
         self._window_len = window_len
         self._epochs_begun = 0
