@@ -77,6 +77,7 @@ _ROLES: Final = {
 """The columns of `schema.RAW_RECORDS` that every row is read for."""
 _NEEDED: Final = ("t", "mmsi", "lat", "lon")
 """Those without which there is no position report."""
+_NEEDED_ROLES: Final = frozenset(_ROLES[name] for name in _NEEDED)
 
 
 @dataclass(frozen=True)
@@ -238,8 +239,9 @@ class _Header:
     def plan(self, layout: Layout, samples_per_reason: int) -> RowPlan:
         """The same for the kernel."""
         first = min(self.static.values(), default=NO_STATIC)
-        last_needed = max(self.roles)
-        roles = np.zeros(max(last_needed, first, self.static_last) + 1, np.int8)
+        last_role = max(self.roles)
+        last_needed = max(column for column, role in self.roles.items() if role in _NEEDED_ROLES)
+        roles = np.zeros(max(last_role, first, self.static_last) + 1, np.int8)
         for column, role in self.roles.items():
             roles[column] = role
         scales = np.ones(len(Role))
@@ -250,6 +252,7 @@ class _Header:
             ord(layout.delimiter),
             roles,
             last_needed,
+            last_role,
             len(self.names),
             first,
             self.static_last,

@@ -35,9 +35,9 @@ class Reject(IntEnum):
     """Why a row is no record. The names in lower case are the rules in the ledger: they stay as they are."""
 
     TOO_FEW_FIELDS = 0
-    """The row ends before or inside the last column that a position report needs: it was cut off."""
+    """The row ends before or inside the last of the columns time, MMSI, latitude and longitude: it was cut off."""
     BAD_QUOTES = 1
-    """Up to the last needed column, a quoted field is never closed or text follows its closing quote."""
+    """Up to the last of these columns, a quoted field is never closed or text follows its closing quote."""
     BAD_TIMESTAMP = 2
     """Not of the layout's form (DD/MM/YYYY hh:mm:ss or ISO 8601 unless it has another), or no such time."""
     BAD_MMSI = 3
@@ -66,6 +66,10 @@ class Note(IntEnum):
     UNKNOWN_MOBILE_TYPE = 8
     """A text that this format does not know."""
     UNKNOWN_NAV_STATUS = 9
+    DAMAGED_REST = 10
+    """Records of rows that are whole up to the position and no further: cut off, with a quote astray, or with more
+    fields than the header. What stands from the damage on (of too many fields, from the first static column on, since
+    texts have delimiters in them) is null, as are the row's static data."""
 
 
 class Records(NamedTuple):
@@ -94,7 +98,8 @@ class RowPlan(NamedTuple):
 
     delimiter: int
     roles: NDArray[np.int8]  # of every column up to the last one that is read
-    last_needed: int  # the last column with a role
+    last_needed: int  # the last of the columns without which there is no position report
+    last_role: int  # the last column with a role
     columns: int  # of the header
     static_first: int  # static data stand from this column; NO_STATIC: nowhere ...
     static_last: int  # ... to this one; TO_LINE_END: to the end of the line
@@ -176,9 +181,10 @@ _BEYOND = 182 * schema.MICRODEGREES
 _SOG = (1023, 1023, int(Note.MALFORMED_SOG))
 _COG = (3600, 3600, int(Note.MALFORMED_COG))
 _HEADING = (511, 360, int(Note.MALFORMED_HEADING))
-# What MarineCadastre's 2017 to 2021 files took off a value that ran over. Of courses real files show it: -49.6 is 360,
-# not available. Of speeds users report 102.6 kn; no file that this was tried on has one.
-_SOG_WRAP = 1026
+# What MarineCadastre's 2017 to 2021 files took off a value that ran over: the steps of its field, of 10 and 12 bits.
+# Real files show it of courses: -49.6 is 360, not available. Of speeds no file that this was tried on has one; by the
+# same rule -0.1 is 102.3, not available, and -51.2 the least that there can be, as public code for these files has it.
+_SOG_WRAP = 1024
 _COG_WRAP = 4096
 _IMPLAUSIBLE = int(Note.IMPLAUSIBLE_SOG) - int(Note.MALFORMED_SOG)  # from a field's one note to its other
 
@@ -603,8 +609,8 @@ def parse_rows(text, plan, begin, out, found):
         Progress.
     """
     # Unpacked once: numba would count references to each array anew for every row.
-    delimiter, roles, last_needed, columns, static_first, static_last, mobile_types, nav_statuses = plan[:8]
-    time_format, time_places, scales, wraps, per_reason = plan[8:]
+    delimiter, roles, last_needed, last_role, columns, static_first, static_last = plan[:7]
+    mobile_types, nav_statuses, time_format, time_places, scales, wraps, per_reason = plan[7:]
     mobile_hashes, mobile_codes = mobile_types
     nav_hashes, nav_codes = nav_statuses
     times, mmsis, mobiles, lats, lons, sogs, cogs, headings, navs = out
@@ -612,7 +618,7 @@ def parse_rows(text, plan, begin, out, found):
     position, record, line, samples, fresh, known = begin
     delimiters = np.uint64(delimiter) * _ONES
     stop = text.size - _PADDING_BYTES
-    last_read = max(last_needed, static_first - 1, static_last)
+    last_read = max(last_role, static_first - 1, static_last)
     sog_wrap = _SOG_WRAP if wraps else 0
     cog_wrap = _COG_WRAP if wraps else 0
     while position < stop and record < times.size and 2 * known < seen.size:
@@ -629,6 +635,7 @@ def parse_rows(text, plan, begin, out, found):
 
         column = 0
         reject = -1
+        damaged = False
         notes = 0
         static_start = static_end = -1
         t = mmsi = mobile_type = 0
@@ -664,15 +671,19 @@ def parse_rows(text, plan, begin, out, found):
                     position += 1
                     if _byte(text, position) > _SPACE and _byte(text, position) != delimiter:
                         well_quoted = False
-                if not well_quoted and column <= last_needed:
-                    reject = Reject.BAD_QUOTES
+                if not well_quoted and column <= last_role:
+                    if column <= last_needed:
+                        reject = Reject.BAD_QUOTES
+                    damaged = True
                     break
             while end > start and (_byte(text, end - 1) == _SPACE or _byte(text, end - 1) == _RETURN):
                 end -= 1
             at_line_end = _byte(text, position) == _NEWLINE
-            # A row cut off inside its last needed field would read as a shorter, wrong value.
-            if at_line_end and column <= last_needed and column + 1 < columns:
-                reject = Reject.TOO_FEW_FIELDS
+            # A field that a row is cut off inside would read as a shorter, wrong value.
+            if at_line_end and column <= last_role and column + 1 < columns:
+                if column <= last_needed:
+                    reject = Reject.TOO_FEW_FIELDS
+                damaged = True
                 break
 
             if role >= Role.LATITUDE and not ok:
@@ -730,7 +741,24 @@ def parse_rows(text, plan, begin, out, found):
 
             if column == static_last:
                 static_end = position
-            if at_line_end or column == last_read:
+            if at_line_end:
+                break
+            if column == last_read:
+                if column + 1 == columns:
+                    damaged = True
+                    for role in roles[max(static_first, last_needed + 1) :]:
+                        if role == Role.SOG:
+                            sog = NULL
+                        elif role == Role.COG:
+                            cog = NULL
+                        elif role == Role.HEADING:
+                            heading = NULL
+                        elif role == Role.MOBILE_TYPE:
+                            mobile_type = 0
+                            notes &= ~(1 << Note.UNKNOWN_MOBILE_TYPE)
+                        elif role == Role.NAV_STATUS:
+                            nav_status = NULL_CODE
+                            notes &= ~(1 << Note.UNKNOWN_NAV_STATUS)
                 break
             position += 1
             column += 1
@@ -747,6 +775,8 @@ def parse_rows(text, plan, begin, out, found):
             position = row_end + 1
             continue
 
+        if damaged:
+            notes |= 1 << Note.DAMAGED_REST
         if no_position:
             notes |= 1 << Note.NO_POSITION
             lat = lon = NULL
@@ -764,7 +794,7 @@ def parse_rows(text, plan, begin, out, found):
             noted[note] += notes & 1
             notes >>= 1
             note += 1
-        if static_first >= 0:
+        if static_first >= 0 and not damaged:
             if static_start < 0:
                 static_start = position
             if static_end < 0:

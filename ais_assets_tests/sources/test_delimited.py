@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,10 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ais_assets import schema
+from ais_assets.sources import marinecadastre
 from ais_assets.sources.delimited import DelimitedReader, Layout
 from ais_assets.sources.dma import LAYOUT
 from ais_assets.sources.source import SourceError
-from ais_assets_tests.sources.rows import DAY, HEADER, MAX_BYTES, read_table, row, write_csv
+from ais_assets_tests.sources.rows import DAY, HEADER, MARINECADASTRE_HEADER, MAX_BYTES, read_table, row, write_csv
 
 READER = DelimitedReader(LAYOUT, MAX_BYTES)
 MIDNIGHT = datetime(2024, 3, 1, tzinfo=UTC)
@@ -175,10 +177,10 @@ class TestRejects:
             ("bad_longitude", row(longitude="-180.000001")),
             ("bad_longitude", row(longitude="-2147.483648")),
             ("too_few_fields", "01/03/2024 00:00:00,Class A,2190"),
-            ("too_few_fields", row().partition(",AIS")[0].partition(",44")[0] + ",4"),
+            ("too_few_fields", row().partition(".304547")[0]),
             ("too_few_fields", "x"),
             ("bad_quotes", row(type_of_mobile='"Class A')),
-            ("bad_quotes", row(navigational_status='"Moored"x')),
+            ("bad_quotes", row(longitude='"10.304547"x')),
         ],
     )
     def test_reason_and_line(self, tmp_path: Path, reason: str, bad: str) -> None:
@@ -198,58 +200,109 @@ class TestRejects:
         assert set(stream.ledger.dropped.values()) == {200}
 
 
-def test_a_malformed_row_costs_itself_and_no_neighbour(tmp_path: Path) -> None:
-    """100,000 rows, some 1,000 of them damaged in twelve ways; what must come out is known by construction."""
-    chance = random.Random(11)
-    damages = {
-        "unclosed quote in the type": (lambda r: r.replace("Class A", '"Class A'), True),
-        "unclosed quote in the status": (lambda r: r.replace("Under", '"Under'), True),
-        "unclosed quote in the name": (lambda r: r.replace("FENJA", '"FENJA'), False),
-        "stray quote in the name": (lambda r: r.replace("FENJA", 'FEN"JA'), False),
-        "letters in the MMSI": (lambda r: r.replace("219", "2I9", 1), True),
-        "no such date": (lambda r: r.replace("01/03/2024", "01/13/2024"), True),
-        "cut in the position": (lambda r: r[:48], True),
-        "cut after the heading": (lambda r: r[: r.index(",44,") + 4], False),
-        "latitude out of range": (lambda r: r.replace(",56.", ",156."), True),
-        "two points in the longitude": (lambda r: r.replace(",10.", ",10.."), True),
-        "bytes that are no UTF-8 in the time": (lambda r: r.replace("/2024", "/2\udcff24"), True),
-        "zero bytes in the MMSI": (lambda r: r.replace("219", "21\0", 1), True),
-        "bytes that are no UTF-8 in the name": (lambda r: r.replace("FENJA", "F\udcc5NJA"), False),
-        "one delimiter too few": (lambda r: r.replace(",Class A,", " Class A "), True),
-        "letters in the SOG": (lambda r: r.replace(",10.4,", ",10k4,"), False),
-    }
-    rows, expected_bad, expected = [], [], []
-    for k in range(100_000):
+def dma_row(moment: datetime, mmsi: int, lat: str, lon: str) -> str:
+    timestamp = moment.strftime("%d/%m/%Y %H:%M:%S")
+    return row(timestamp=timestamp, mmsi=str(mmsi), latitude=lat, longitude=lon, name="FENJA", destination="SKAGEN")
+
+
+def marinecadastre_row(moment: datetime, mmsi: int, lat: str, lon: str) -> str:
+    fields = "10.4,43.8,44.0,FENJA,IMO9107370,OXXL,60,5,54,15,2.9,60,B"
+    return f"{mmsi},{moment.strftime('%Y-%m-%dT%H:%M:%S')},{lat},{lon},{fields}"
+
+
+Damage = tuple[Callable[[str], str], bool]
+"""What is done to a row, and whether it costs the row or only a value."""
+COMMON_DAMAGES: dict[str, Damage] = {
+    "unclosed quote in the MMSI": (lambda r: r.replace("219", '"219', 1), True),
+    "unclosed quote in the name": (lambda r: r.replace("FENJA", '"FENJA'), False),
+    "stray quote in the name": (lambda r: r.replace("FENJA", 'FEN"JA'), False),
+    "text after the name's closing quote": (lambda r: r.replace("FENJA", '"FEN" JA'), False),
+    "a delimiter in the name": (lambda r: r.replace("FENJA", "FEN,JA"), False),
+    "letters in the MMSI": (lambda r: r.replace("219", "2I9", 1), True),
+    "zero bytes in the MMSI": (lambda r: r.replace("219", "21\0", 1), True),
+    "bytes that are no UTF-8 in the time": (lambda r: r.replace("2024", "2\udcff24"), True),
+    "bytes that are no UTF-8 in the name": (lambda r: r.replace("FENJA", "F\udcc5NJA"), False),
+    "latitude out of range": (lambda r: r.replace(",56.", ",156."), True),
+    "two points in the longitude": (lambda r: r.replace(",10.", ",10..", 1), True),
+    "letters in the SOG": (lambda r: r.replace(",10.4,", ",10k4,"), False),
+    "cut in the longitude": (lambda r: r[: r.index(",10.") + 5], True),
+    "cut in the SOG": (lambda r: r[: r.index(",10.4,") + 4], False),
+    "cut after the name": (lambda r: r[: r.index("FENJA") + 5], False),
+}
+FORMS: dict[str, tuple[Layout, str, Callable[[datetime, int, str, str], str], dict[str, Damage]]] = {
+    "dma": (
+        LAYOUT,
+        HEADER,
+        dma_row,
+        {
+            "unclosed quote in the type": (lambda r: r.replace("Class A", '"Class A'), True),
+            "unclosed quote in the status": (lambda r: r.replace("Under", '"Under'), False),
+            "unclosed quote in the destination": (lambda r: r.replace("SKAGEN", '"SKAGEN'), False),
+            "no such date": (lambda r: r.replace("01/03/2024", "01/13/2024"), True),
+            "one delimiter too few": (lambda r: r.replace(",Class A,", " Class A "), True),
+        },
+    ),
+    "marinecadastre": (
+        marinecadastre.LAYOUT,
+        MARINECADASTRE_HEADER,
+        marinecadastre_row,
+        {
+            "unclosed quote in the call sign": (lambda r: r.replace("OXXL", '"OXXL'), False),
+            "unclosed quote in the class": (lambda r: r.removesuffix("B") + '"B', False),
+            "unclosed quote in the latitude": (lambda r: r.replace(",56.", ',"56.'), True),
+            "no such date": (lambda r: r.replace("2024-03", "2024-13"), True),
+            "cut after the draught": (lambda r: r[: r.index("2.9,") + 3], False),
+        },
+    ),
+}
+
+
+Values = tuple[int, int, int, int]
+
+
+def malformed(form: str, count: int, bad: int, seed: int) -> tuple[list[str], list[int], list[Values]]:
+    """Rows of a form, `bad` of them damaged in every way; the lines to be rejected, the values of the rest."""
+    chance = random.Random(seed)
+    _, _, make, own = FORMS[form]
+    damages = list({**COMMON_DAMAGES, **own}.values())
+    places = chance.sample(range(count), bad)
+    damaged = {place: damages[k % len(damages)] for k, place in enumerate(places)}
+    rows, rejected, read = [], [], []
+    for k in range(count):
         moment = MIDNIGHT + timedelta(seconds=k % 86_400)
-        lat, lon = 56_000_000 + k, 10_000_000 + 2 * k
-        line = row(
-            timestamp=moment.strftime("%d/%m/%Y %H:%M:%S"),
-            mmsi=str(219_000_000 + k % 500),
-            latitude=f"{lat / 1e6:.6f}",
-            longitude=f"{lon / 1e6:.6f}",
-            name="FENJA",
-        )
-        if chance.random() < 0.01:
-            damage, costs_the_row = damages[chance.choice(list(damages))]
-            line = damage(line)
-        else:
-            costs_the_row = False
-        rows.append(line)
+        lat, lon = 56_000_000 + k % 900_000, 10_000_000 + 2 * (k % 400_000)
+        line = make(moment, 219_000_000 + k % 500, f"{lat / 1e6:.6f}", f"{lon / 1e6:.6f}")
+        damage, costs_the_row = damaged.get(k, (str, False))
+        rows.append(damage(line))
+        assert k not in damaged or rows[-1] != line
         if costs_the_row:
-            expected_bad.append(k + 2)
+            rejected.append(k + 2)
         else:
-            expected.append((int(moment.timestamp() * 1000), 219_000_000 + k % 500, lat, lon))
-    assert len(expected_bad) > 500
-    table, stream = read_table(write_csv(tmp_path, rows), replace(READER, samples_per_reason=100_000))
-    assert [reject["line"] for reject in stream.facts["rejects"]] == expected_bad
+            read.append((int(moment.timestamp() * 1000), 219_000_000 + k % 500, lat, lon))
+    return rows, rejected, read
+
+
+def assert_only_the_malformed_are_lost(folder: Path, form: str, count: int, bad: int) -> None:
+    layout, header, _, _ = FORMS[form]
+    rows, rejected, expected = malformed(form, count, bad, seed=11)
+    reader = DelimitedReader(layout, MAX_BYTES, samples_per_reason=bad)
+    table, stream = read_table(write_csv(folder, rows, header), reader)
+    assert [reject["line"] for reject in stream.facts["rejects"]] == rejected
+    values = [table[name].to_numpy() for name in ("mmsi", "lat", "lon")]
     found = zip(
         table["t"].cast("int64").to_pylist(),
-        table["mmsi"].to_pylist(),
-        (int(value * schema.MICRODEGREES) for value in table["lat"].to_pylist()),
-        (int(value * schema.MICRODEGREES) for value in table["lon"].to_pylist()),
+        values[0].tolist(),
+        (int(value * schema.MICRODEGREES) for value in values[1]),
+        (int(value * schema.MICRODEGREES) for value in values[2]),
         strict=True,
     )
     assert list(found) == expected
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_malformed_row_costs_itself_and_no_neighbour(tmp_path: Path, form: str) -> None:
+    """1,000 of 100,000 rows damaged in twenty ways; what must come out is known by construction."""
+    assert_only_the_malformed_are_lost(tmp_path, form, 100_000, 1_000)
 
 
 TENTHS = st.one_of(st.none(), st.integers(0, 1022))

@@ -21,13 +21,10 @@ from pyarrow.csv import read_csv
 from ais_assets import schema
 from ais_assets.sources.marinecadastre import MarineCadastreSource
 from ais_assets.sources.source import SourceError
+from ais_assets_tests.sources.rows import MARINECADASTRE_HEADER as HEADER
 from ais_assets_tests.sources.rows import MAX_BYTES
 
 DAY = date(2024, 1, 1)
-HEADER = (
-    "MMSI,BaseDateTime,LAT,LON,SOG,COG,Heading,VesselName,IMO,CallSign,VesselType,Status,Length,Width,Draft,Cargo,"
-    "TransceiverClass"
-)
 
 
 def read(path: Path, day: date = DAY) -> tuple[pa.Table, dict[str, int]]:
@@ -165,9 +162,10 @@ def test_the_sixteen_columns_of_2017(real_data: Path) -> None:
         ("COG", "-0.1", None, "implausible_cog"),
         ("COG", "-409.7", None, "implausible_cog"),
         ("COG", "360.0", None, None),
-        ("SOG", "-0.3", None, None),
-        ("SOG", "-51.3", Decimal("51.3"), None),
-        ("SOG", "-102.7", None, "implausible_sog"),
+        ("SOG", "-0.1", None, None),
+        ("SOG", "-0.2", Decimal("102.2"), None),
+        ("SOG", "-51.2", Decimal("51.2"), None),
+        ("SOG", "-102.5", None, "implausible_sog"),
         ("SOG", "102.3", None, None),
         ("Heading", "511.0", None, None),
         ("Heading", "-1", None, "implausible_heading"),
@@ -177,6 +175,31 @@ def test_motion(tmp_path: Path, field: str, text: str, value: object, note: str 
     found, counts = row(tmp_path, **{field: text})
     assert found[field.lower()] == value
     assert counts == ({note: 1} if note else {})
+
+
+@pytest.mark.parametrize(
+    ("damage", "status", "class_"),
+    [
+        (lambda line: line.replace("SONJA", '"SONJA'), None, "unknown"),
+        (lambda line: line.replace("SONJA", '"SON" JA'), None, "unknown"),
+        (lambda line: line.replace("SONJA", "SONJA, THE"), None, "unknown"),
+        (lambda line: line[: line.index("2.9,") + 3], "moored", "unknown"),
+        (lambda line: line[: line.index("SONJA") + 2], None, "unknown"),
+    ],
+)
+def test_damage_behind_the_position_costs_what_stands_behind_it(
+    tmp_path: Path, damage: Callable[[str], str], status: str | None, class_: str
+) -> None:
+    line = "367702220,2024-01-01T00:00:01,29.78763,-95.08070,0.1,226.5,340.0,SONJA,IMO9107370,WX,5,5,54,15,2.9,5,A"
+    path = tmp_path / "AIS_2024_01_01.csv"
+    path.write_text("\n".join([HEADER, line.replace("SONJA", "FENJA"), damage(line), line, ""]))
+    table, counts = read(path)
+    assert counts == {"damaged_rest": 1}
+    assert table["lat"].to_pylist() == [Decimal("29.787630")] * 3
+    assert table["cog"].to_pylist() == [Decimal("226.5")] * 3
+    assert table["nav_status"].to_pylist() == ["moored", status, "moored"]
+    assert table["mobile_type"].to_pylist() == ["class A", class_, "class A"]
+    assert table["name"].to_pylist() == ["FENJA", None, "SONJA"]
 
 
 @pytest.mark.parametrize(
