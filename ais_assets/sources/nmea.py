@@ -282,7 +282,7 @@ def _text(text: str | None) -> str | None:
 
 def _tables(archive: Path, day: date, max_bytes: int, ledger: Ledger, facts: dict[str, Any]) -> Iterator[pa.Table]:
     log = _Log(day)
-    lines = _numbered_lines(row_blocks(archive, day, block_bytes=_BLOCK_BYTES, max_bytes=max_bytes), archive.name, log)
+    lines = _numbered_lines(row_blocks(archive, day, block_bytes=_BLOCK_BYTES, max_bytes=max_bytes), log)
     reader = MessageReader()
     for found in reader.read(lines):
         log.take(found)
@@ -364,24 +364,20 @@ class _Log:
             self._rejects.append({"line": found.line, "reason": reason, "text": text})
 
 
-def _numbered_lines(blocks: Iterator[bytes], where: str, log: _Log) -> Iterator[tuple[int, bytes]]:
-    """Lines that are not blank with their numbers; all are counted in `log`."""
+def _numbered_lines(blocks: Iterator[bytes], log: _Log) -> Iterator[tuple[int, bytes]]:
+    """Lines that are not blank with their numbers, each to _MAX_LINE_BYTES; all are counted in `log`."""
     rest = b""
     for block in blocks:
         *whole, rest = (rest + block).split(b"\n")
-        if len(rest) > _MAX_LINE_BYTES:
-            raise SourceError(
-                f"{where}: line {log.lines + len(whole) + 1:,} is longer than {_MAX_LINE_BYTES:,} bytes: "
-                "this is no log of sentences"
-            )
         yield from _not_blank(whole, log)
+        rest = rest[:_MAX_LINE_BYTES]
     yield from _not_blank([rest] if rest else [], log)
 
 
 def _not_blank(lines: list[bytes], log: _Log) -> Iterator[tuple[int, bytes]]:
     for line in lines:
         log.lines += 1
-        text = line.rstrip()
+        text = line[:_MAX_LINE_BYTES].rstrip()
         if text:
             yield log.lines, text
         else:

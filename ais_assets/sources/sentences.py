@@ -36,11 +36,17 @@ EMPTY_PAYLOAD: Final = "empty_payload"
 """A sentence without any message in it: what some receivers write of a slot they could not read."""
 ORPHANED_PART: Final = "orphaned_part"
 """A sentence of a message whose other sentences did not come within MOST_LINES_APART."""
-LINE_FAULTS: Final = (NO_SENTENCE, MALFORMED_SENTENCE, BAD_CHECKSUM, EMPTY_PAYLOAD, ORPHANED_PART)
+SEVERAL_SENTENCES: Final = "several_sentences"
+"""A line with a VDM or VDO behind the first: its newline was lost."""
+LINE_FAULTS: Final = (NO_SENTENCE, MALFORMED_SENTENCE, SEVERAL_SENTENCES, BAD_CHECKSUM, EMPTY_PAYLOAD, ORPHANED_PART)
 
 MOST_LINES_APART: Final = 1000
 """From a message's first sentence to its last. The numbers that tie them together come round after ten messages, but
 a log of many stations has hundreds of lines a second."""
+
+MOST_SECONDS_APART: Final = 5
+"""From one sentence of a message to its next, where both have a time and no group ties them: a message is sent within a
+quarter of a second, and its sentences come right after each other."""
 
 _SENTENCE = re.compile(rb"![^,*!\\]{2}VD[MO],[1-9],[1-9],\d?,[^,*]?,[0-W`-w]*,[0-5]\*[0-9A-Fa-f]{2}")
 _OTHER_SENTENCE = re.compile(rb"[$!][A-Z0-9]{3,},[^!$]*$|[#%;]|//")
@@ -66,6 +72,7 @@ class Sentence(NamedTuple):
         t: seconds since 1970 UTC by its own line, if any.
         announced: the time and the checksum of a `$PGHP` line right before it.
         group: the tag block's group, which ties the sentences of a message together.
+        station: the tag block's source.
     """
 
     line: int
@@ -74,6 +81,7 @@ class Sentence(NamedTuple):
     t: int | None
     announced: tuple[int, int] | None
     group: bytes | None
+    station: bytes | None
 
 
 class Message(NamedTuple):
@@ -121,6 +129,11 @@ class MessageReader:
                 if (reason := self._other(text)) is not None:
                     yield Fault(line, text, reason)
                 continue
+            if b"VDM," in text[found.end() :] or b"VDO," in text[found.end() :]:
+                # Two lines run into one: neither is known to be whole, nor which of them a time is of.
+                self._announced = None
+                yield Fault(line, text, SEVERAL_SENTENCES)
+                continue
             sentence = self._sentence(line, text, found)
             if isinstance(sentence, Fault):
                 yield sentence
@@ -162,7 +175,8 @@ class MessageReader:
             t = _counted(_TRAILING_COUNT.search(text, found.end()))
             if t is None:
                 t = _moment(prefix)
-        return Sentence(line, text, ais, t, announced, tags[b"g"].rpartition(b"-")[2] if b"g" in tags else None)
+        group = tags[b"g"].rpartition(b"-")[2] if b"g" in tags else None
+        return Sentence(line, text, ais, t, announced, group, tags.get(b"s"))
 
     def _prefix_and_tags(self, before: bytes) -> tuple[bytes, dict[bytes, bytes]]:
         """The log's own prefix before a sentence, and the tag block's fields; none where its checksum is wrong."""
@@ -177,12 +191,13 @@ class MessageReader:
 
     def _part(self, sentence: Sentence) -> Iterator[Message | Fault]:
         ais = sentence.ais
-        key = (sentence.group, ais.talker_id, ais.type, ais.frag_cnt, ais.seq_id, ais.channel)
+        # A group's first sentence alone may name the station.
+        key = (sentence.group or sentence.station, ais.talker_id, ais.type, ais.frag_cnt, ais.seq_id, ais.channel)
         for old in list(self._waiting):
             if sentence.line - next(iter(self._waiting[old].values())).line <= MOST_LINES_APART:
                 break
             yield from _orphans(self._waiting.pop(old))
-        if ais.frag_num in self._waiting.get(key, {}):
+        if (waiting := self._waiting.get(key)) and not _may_join(sentence, waiting):
             yield from _orphans(self._waiting.pop(key))
         parts = self._waiting.setdefault(key, {})
         parts[ais.frag_num] = sentence
@@ -206,6 +221,21 @@ class MessageReader:
         first = min(parts)
         whole = AISSentence.assemble_from_iterable([part.ais for part in parts])
         return Message(first.line, first.text, whole, times[0] if times else None)
+
+
+def _may_join(sentence: Sentence, waiting: dict[int, Sentence]) -> bool:
+    """Whether a sentence is of the message that those waiting under its key are of.
+
+    A tag block's group says so. Without one the numbers that tie sentences together come round after ten messages, so
+    that only a message's sentences in their order, and soon, are known to be of one: in the place of one that was lost
+    the next message's would be put.
+    """
+    number = sentence.ais.frag_num
+    if sentence.group is not None:
+        return number not in waiting
+    last = waiting[max(waiting)]
+    apart = 0 if sentence.t is None or last.t is None else abs(sentence.t - last.t)
+    return number == last.ais.frag_num + 1 and apart <= MOST_SECONDS_APART
 
 
 def _orphans(parts: dict[int, Sentence]) -> Iterator[Fault]:

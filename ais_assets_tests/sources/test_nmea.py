@@ -366,23 +366,83 @@ class TestTimes:
 
 
 class TestParts:
-    def test_parts_interleaved_in_any_order(self, tmp_path: Path) -> None:
-        """Forty messages of two parts, shuffled within reach of each other."""
+    @staticmethod
+    def voyages(count: int, tags: str) -> list[list[str]]:
+        """The sentences of messages with names of their own; `tags` may hold {k} (message), {t} (time) and {part}."""
+        return [
+            [
+                tagged(sentence, tags.format(k=k, t=SECONDS + k, part=part))
+                for part, sentence in enumerate(
+                    pyais.encode_dict(
+                        {
+                            "type": 5,
+                            "mmsi": 219000000 + k,
+                            "shipname": f"SHIP {k}",
+                            "destination": f"A PLACE OF SHIP {k}",
+                        },
+                        talker_id="AI",
+                        sentence_type="VDM",
+                        radio_channel="AB"[k % 2],
+                        seq_id=(k // 2) % 10,
+                    ),
+                    1,
+                )
+            ]
+            for k in range(count)
+        ]
+
+    def test_parts_interleaved(self, tmp_path: Path) -> None:
+        """Forty messages, shuffled within reach of each other: in any order where a group ties their parts together."""
         chance = random.Random(5)
-        lines = []
-        for k in range(40):
-            voyage = {"type": 5, "mmsi": 219000000 + k, "shipname": f"SHIP {k}", "destination": "SKAGEN"}
-            channel = "AB"[k % 2]
-            parts = pyais.encode_dict(
-                voyage, talker_id="AI", sentence_type="VDM", radio_channel=channel, seq_id=(k // 2) % 10
+        for tags, in_order in (("g:{part}-2-{k},c:{t}", False), ("c:{t}", True)):
+            placed = []
+            for k, parts in enumerate(self.voyages(40, tags)):
+                places = [2 * k + chance.random() * 7 for _ in parts]
+                placed += zip(sorted(places) if in_order else places, parts, strict=True)
+            table, counts, _ = read(write(tmp_path, [line for _, line in sorted(placed)]))
+            assert counts == {"no_position": 40, "joined_parts": 40}
+            assert dict(zip(table["mmsi"].to_pylist(), table["name"].to_pylist(), strict=True)) == {
+                219000000 + k: f"SHIP {k}" for k in range(40)
+            }
+
+    def test_a_lost_sentence_costs_its_own_message_only(self, tmp_path: Path) -> None:
+        """One number for all, as some receivers have it."""
+        first, *rest = (
+            [tagged(part) for part in pyais.encode_dict(voyage, talker_id="AI", sentence_type="VDM", seq_id=3)]
+            for voyage in (
+                {"type": 5, "mmsi": 219000000 + k, "shipname": f"SHIP {k}", "destination": f"A PLACE OF SHIP {k}"}
+                for k in range(7)
             )
-            lines += [(8 * (k // 2) + chance.randrange(30), tagged(part)) for part in parts]
-        shuffled = [line for _, line in sorted(lines)]
-        table, counts, _ = read(write(tmp_path, shuffled))
-        assert counts == {"no_position": 40, "joined_parts": 40}
-        assert dict(zip(table["mmsi"].to_pylist(), table["name"].to_pylist(), strict=True)) == {
-            219000000 + k: f"SHIP {k}" for k in range(40)
+        )
+        for left in first:
+            table, counts, rejects = read(write(tmp_path, [left, *(part for parts in rest for part in parts)]))
+            assert table["mmsi"].to_pylist() == [219000000 + k for k in range(1, 7)]
+            assert table["destination"].to_pylist() == [f"A PLACE OF SHIP {k}" for k in range(1, 7)]
+            assert counts == {"orphaned_part": 1, "joined_parts": 6, "no_position": 6}
+            assert [reject["line"] for reject in rejects] == [1]
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_where_lines_are_lost_no_message_is_a_mixture(self, tmp_path: Path, seed: int) -> None:
+        chance = random.Random(seed)
+        messages = self.voyages(300, "c:{t}")
+        intact = {
+            message.mmsi: message.destination
+            for message in (pyais.decode(*(part.rpartition("\\")[2] for part in parts)) for parts in messages)
         }
+        left = [[part for part in parts if chance.random() > 0.2] for parts in messages]
+        table, counts, _ = read(write(tmp_path, [part for parts in left for part in parts]))
+        found = dict(zip(table["mmsi"].to_pylist(), table["destination"].to_pylist(), strict=True))
+        assert found == {mmsi: intact[mmsi] for mmsi, parts in zip(intact, left, strict=True) if len(parts) == 2}
+        assert counts["orphaned_part"] == sum(len(parts) == 1 for parts in left)
+
+    def test_two_stations_are_told_apart(self, tmp_path: Path) -> None:
+        (a, _), (b, _) = (self.voyages(21, f"s:{station},c:{SECONDS}")[::20] for station in "ab")
+        _, other = self.voyages(21, f"s:b,c:{SECONDS}")[::20]
+        lines = [a[0], other[0], a[1], other[1], b[0], b[1]]
+        table, counts, _ = read(write(tmp_path, lines))
+        assert table["name"].to_pylist() == ["SHIP 0", "SHIP 20", None]
+        assert table["mmsi"].to_pylist() == [219000000, 219000020, 219000000]
+        assert counts == {"joined_parts": 3, "no_position": 3}
 
     @pytest.mark.parametrize("lines", [[PART_1], [PART_2], [PART_1, PART_1.replace(",A,", ",B,", 1)]])
     def test_orphans_are_counted_with_their_lines(self, tmp_path: Path, lines: list[str]) -> None:
@@ -434,6 +494,9 @@ class TestFaults:
             (POSITION.replace("1,1,,", "1,2,,"), "malformed_sentence"),
             (POSITION.encode().replace(b"3aGu", b"3a\xffu"), "malformed_sentence"),
             ("!AIVDM,1,1,,B,,0*25", "empty_payload"),
+            (POSITION + POSITION, "several_sentences"),
+            (tagged(POSITION) + tagged(POSITION), "several_sentences"),
+            (tagged(POSITION) + POSITION[:20], "several_sentences"),
             ("!AIVD", "no_sentence"),
             (b"\xff\xfe\x00", "no_sentence"),
             ('"', "no_sentence"),
@@ -469,7 +532,7 @@ class TestFaults:
             (b"", "holds no AIVDM or AIVDO sentence in 0 lines"),
             (b"# nothing heard\n\n", "holds no AIVDM or AIVDO sentence in 2 lines"),
             (b"MMSI,LAT,LON\n1,2,3\n", "holds no AIVDM or AIVDO sentence in 2 lines"),
-            (b"x" * 3_000_000, "line 1 is longer than"),
+            (b"x" * 3_000_000, "holds no AIVDM or AIVDO sentence in 1 lines"),
         ],
     )
     def test_what_is_no_log_is_refused(self, tmp_path: Path, content: bytes, message: str) -> None:
@@ -477,6 +540,16 @@ class TestFaults:
         path.write_bytes(content)
         with pytest.raises(SourceError, match=message):
             read(path)
+
+
+@pytest.mark.parametrize("before", [0, 1, 10_000, 14_000])
+@pytest.mark.parametrize("length", [100_000, 3_000_000])
+def test_a_long_line_is_one_reject_wherever_it_stands(tmp_path: Path, before: int, length: int) -> None:
+    lines = [*[tagged(PART_1)] * before, bytes(length), tagged(POSITION)]
+    table, counts, rejects = read(write(tmp_path, lines))
+    assert table.num_rows == 1
+    assert counts["no_sentence"] == 1
+    assert [reject["line"] for reject in rejects if reject["reason"] == "no_sentence"] == [before + 1]
 
 
 def test_every_packing_gives_the_same_records(real_data: Path, tmp_path: Path) -> None:
