@@ -426,7 +426,18 @@ def _split(text: str, delimiter: str) -> list[str]:
 
 def _imo(text: str) -> int | None:
     # MarineCadastre has IMO9107370; pandas and Parquet files of it 9107370.0.
-    return imo_number(int(text.upper().removeprefix("IMO").removesuffix(".0")))
+    return imo_number(int(_digits(text.upper().removeprefix("IMO").removesuffix(".0"))))
+
+
+def _metres(text: str) -> float | None:
+    return metres(float(_digits(text)))
+
+
+def _digits(text: str) -> str:
+    """The same text. Raises ValueError where Python alone would read a number in it, as in 1_0."""
+    if "_" in text:
+        raise ValueError(f"{text!r} is no number")
+    return text
 
 
 _STATIC_READERS: Final[Mapping[str, Callable[[str], StaticValue]]] = {
@@ -434,9 +445,9 @@ _STATIC_READERS: Final[Mapping[str, Callable[[str], StaticValue]]] = {
     "callsign": str,
     "name": str,
     "ship_type": str,
-    "length": lambda text: metres(float(text)),
-    "width": lambda text: metres(float(text)),
-    "draught": lambda text: metres(float(text)),
+    "length": _metres,
+    "width": _metres,
+    "draught": _metres,
     "destination": str,
 }
 

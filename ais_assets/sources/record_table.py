@@ -20,6 +20,8 @@ OTHER_DAY: Final = "other_day"
 """Note: records whose time is not on the file's day (UTC), whatever the source. They stay records, since they were
 read well; `transforms.clean` drops them under the same name, since the file of their own day is where they belong."""
 
+_LARGEST_LENGTH = float(np.finfo(np.float32).max)
+
 StaticValue = str | int | float | None
 
 
@@ -97,7 +99,7 @@ def metres(value: float) -> float | None:
 
     (ITU-R M.1371-5, tables 48 and 52.) Raises ValueError for what no ship can have.
     """
-    if not 0 <= value < float("inf"):
+    if not 0 <= value <= _LARGEST_LENGTH:
         raise ValueError(f"{value} is no length")
     return float(np.float32(value)) or None
 

@@ -151,6 +151,12 @@ class TestRecords:
         assert [found[name] for name in ("length", "width", "draught", "imo", "name")] == [None] * 4 + ["FENJA"]
         assert notes == {"malformed_static": 2}
 
+    @pytest.mark.filterwarnings("error")
+    def test_numbers_that_no_file_means(self, tmp_path: Path) -> None:
+        found, notes = record(tmp_path, length="1_0", width="1e39", draught="inf", imo="9_107_370")
+        assert [found[name] for name in ("length", "width", "draught", "imo")] == [None] * 4
+        assert notes == {"malformed_static": 4}
+
     def test_damage_after_the_last_needed_field_leaves_the_record(self, tmp_path: Path) -> None:
         whole = row(name="FENJA")
         rows = [whole, row(name='"FENJA'), whole.rpartition(",AIS")[0], row(name="FEN,JA"), whole]
