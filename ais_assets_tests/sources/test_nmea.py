@@ -425,10 +425,8 @@ class TestParts:
     def test_where_lines_are_lost_no_message_is_a_mixture(self, tmp_path: Path, seed: int) -> None:
         chance = random.Random(seed)
         messages = self.voyages(300, "c:{t}")
-        intact = {
-            message.mmsi: message.destination
-            for message in (pyais.decode(*(part.rpartition("\\")[2] for part in parts)) for parts in messages)
-        }
+        whole = [pyais.decode(*(part.rpartition("\\")[2] for part in parts)).asdict() for parts in messages]
+        intact = {message["mmsi"]: message["destination"] for message in whole}
         left = [[part for part in parts if chance.random() > 0.2] for parts in messages]
         table, counts, _ = read(write(tmp_path, [part for parts in left for part in parts]))
         found = dict(zip(table["mmsi"].to_pylist(), table["destination"].to_pylist(), strict=True))
