@@ -93,7 +93,7 @@ def demo(*, as_json: bool, workers: int | None) -> None:
 @click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day; default: AIS_FIRST_DAY.")
 @click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day; default: AIS_LAST_DAY.")
 @click.option("--only", "assets", multiple=True, help="Build this asset only; may be repeated.")
-@click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one a core.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one a core, as fit into memory.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 def build(*, first: Any, last: Any, assets: Sequence[str], workers: int | None, as_json: bool) -> None:
     """Materializes every stage: days from --from to --to, then all shards, then all piles."""
