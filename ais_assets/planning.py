@@ -330,7 +330,7 @@ class Stage:
         threads: that a process keeps busy.
         processes: at a time, on all machines.
         seconds: wall time, were it built alone.
-        bound_by: "cpu", "memory", "partitions" or "network".
+        bound_by: "cpu", "memory", "partitions", "network" or "disk", which is that of the gather's cache.
     """
 
     asset: str
@@ -645,7 +645,11 @@ def _mapped(work: Work, rates: Rates) -> Gather:
             peak,
         ),
     }
-    return Gather("disk" if absent else "memory", None, 0, *_gather_turn(work, rates, costs, cure="memory"))
+    turn, seconds = _gather_turn(work, rates, costs, cure="memory")
+    if window_seconds > 2 / rates.windows_gathered:
+        # More than half of the time is spent waiting for pages.
+        turn = Turn([replace(stage, bound_by="disk") for stage in turn.stages])
+    return Gather("disk" if absent else "memory", None, 0, turn, seconds)
 
 
 def _sweeps_that_fit(work: Work, rates: Rates) -> list[Gather]:

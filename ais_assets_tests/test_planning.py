@@ -114,6 +114,7 @@ def test_a_cache_that_does_not_fit_is_read_from_a_quick_disk() -> None:
     planned = plan(SMALL, QUICK_DISK)
     assert not planned.packed_fits
     assert planned.gather.way == "disk"
+    assert stages(plan(SMALL, replace(ROUND, pages_faulted=8e3)))["materialized_windows"].bound_by == "disk"
     assert "AIS_GATHER_GIGABYTES" not in planned.environment
     # All but some three of 42 GB, a window on 3.7 pages: work of the processor and waiting for the disk.
     work = 103_550_000 * (1e-4 + 0.93 * 3.72 * 1e-5) + 3.5e9 / 2e7
