@@ -1,4 +1,4 @@
-"""Parquet for the tables that are most of the lake's bytes: positions, references and windows.
+"""Parquet for the tables that are most of the lake's bytes: records, positions, references and windows.
 
 Columns of fixed width need little of what a general writer does. pyarrow takes 6 ns to pack a value of a position, and
 23 µs for a window beside the 25 µs that zstd takes; these encoders take 1 ns and 5 µs. The files are plain Parquet,
@@ -10,7 +10,7 @@ https://parquet.apache.org/docs/file-format/
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from io import BytesIO
@@ -88,10 +88,10 @@ def is_bulk(schema: pa.Schema) -> bool:
 def _is_known(column: pa.Field) -> bool:
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return not column.nullable and kind.index_type == pa.int8() and kind.value_type == pa.string()
+        return kind.index_type == pa.int8() and kind.value_type == pa.string()
     if pa.types.is_fixed_size_list(kind):
         return not column.nullable and not kind.value_field.nullable and kind.value_type == pa.float32()
-    return is_integral(kind)
+    return is_integral(kind) or kind in (pa.float32(), pa.string())
 
 
 def is_integral(kind: pa.DataType) -> bool:
@@ -104,8 +104,8 @@ def is_integral(kind: pa.DataType) -> bool:
 class BulkWriter:
     """Writes tables of a schema that `is_bulk` to a file, a row group a table.
 
-    Integers, decimals and times are packed by deltas, windows split into byte streams, names are indices into a
-    dictionary; every page has a checksum.
+    Integers, decimals and times are packed by deltas, floats and windows split into byte streams, names are indices
+    into a dictionary, texts stand as they are; every page has a checksum.
 
     Args:
         path: of the file.
@@ -249,15 +249,19 @@ def _chunk(table: pa.Table, name: str) -> _Chunk:
     nulls = array.null_count + (array.values.null_count if pa.types.is_fixed_size_list(array.type) else 0)
     if nulls and not nullable:
         raise ValueError(f"column {name!r} has {nulls:,} nulls; this file's schema allows none")
-    if pa.types.is_dictionary(array.type):
-        return _Chunk(len(array), [_PLAIN, _RLE, _RLE_DICTIONARY], _pages_of_names(array))
     if pa.types.is_fixed_size_list(array.type):
         pages_of_windows = _pages_of_windows(array.flatten().to_numpy(), array.type.list_size)
         return _Chunk(len(array) * array.type.list_size, [_RLE, _BYTE_STREAM_SPLIT], pages_of_windows)
     valid = array.is_valid().to_numpy(zero_copy_only=False) if array.null_count else None
-    values = _integers(array.drop_null() if array.null_count else array)
+    rows, present = _Rows(len(array), valid, nullable), array.drop_null() if array.null_count else array
+    if pa.types.is_dictionary(array.type):
+        return _Chunk(len(array), [_PLAIN, _RLE, _RLE_DICTIONARY], _pages_of_names(present, rows))
     statistics: Struct = {3: (I64, array.null_count)}
-    pages_of_deltas = _pages_of_deltas(values, valid, len(array), statistics, nullable=nullable)
+    if array.type == pa.string():
+        return _Chunk(len(array), [_RLE, _PLAIN], _pages_of_text(present, rows), statistics)
+    if array.type == pa.float32():
+        return _Chunk(len(array), [_RLE, _BYTE_STREAM_SPLIT], _pages_of_floats(present.to_numpy(), rows), statistics)
+    pages_of_deltas = _pages_of_deltas(_integers(present), rows, statistics)
     return _Chunk(len(array), [_RLE, _DELTA_BINARY_PACKED], pages_of_deltas, statistics)
 
 
@@ -268,54 +272,88 @@ def _integers(array: pa.Array) -> NDArray[Any]:
     return array.view(pa.int32() if array.type.bit_width == 32 else pa.int64()).to_numpy()
 
 
-def _pages_of_deltas(
-    values: NDArray[Any], valid: NDArray[np.bool_] | None, rows: int, statistics: Struct, *, nullable: bool
-) -> Iterator[_Page]:
+@dataclass(frozen=True)
+class _Rows:
+    """A column's rows, and which of them have a value."""
+
+    count: int
+    valid: NDArray[np.bool_] | None
+    """None: all."""
+    nullable: bool
+
+    def pages(self, most: int, encoding: int, encode: Callable[[int, int], bytes | memoryview]) -> Iterator[_Page]:
+        """Pages of up to `most` rows; `encode` makes the bytes of the values from one up to another."""
+        taken = 0
+        for first in range(0, self.count, most):
+            count = min(most, self.count - first)
+            here = None if self.valid is None else self.valid[first : first + count]
+            present = count if here is None else int(np.count_nonzero(here))
+            data = encode(taken, taken + present)
+            taken += present
+            if self.nullable:
+                levels = _ones(count) if here is None else _bits(here)
+                data = b"".join((_sized(levels), data))
+            yield _Page(data, count, encoding)
+
+
+def _pages_of_deltas(values: NDArray[Any], rows: _Rows, statistics: Struct) -> Iterator[_Page]:
     """Pages of a column of integers.
 
     Args:
         values: int32 or int64, shape (n,): those that are not null.
-        valid: bool, shape (rows,); None where no row is null.
         rows: of the column.
         statistics: gets the greatest and the least value in the end.
-        nullable: whether its values have levels.
     """
     page_rows = PAGE_BYTES // values.itemsize
     packed = pooled(pages.delta_bound(min(page_rows, len(values)), values.itemsize), np.uint8)
     bounds = []
-    taken = 0
-    for first in range(0, rows, page_rows):
-        count = min(page_rows, rows - first)
-        here = None if valid is None else valid[first : first + count]
-        present = count if here is None else int(np.count_nonzero(here))
-        size = 0
-        if present:
-            # Page by page, while it is in the processor's cache.
-            bounds.append(pages.bounds(values[taken : taken + present]))
-            size = pages.put_deltas(values[taken : taken + present], packed)
-        taken += present
-        data = packed[:size].data if present else _NO_DELTAS
-        if nullable:
-            levels = _ones(count) if here is None else _bits(here)
-            data = b"".join((_sized(levels), data))
-        yield _Page(data, count, _DELTA_BINARY_PACKED)
+
+    def encode(first: int, end: int) -> bytes | memoryview:
+        if first == end:
+            return _NO_DELTAS
+        # Page by page, while it is in the processor's cache.
+        bounds.append(pages.bounds(values[first:end]))
+        return packed[: pages.put_deltas(values[first:end], packed)].data
+
+    yield from rows.pages(page_rows, _DELTA_BINARY_PACKED, encode)
     if bounds:
         low, high = min(low for low, _ in bounds), max(high for _, high in bounds)
         statistics |= {field: (BINARY, values.dtype.type(bound).tobytes()) for field, bound in ((5, high), (6, low))}
 
 
-def _pages_of_names(array: pa.DictionaryArray) -> Iterator[_Page]:
+def _pages_of_names(array: pa.DictionaryArray, rows: _Rows) -> Iterator[_Page]:
     """The page of a dictionary's names, and those of the indices into it."""
     names = [name.encode() for name in array.dictionary.to_pylist()]
-    plain = b"".join(len(name).to_bytes(4, "little") + name for name in names)
-    yield _Page(plain, len(names), _PLAIN, _DICTIONARY_PAGE)
+    yield _Page(_plain(names), len(names), _PLAIN, _DICTIONARY_PAGE)
     indices = array.indices.to_numpy().view(np.uint8)
     width = max(1, (len(names) - 1).bit_length())
     runs = np.empty(pages.run_bound(min(PAGE_BYTES, len(indices))), np.uint8)
-    for first in range(0, len(indices), PAGE_BYTES):
-        here = indices[first : first + PAGE_BYTES]
-        size = pages.put_runs(here, width, runs)
-        yield _Page(bytes([width]) + runs[:size].tobytes(), len(here), _RLE_DICTIONARY)
+
+    def encode(first: int, end: int) -> bytes:
+        return bytes([width]) + runs[: pages.put_runs(indices[first:end], width, runs)].tobytes()
+
+    yield from rows.pages(PAGE_BYTES, _RLE_DICTIONARY, encode)
+
+
+def _pages_of_text(array: pa.StringArray, rows: _Rows) -> Iterator[_Page]:
+    """Pages of texts, of which there are few: static data are kept where they are new."""
+    texts = array.cast(pa.binary()).to_pylist()
+    yield from rows.pages(PAGE_BYTES // 4, _PLAIN, lambda first, end: _plain(texts[first:end]))
+
+
+def _pages_of_floats(values: NDArray[np.float32], rows: _Rows) -> Iterator[_Page]:
+    """Pages of float32, split into byte streams."""
+
+    def encode(first: int, end: int) -> bytes | memoryview:
+        streams = np.empty(4 * (end - first), np.uint8)
+        pages.put_byte_streams(values[first:end].view(np.uint32), streams)
+        return streams.data
+
+    yield from rows.pages(PAGE_BYTES // 4, _BYTE_STREAM_SPLIT, encode)
+
+
+def _plain(texts: Sequence[bytes]) -> bytes:
+    return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
 
 
 def _pages_of_windows(values: NDArray[np.float32], width: int) -> Iterator[_Page]:

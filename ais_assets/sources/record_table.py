@@ -43,13 +43,11 @@ class StaticData:
 
     def take_columns(self, rows: int) -> dict[str, pa.Array]:
         """The static columns of the table, which has `rows` rows; what was seen in it stays known for the next."""
-        place = np.full(rows, NULL, np.int32)
-        place[self._rows] = np.arange(len(self._rows), dtype=np.int32)
-        places = _array(pa.int32(), place, place != NULL)
-        columns = {}
-        for k, column in enumerate(schema.STATIC_COLUMNS):
-            new = pa.array([values[k] for values in self._values], schema.RAW_RECORDS.field(column).type)
-            columns[column] = new.take(places)
+        kinds = [(column, schema.RAW_RECORDS.field(column).type) for column in schema.STATIC_COLUMNS]
+        columns = {
+            column: _spread(pa.array([values[k] for values in self._values], kind), self._rows, rows)
+            for k, (column, kind) in enumerate(kinds)
+        }
         self._rows, self._values = [], []
         return columns
 
@@ -113,6 +111,26 @@ def _array(type_: pa.DataType, values: NDArray[Any], valid: NDArray[np.bool_] | 
     """An Arrow array over the values' own memory, null where not valid."""
     bitmap = None if valid is None or valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
     return pa.Array.from_buffers(type_, len(values), [bitmap, pa.py_buffer(values)])
+
+
+def _spread(new: pa.Array, places: list[int], rows: int) -> pa.Array:
+    """An array of `rows` rows that has these values at these places, which ascend, and nulls elsewhere.
+
+    Arrow's `take` makes the same at 12 ns a row; most rows show nothing new.
+    """
+    if new.null_count == len(new):
+        return pa.nulls(rows, new.type)
+    valid = np.zeros(rows, np.bool_)
+    valid[places] = new.is_valid().to_numpy(zero_copy_only=False)
+    if not pa.types.is_string(new.type):
+        values = np.zeros(rows, new.type.to_pandas_dtype())
+        values[places] = new.fill_null(0).to_numpy()
+        return _array(new.type, values, valid)
+    shown = np.zeros(rows + 1, np.int32)
+    shown[np.array(places) + 1] = 1
+    offsets = np.frombuffer(new.buffers()[1], np.int32)[np.cumsum(shown)]
+    bitmap = pa.py_buffer(np.packbits(valid, bitorder="little"))
+    return pa.Array.from_buffers(pa.string(), rows, [bitmap, pa.py_buffer(offsets), new.buffers()[2]])
 
 
 def _dictionary(codes: NDArray[np.int8], names: tuple[str, ...]) -> pa.Array:

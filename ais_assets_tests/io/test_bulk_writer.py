@@ -84,9 +84,45 @@ def assert_all_readers_agree(path: Path, table: pa.Table) -> None:
 
 
 def test_what_is_bulk() -> None:
-    bulk = [schema.CLEAN_RECORDS, schema.TRACK_POSITIONS, schema.WINDOW_REFERENCES, schema.windows_schema(928)]
-    assert all(is_bulk(each) for each in bulk)
-    assert not any(is_bulk(each) for each in (schema.RAW_RECORDS, schema.VESSELS, schema.TRACKS, schema.REJECTS))
+    bulk = [schema.RAW_RECORDS, schema.CLEAN_RECORDS, schema.TRACK_POSITIONS, schema.WINDOW_REFERENCES]
+    assert all(is_bulk(each) for each in [*bulk, schema.windows_schema(928)])
+    assert not any(is_bulk(each) for each in (schema.VESSELS, schema.TRACKS))
+
+
+def records(rows: int, share: float) -> pa.Table:
+    """RAW_RECORDS with this share of values in the columns that may be null."""
+    rng = np.random.default_rng(rows)
+    columns = []
+    for field in schema.RAW_RECORDS:
+        missing = rng.random(rows) >= share if field.nullable else None
+        numbers = rng.integers(0, 20, rows)
+        if pa.types.is_dictionary(field.type):
+            names = schema.MOBILE_TYPES if field.name == "mobile_type" else schema.NAV_STATUSES
+            codes = pa.array((numbers % len(names)).astype(np.int8), mask=missing)
+            columns.append(pa.DictionaryArray.from_arrays(codes, pa.array(names)))
+        elif field.type == pa.string():
+            texts = np.array(["", "ØRESUND", "x" * 300, 'a "quoted", text'], object)[numbers % 4]
+            columns.append(pa.array(texts, pa.string(), mask=missing))
+        elif pa.types.is_decimal(field.type):
+            columns.append(pa.array(numbers.astype(np.int32), mask=missing).view(field.type))
+        else:
+            columns.append(pa.array(numbers, mask=missing).cast(field.type))
+    return pa.Table.from_arrays(columns, schema=schema.RAW_RECORDS)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 33, 1_000])
+@pytest.mark.parametrize("share", [0.0, 0.03, 0.9, 1.0])
+def test_records_are_what_every_reader_sees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, share: float
+) -> None:
+    monkeypatch.setattr(bulk_writer, "PAGE_BYTES", 512)
+    table = records(rows, share)
+    if share == 0.0:
+        # Where no row has a value, pyarrow does not read the names.
+        status = table.schema.get_field_index("nav_status")
+        nulls = pa.DictionaryArray.from_arrays(pa.nulls(rows, pa.int8()), pa.array([], pa.string()))
+        table = table.set_column(status, schema.RAW_RECORDS.field("nav_status"), nulls)
+    assert_all_readers_agree(written(tmp_path / "r.parquet", [table]), table)
 
 
 @pytest.mark.parametrize("rows", ROUND_A_BLOCK)
