@@ -98,6 +98,9 @@ class Settings(BaseSettings):
     classes: Annotated[tuple[Literal["class A", "class B", "unknown"], ...], NoDecode] = Field(
         (), description="transponder classes to keep, separated by commas; default: all"
     )
+    ship_types: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="types of ship to keep, in the source's words, separated by commas; default: all"
+    )
     drop_position_at_zero: bool = Field(True, description="drop positions at exactly 0° N 0° E")
 
     quality_days: int = Field(30, ge=7, description="days before each one that say what is usual")
@@ -153,12 +156,12 @@ class Settings(BaseSettings):
             faults = [f"{'.'.join(map(str, p['loc']))}: {p['msg']}".lstrip(": ") for p in error.errors()]
             raise ValueError("; ".join(fault.removeprefix("Value error, ") for fault in faults)) from None
 
-    @field_validator("classes", mode="before")
+    @field_validator("classes", "ship_types", mode="before")
     @classmethod
-    def _list(cls, classes: object) -> object:
-        if not isinstance(classes, str):
-            return classes
-        return tuple(name.strip() for name in classes.split(",") if name.strip())
+    def _list(cls, names: object) -> object:
+        if not isinstance(names, str):
+            return names
+        return tuple(name.strip() for name in names.split(",") if name.strip())
 
     @field_validator("table_delimiter")
     @classmethod

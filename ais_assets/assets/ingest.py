@@ -76,16 +76,18 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
     def clean_records(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """Usable positions, deduplicated, by (vessel shard, MMSI, time); a count for every rule that dropped any."""
         place = lake.open()
+        columns = (*clean.RAW_COLUMNS, "ship_type") if settings.ship_types else clean.RAW_COLUMNS
         return each_partition(
             context,
             lambda day: clean.clean_day(
-                place.row_groups("raw_records", day, clean.RAW_COLUMNS),
+                place.row_groups("raw_records", day, columns),
                 day_of(day),
                 shards=settings.shards,
                 repeat_seconds=settings.repeat_seconds,
                 moving_knots=settings.moving_knots,
                 ships_only=settings.ships_only,
                 classes=settings.classes,
+                ship_types=settings.ship_types,
                 drop_position_at_zero=settings.drop_position_at_zero,
             ),
         )

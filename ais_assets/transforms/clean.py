@@ -11,6 +11,7 @@ then each rule is one pass over a vessel's sorted reports. The day is held once,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator
 from datetime import UTC, date, datetime, time
 from itertools import pairwise
@@ -40,6 +41,12 @@ OTHER_CLASS: Final = "other_class"
 """The sender's transponder is not of one of the `classes` wanted. Off by default, when all are. A report of unknown
 class goes with "unknown", not with whatever the vessel sent at other times: each row says what it is."""
 
+OTHER_TYPE: Final = "other_type"
+"""The vessel is of none of the `ship_types` wanted. Off by default. Types are the source's own words ("Cargo", or "70"
+where a feed has numbers), whatever their case. What a vessel showed at any time of the day describes it all day, since
+feeds leave static columns blank until its first static message; of one that showed several types any will do, and one
+that showed none is "unknown"."""
+
 NO_POSITION: Final = "no_position"
 """Latitude or longitude is not available or not on the globe (ITU-R M.1371-5: 91° and 181° are "not
 available"; DMA sends static data so)."""
@@ -59,7 +66,11 @@ in DMA data). Kept, it makes the ship stand still and then leap, or jump back.
 
 Counted from the first appearance, not from the last: a delay is a delay since the message was sent, and a
 receiver stuck on one fix still shows up every `repeat_seconds` instead of never again. Below `moving_knots` the
-same values again are what a moored ship sends, and are kept."""
+same values again are what a moored ship sends, and are kept.
+
+Where a source prints positions with fewer decimals, a ship that moves can stay in one step of them for a while (11 m of
+latitude at four decimals: 20 seconds at 1 kn). There a fix is an old one only if the ship must have left the step by
+then: if SOG × time is more than the step's diagonal. The step is that of the day's coarser coordinate."""
 
 SAME_SECOND: Final = "same_second"
 """Another report of this vessel and second is preferred (MobilityDB keeps one a second too; a track has no two
@@ -73,6 +84,7 @@ RULES: Final = (
     OTHER_CLASS,
     NO_POSITION,
     POSITION_AT_ZERO,
+    OTHER_TYPE,
     EXACT_DUPLICATE,
     REBROADCAST,
     SAME_SECOND,
@@ -113,6 +125,12 @@ _COUNTS: Final = (
 
 RAW_COLUMNS: Final = ("t", "mmsi", "mobile_type", "lat", "lon", "sog", "cog")
 """Columns of `schema.RAW_RECORDS` that cleaning needs."""
+UNKNOWN_TYPE: Final = "unknown"
+"""Ship type of a vessel that showed none all day."""
+_STEPS: Final = (10, 100)
+"""Micro-degrees of a coordinate's last decimal, where a source has five or four of them."""
+_METRES_PER_MICRODEGREE: Final = 1852 * 60 / schema.MICRODEGREES
+_METRES_PER_TENTH_KNOT_SECOND: Final = 1852 / 3600 / 10
 _SHIP_TYPE_COUNT: Final = len(SHIP_TYPES)
 
 _DAY_MILLISECONDS: Final = 86_400_000
@@ -162,6 +180,7 @@ class _RepeatRule(NamedTuple):
 
     seconds: int  # 0: off
     moving_sog: int  # tenths of a knot
+    hidden: int  # SOG × seconds, in tenths of a knot, up to which a ship may be in the same step of a position
 
 
 class _RawColumns(NamedTuple):
@@ -202,6 +221,7 @@ class _Taken(NamedTuple):
     packed: NDArray[np.int64]  # (n, 2)
     senders: NDArray[np.int32]  # (n,): the vessel's number
     counts: NDArray[np.int64]  # by _COUNTS
+    finer: NDArray[np.bool_]  # (2, 2): of latitude and longitude, whether any was no multiple of each of _STEPS
 
 
 class _ShardedReports(NamedTuple):
@@ -230,18 +250,21 @@ def clean_day(
     moving_knots: float = MOVING_KNOTS,
     ships_only: bool = True,
     classes: Collection[str] = (),
+    ship_types: Collection[str] = (),
     drop_position_at_zero: bool = True,
 ) -> RecordStream:
     """Drops what no model should see from a day's records, and sorts the rest.
 
     Args:
-        records: `schema.RAW_RECORDS`, any number of tables; RAW_COLUMNS are needed. Read once, table by table.
+        records: `schema.RAW_RECORDS`, any number of tables; RAW_COLUMNS are needed, and ship_type where `ship_types`
+            are given. Read once, table by table.
         day: the day (UTC) that the records are of.
         shards: number of vessel shards, at least 1.
         repeat_seconds: how long a moving fix may be seen again to be a REBROADCAST; 0: keep them.
         moving_knots: SOG from which on a ship is under way; in steps of 0.1, above 0.
         ships_only: whether NOT_A_VESSEL is on.
         classes: mobile types to keep, the rest being OTHER_CLASS; none: keep all.
+        ship_types: types to keep, the rest being OTHER_TYPE; none: keep all.
         drop_position_at_zero: whether POSITION_AT_ZERO is on.
 
     Returns:
@@ -277,28 +300,33 @@ def clean_day(
         "moving_knots": moving_knots,
         "ships_only": ships_only,
         "classes": sorted(classes),
+        "ship_types": sorted(ship_types),
         "drop_position_at_zero": drop_position_at_zero,
     }
-    reports = _Reports(rules, shards, ledger)
-    tables = _clean_tables(records, reports, _RepeatRule(repeat_seconds, moving_sog), day.isoformat())
+    reports = _Reports(rules, shards, frozenset(map(str.casefold, ship_types)), ledger)
+    tables = _clean_tables(records, reports, repeat_seconds, moving_sog, day.isoformat())
     return RecordStream(schema.CLEAN_RECORDS, tables, ledger, facts)
 
 
 def _clean_tables(
-    records: Iterator[pa.Table], reports: _Reports, repeats: _RepeatRule, where: str
+    records: Iterator[pa.Table], reports: _Reports, repeat_seconds: int, moving_sog: int, where: str
 ) -> Iterator[pa.Table]:
     ledger, midnight = reports.ledger, reports.rules.midnight
     for number, table in enumerate(records):
         reports.take(table, f"{where}: records, table {number}")
+    repeats = _RepeatRule(repeat_seconds, moving_sog, reports.hidden())
     for mmsi, bounds, packed in reports.by_shard():
         starts, ends = bounds[:-1], bounds[1:].copy()
+        other = reports.of_other_type(mmsi)
+        ledger.drop(OTHER_TYPE, int((ends - starts)[other].sum()))
+        ends[other] = starts[other]
         duplicates, rebroadcasts, losers = _clean_vessels(packed, starts, ends, repeats)
         ledger.drop(EXACT_DUPLICATE, duplicates)
         ledger.drop(REBROADCAST, rebroadcasts)
         ledger.drop(SAME_SECOND, losers)
         table = _unpacked(packed, starts, ends, mmsi, midnight)
         ledger.rows_out += table.num_rows
-        ledger.note("vessels", mmsi.size)
+        ledger.note("vessels", mmsi.size - int(np.count_nonzero(other)))
         ledger.note("sog_missing", table["sog"].null_count)
         ledger.note("cog_missing", table["cog"].null_count)
         yield table
@@ -307,8 +335,11 @@ def _clean_tables(
 class _Reports:
     """The usable reports of a day, packed, and which vessel sent each."""
 
-    def __init__(self, rules: _RowRules, shards: int, ledger: Ledger) -> None:
+    def __init__(self, rules: _RowRules, shards: int, ship_types: frozenset[str], ledger: Ledger) -> None:
         self.rules = rules
+        self.ship_types = ship_types
+        self.shown: dict[int, set[str]] = {}
+        self.finer = np.zeros((2, len(_STEPS)), np.bool_)
         self.ledger = ledger
         self.shards = shards
         self.vessels = 0
@@ -322,7 +353,7 @@ class _Reports:
 
     def take(self, table: pa.Table, where: str) -> None:
         """Packs the reports of a table that no rule on a single row drops."""
-        _require_columns(table, where)
+        _require_columns(table, (*RAW_COLUMNS, "ship_type") if self.ship_types else RAW_COLUMNS, where)
         self.ledger.rows_in += table.num_rows
         self.counts[:] = 0
         row = 0
@@ -330,6 +361,8 @@ class _Reports:
             if batch.num_rows:
                 self._take_batch(batch, row, where)
             row += batch.num_rows
+        if self.ship_types:
+            self._note_types(table)
         for name, count in zip(_COUNTS, self.counts, strict=True):
             if name in RULES:
                 self.ledger.drop(name, count)
@@ -347,7 +380,7 @@ class _Reports:
         )
         if batch.num_rows > self.senders.size:
             self.packed, self.senders = np.empty((batch.num_rows, 2), np.int64), np.empty(batch.num_rows, np.int32)
-        taken = _Taken(self.packed, self.senders, self.counts)
+        taken = _Taken(self.packed, self.senders, self.counts, self.finer)
         row = reports = 0
         while row < batch.num_rows:
             start = _Progress(row, reports, self.vessels, whole=True)
@@ -361,6 +394,27 @@ class _Reports:
                 self.index = _larger(self.index)
         shard = shard_of(self.index.mmsi[: self.vessels], self.shards)
         self.sorted.append(_sorted_by_shard(self.packed[:reports], self.senders[:reports], shard, self.shards))
+
+    def _note_types(self, table: pa.Table) -> None:
+        """Remembers which types vessels showed; there are few rows that do, since static data are kept where new."""
+        showing = table.select(["mmsi", "ship_type"]).filter(table["ship_type"].is_valid())
+        for mmsi, ship_type in zip(*(showing[name].to_pylist() for name in showing.column_names), strict=True):
+            self.shown.setdefault(mmsi, set()).add(ship_type.casefold())
+
+    def of_other_type(self, mmsi: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Which vessels are of none of the types wanted, once all tables were taken."""
+        if not self.ship_types:
+            return np.zeros(mmsi.size, np.bool_)
+        unknown = {UNKNOWN_TYPE}
+        return np.array([self.ship_types.isdisjoint(self.shown.get(int(ship), unknown)) for ship in mmsi], np.bool_)
+
+    def hidden(self) -> int:
+        """SOG × seconds, in tenths of a knot, up to which a ship may be in the same step of a position all day long."""
+        coarse = [step for step, finer in zip(_STEPS, self.finer.all(axis=0), strict=True) if not finer]
+        if not coarse:
+            return 0
+        step = max(coarse)
+        return math.floor(math.sqrt(2) * step * _METRES_PER_MICRODEGREE / _METRES_PER_TENTH_KNOT_SECOND)
 
     def by_shard(self) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]]:
         """For each shard its vessels' MMSIs in order, the bounds of each one's reports, and the reports.
@@ -390,8 +444,8 @@ def _midnight(day: date) -> int:
     return int(datetime.combine(day, time(), UTC).timestamp()) * 1000
 
 
-def _require_columns(table: pa.Table, where: str) -> None:
-    for name in RAW_COLUMNS:
+def _require_columns(table: pa.Table, names: Collection[str], where: str) -> None:
+    for name in names:
         expected = schema.RAW_RECORDS.field(name)
         if name not in table.schema.names:
             raise ValueError(f"{where}: column {name!r} is missing; there are {table.schema.names}")
@@ -531,6 +585,12 @@ def _pack(start: _Progress, columns: _RawColumns, rules: _RowRules, index: _Vess
                 index.mmsi[vessels] = mmsi
                 vessels += 1
             preference = (np.int64(no_sog) << 1 | np.int64(no_cog)) << _TYPE_BITS | np.int64(place)
+            # True for both steps within a few rows of most files, and then two reads.
+            for number in range(len(_STEPS)):
+                if not taken.finer[0, number]:
+                    taken.finer[0, number] = lat % _STEPS[number] != 0
+                if not taken.finer[1, number]:
+                    taken.finer[1, number] = lon % _STEPS[number] != 0
             packed[reports, 0] = second << _SECOND_SHIFT | preference << _LAT_BITS | (lat + _MAX_LAT)
             packed[reports, 1] = ((lon + _MAX_LON) << _SOG_BITS | sog) << _COG_BITS | cog
             vessel = slots[slot, 1]
@@ -697,7 +757,7 @@ def _drop_repeats(reports: NDArray[np.int64], first: int, end: int, repeats: _Re
                 seen[slot, 1] = b
             else:
                 # Age 0 is the same fix from another class of transponder: for SAME_SECOND to decide.
-                fresh = age == 0
+                fresh = age == 0 or speed * age <= repeats.hidden
         if fresh:
             reports[write, 0] = a
             reports[write, 1] = b

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
@@ -34,10 +35,11 @@ class Record(NamedTuple):
     second: int = 0
     mmsi: int = SHIP
     kind: str = "class A"
-    lat: int | None = 55_000_000
-    lon: int | None = 10_000_000
+    lat: int | None = 55_000_001
+    lon: int | None = 10_000_003
     sog: int | None = 100
     cog: int | None = 900
+    ship_type: str | None = None
 
 
 def raw_table(
@@ -59,6 +61,7 @@ def raw_table(
         "lon": decimals(schema.DEGREES, [record.lon for record in records]),
         "sog": decimals(schema.TENTHS, [record.sog for record in records]),
         "cog": decimals(schema.TENTHS, [record.cog for record in records]),
+        "ship_type": pa.array([record.ship_type for record in records], pa.string()),
     }
     return pa.table(columns)
 
@@ -119,6 +122,12 @@ def dropped(records: Sequence[Record], **options: Any) -> dict[str, int]:
     return {rule: rows for rule, rows in ledger.dropped.items() if rows}
 
 
+def coordinate_step(values: Iterable[int]) -> int:
+    """Micro-degrees of the last decimal that any of these coordinates has, from the fourth decimal on."""
+    decimals = [len(f"{abs(value) / 1e6:.6f}".rstrip("0").partition(".")[2]) for value in values]
+    return 10 ** (6 - min(6, max(4, *decimals, 4)))
+
+
 def reference(records: Iterable[Record], repeat_seconds: int) -> tuple[list[Record], Counter[str]]:
     """The rules as they read, one record after the other: what is kept by (mmsi, t), and what each rule dropped."""
     order = ("class A", "class B", "unknown")
@@ -137,12 +146,15 @@ def reference(records: Iterable[Record], repeat_seconds: int) -> tuple[list[Reco
         else:
             sog = record.sog if record.sog is not None and 0 <= record.sog <= 1022 else None
             cog = record.cog if record.cog is not None and 0 <= record.cog <= 3600 else None
-            report = record._replace(sog=sog, cog=cog)
+            report = record._replace(sog=sog, cog=cog, ship_type=None)
             counts["exact_duplicate"] += report in usable
             usable.add(report)
     seconds: defaultdict[tuple[int, int], list[Record]] = defaultdict(list)
     for report in usable:
         seconds[report.mmsi, report.second].append(report)
+    step = max((coordinate_step(axis) for axis in zip(*((r.lat, r.lon) for r in usable), strict=True)), default=1)
+    # A knot is 1,852 m/h, a minute of latitude 1,852 m.
+    hidden = 0 if step == 1 else math.sqrt(2) * step / 1e6 * 60 * 3_600 * 10
     first_seen: dict[tuple[int | None, ...], int] = {}
     result = []
     for (mmsi, second), reports in sorted(seconds.items()):
@@ -150,10 +162,13 @@ def reference(records: Iterable[Record], repeat_seconds: int) -> tuple[list[Reco
         for report in reports:
             fix = (mmsi, report.lat, report.lon, report.sog, report.cog)
             moving = report.sog is not None and report.sog >= 5
-            if moving and fix in first_seen and 0 < second - first_seen[fix] <= repeat_seconds:
-                counts["rebroadcast"] += 1
-                continue
-            first_seen[fix] = second
+            age = second - first_seen[fix] if moving and fix in first_seen else 0
+            if 0 < age <= repeat_seconds:
+                if (report.sog or 0) * age > hidden:
+                    counts["rebroadcast"] += 1
+                    continue
+            else:
+                first_seen[fix] = second
             fresh.append(report)
         if fresh:
             counts["same_second"] += len(fresh) - 1
@@ -190,6 +205,7 @@ USUAL = st.builds(
     lon=st.sampled_from([0, 10_000_000]),
     sog=st.sampled_from([0, 4, 5, 6, 100, None]),
     cog=st.sampled_from([0, 900, None]),
+    ship_type=st.sampled_from([None, None, "Cargo", "tanker"]),
 )
 HOSTILE = st.builds(
     Record,
@@ -211,6 +227,7 @@ SWITCHES = st.fixed_dictionaries(
         "moving_knots": st.sampled_from([0.1, 0.6, 50.0]),
         "ships_only": st.booleans(),
         "classes": st.sampled_from([(), ("class A",), ("class B", "unknown")]),
+        "ship_types": st.sampled_from([(), ("cargo",), ("Tanker", "unknown")]),
         "drop_position_at_zero": st.booleans(),
     },
 )
@@ -300,6 +317,7 @@ def test_what_it_was_built_with_is_in_the_facts() -> None:
         "moving_knots": 0.5,
         "ships_only": True,
         "classes": [],
+        "ship_types": [],
         "drop_position_at_zero": True,
     }
 
@@ -554,3 +572,47 @@ def test_the_real_ferry_moves_on_every_position(real_data: Path) -> None:
     under_way = [(a, b) for a, b in pairwise(way) if min(a.sog or 0, b.sog or 0) >= 20]
     assert len(under_way) > 400
     assert all((a.lat, a.lon) != (b.lat, b.lon) for a, b in under_way)
+
+
+def test_types_shown_at_any_time_of_the_day_decide() -> None:
+    cargo = [Record(0), Record(60, ship_type="Cargo"), Record(120, lat=55_000_009)]
+    both = [Record(s, mmsi=OTHER_SHIP, ship_type=kind) for s, kind in ((0, "Tanker"), (60, "Cargo"))]
+    silent = [Record(0, mmsi=211_000_003, lat=55_000_007)]
+    everyone = [*cargo, *both, *silent]
+
+    def ships(*types: str) -> set[int]:
+        return {record.mmsi for record in kept(everyone, ship_types=types, repeat_seconds=0)}
+
+    assert ships() == {SHIP, OTHER_SHIP, 211_000_003}
+    assert ships("cargo") == {SHIP, OTHER_SHIP}
+    assert ships("TANKER") == {OTHER_SHIP}
+    assert ships("unknown", "fishing") == {211_000_003}
+    assert dropped(everyone, ship_types=["Tanker"], repeat_seconds=0) == {"other_type": 4}
+    _, ledger = cleaned(raw_table(everyone), ship_types=["Tanker"])
+    assert ledger.notes["vessels"] == 1
+
+
+def test_types_need_their_column() -> None:
+    stream = clean_day(
+        iter([raw_table([Record()]).drop_columns("ship_type")]), DAY, shards=1, repeat_seconds=0, ship_types=["Cargo"]
+    )
+    with pytest.raises(ValueError, match="column 'ship_type' is missing"):
+        list(stream.tables)
+
+
+@pytest.mark.parametrize(("decimals", "knots", "seconds"), [(4, 1, 10), (4, 5, 2), (5, 0.5, 2), (6, 0.5, 1)])
+def test_a_slow_ship_is_no_rebroadcast_where_positions_are_coarse(decimals: int, knots: float, seconds: int) -> None:
+    step = 10 ** (6 - decimals)
+    north = knots * 1852 / 3600 * seconds / (1852 * 60 / 1e6)
+    way = [
+        Record(
+            k * seconds,
+            lat=round((55_123_456 + k * north) / step) * step,
+            lon=10_123_456 // step * step,
+            sog=round(10 * knots),
+        )
+        for k in range(500)
+    ]
+    assert kept(way) == way
+    old = way[100]._replace(second=way[100].second + 95)
+    assert dropped([*way, old]) == {clean.REBROADCAST: 1} if knots * 95 > 40 or decimals > 4 else {}
