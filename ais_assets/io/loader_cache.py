@@ -19,7 +19,7 @@ import gc
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -59,6 +59,7 @@ class PublishedStream(Stream):
         retries: further attempts to read a file, and to fetch a damaged one.
         timeout: seconds for one attempt.
         s3: see `Remote`.
+        limited: whether the cache has a limit, which shards of former publications must not exceed.
 
     Attributes:
         index_digest: sha256 of the index: which publication this is.
@@ -75,6 +76,7 @@ class PublishedStream(Stream):
         retries: int,
         timeout: float,
         s3: Mapping[str, str] | None,
+        limited: bool,
     ) -> None:
         super().__init__(
             remote=None,
@@ -83,6 +85,7 @@ class PublishedStream(Stream):
             download_retry=retries,
             download_timeout=timeout,
         )
+        self.limited = limited
         self.folder = Path(self.local) / self.split
         base = str(local) if remote is None else remote.rstrip("/")
         uri = f"{base}/{self.split}" if self.split else base
@@ -91,19 +94,22 @@ class PublishedStream(Stream):
         # Read anew at every start: a cached one may be stale.
         self._index = self._published_index()
         self.index_digest = hashlib.sha256(self._index).hexdigest()
-        self._checked_in_place: set[str] = set()
+        # Checked files that cannot be marked, or are somebody's own, as they were: their size, time and inode.
+        self._checked_here: dict[str, tuple[int, int, int]] = {}
 
     def get_shards(self, world: World, allow_unsafe_types: bool) -> list[Reader]:
         """The index's shards. Raises LoaderError when it is damaged, or ranks have read different ones."""
         _agree(self._index, self.published.uri)
+        with _uncollected():
+            shards = _parse_index(self._index, self.published.uri, self.local, self.split)
         if world.is_local_leader and not self.in_place:
             _sweep(self.folder)
+            if self.limited:
+                self._sweep_superseded(shards)
             cached = self.folder / INDEX_FILE
             if not cached.is_file() or cached.read_bytes() != self._index:
                 # Nothing here reads it; it makes the folder a dataset for mosaicml-streaming's own reader.
                 self._write(cached, [self._index])
-        with _uncollected():
-            shards = _parse_index(self._index, self.published.uri, self.local, self.split)
         for shard in shards:
             shard.validate(allow_unsafe_types)
         return shards
@@ -113,12 +119,25 @@ class PublishedStream(Stream):
         return len(self._index)
 
     def set_up_local(self, shards: list[Reader], cache_usage_per_shard: NDArray[np.int64]) -> None:
-        """Counts the checked shards that are there already; any other one will be checked or fetched when needed."""
+        """Counts the shards that are there already; they are checked when needed, and fetched anew if stale."""
         there = {entry.path for entry in _files(self.folder)}
         for number, shard in enumerate(shards):
             raw = shard.file_pairs[0][0]
-            if f"{self.folder}/{raw.basename}" in there and self._is_checked(shard):
+            if f"{self.folder}/{raw.basename}" in there:
                 cache_usage_per_shard[number] = raw.bytes
+
+    def _sweep_superseded(self, shards: list[Reader]) -> None:
+        """Removes the shards of former publications, which would take room beside the limit and never be evicted.
+
+        A folder with an index of its own is another dataset's. A job that still reads a former publication fetches
+        what it misses, as after any other job's eviction.
+        """
+        named = {str(self.raw_path(shard)) for shard in shards}
+        for entry in _files(self.folder, but=lambda folder: (folder / INDEX_FILE).exists()):
+            # Marks are whole seconds: whatever else has this suffix was not written here.
+            if entry.name.endswith(".mds") and entry.path not in named and not entry.stat().st_mtime_ns % 10**9:
+                with _may_be_others():
+                    Path(entry.path).unlink(missing_ok=True)
 
     def raw_path(self, shard: Reader) -> Path:
         """Where the raw shard lies in the cache."""
@@ -160,30 +179,37 @@ class PublishedStream(Stream):
         path = self.raw_path(shard)
         if not path.is_file() or path.stat().st_size != raw.bytes:
             return False
+        found = path.stat()
         if _hash_of(raw) is None:
             # Nothing tells whether these bytes are the index's; what is in place is all there is.
             if not self.in_place:
                 return False
         elif not _matches(raw, path.read_bytes()):
             return False
-        self._set_checked(shard)
+        self._set_checked(shard, found)
         return True
 
     def _is_checked(self, shard: Reader) -> bool:
-        if self.in_place:
-            return shard.file_pairs[0][0].basename in self._checked_in_place
+        raw = shard.file_pairs[0][0]
         try:
             found = self.raw_path(shard).stat()
         except FileNotFoundError:
             return False
-        return found.st_size == shard.file_pairs[0][0].bytes and found.st_mtime_ns == self._mark(shard)
+        if found.st_size != raw.bytes:
+            return False
+        if self._checked_here.get(raw.basename) == _identity(found):
+            return True
+        return not self.in_place and found.st_mtime_ns == self._mark(shard)
 
-    def _set_checked(self, shard: Reader) -> None:
-        if self.in_place:
-            # The times of somebody's own files are left alone.
-            self._checked_in_place.add(shard.file_pairs[0][0].basename)
-        else:
-            os.utime(self.raw_path(shard), ns=(self._mark(shard), self._mark(shard)))
+    def _set_checked(self, shard: Reader, found: os.stat_result) -> None:
+        """Marks a file that was checked as it was found."""
+        name = shard.file_pairs[0][0].basename
+        # The times of somebody's own files are left alone.
+        self._checked_here[name] = _identity(found)
+        if not self.in_place:
+            with _may_be_others():
+                os.utime(self.raw_path(shard), ns=(self._mark(shard), self._mark(shard)))
+                self._checked_here.pop(name, None)
 
     def _mark(self, shard: Reader) -> int:
         raw = shard.file_pairs[0][0]
@@ -210,7 +236,7 @@ class PublishedStream(Stream):
             except ShardDamagedError as error:
                 problem = str(error)
                 continue
-            self._set_checked(shard)
+            self._checked_here.pop(raw.basename, None)
             return
         raise LoaderError(
             f"{self.published.uri}/{stored.basename} is damaged, also when fetched anew: {problem}. "
@@ -262,14 +288,18 @@ class PublishedStream(Stream):
                 part.unlink(missing_ok=True)
 
 
+def _identity(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
 def _same_folder(uri: str, folder: Path) -> bool:
     """Whether an address is that folder, perhaps by another name: through a link, a mount or `..`."""
     path = uri.removeprefix("file://")
     return "://" not in path and Path(path).exists() and folder.exists() and folder.samefile(path)
 
 
-def _files(folder: Path) -> list[os.DirEntry[str]]:
-    """All files under a folder; none where it is absent or no folder, which writing to it will say."""
+def _files(folder: Path, but: Callable[[Path], bool] = lambda _: False) -> list[os.DirEntry[str]]:
+    """All files under a folder, but in some; none where it is absent or no folder, which writing to it will say."""
     found: list[os.DirEntry[str]] = []
     try:
         entries = list(os.scandir(folder))
@@ -277,7 +307,7 @@ def _files(folder: Path) -> list[os.DirEntry[str]]:
         return []
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
-            found += _files(Path(entry.path))
+            found += [] if but(Path(entry.path)) else _files(Path(entry.path), but)
         else:
             found.append(entry)
     return found
@@ -301,11 +331,21 @@ def _sweep(folder: Path) -> None:
         if not entry.name.endswith(_PART_SUFFIX):
             continue
         try:
-            with Path(entry.path).open("rb") as file:
+            with _may_be_others(), Path(entry.path).open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 Path(entry.path).unlink(missing_ok=True)
         except (BlockingIOError, FileNotFoundError):
             continue
+
+
+@contextmanager
+def _may_be_others() -> Iterator[None]:
+    """Leaves a file alone that is another user's, or on a disk that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
 
 
 def _agree(index: bytes, uri: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from threading import Event
 from typing import Final
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch.utils.data import get_worker_info
 
 from ais_assets import schema
 from ais_assets.io.loader_device import Batch
+from ais_assets.io.loader_remote import give_up_when
 from ais_assets.io.loader_rows import ShardRows
 
 MOST_MAPPED: Final = 8192
@@ -38,7 +40,10 @@ class OpenShards:
         self._open_shard = open_shard
         self._is_cached = is_cached
         self._ahead = ahead
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="shards")
+        self._closed = Event()
+        self._pool = ThreadPoolExecutor(
+            threads, thread_name_prefix="shards", initializer=give_up_when, initargs=(self._closed,)
+        )
         self._wanted: deque[int] = deque()
         self._opening: dict[int, Future[ShardRows]] = {}
         self._mapped: dict[int, ShardRows] = {}
@@ -60,8 +65,14 @@ class OpenShards:
         for shard in missing:
             if shard not in self._opening:
                 self._submit(shard)
-        for shard in missing:
-            self._mapped[shard] = self._opening.pop(shard).result()
+        opening = {self._opening[shard]: shard for shard in missing}
+        while opening:
+            done, _ = wait(opening, return_when=FIRST_COMPLETED)
+            for future in done:
+                # The first error is the one raised, not that of the first shard.
+                shard = opening.pop(future)
+                del self._opening[shard]
+                self._mapped[shard] = future.result()
             self._start()
         if len(self._mapped) > MOST_MAPPED:
             # Shards are used for a stretch of an epoch, so the one mapped first is the one done with.
@@ -70,7 +81,8 @@ class OpenShards:
         return self._mapped
 
     def close(self) -> None:
-        """Ends the threads once what they are at is done; waits for nothing."""
+        """Ends the threads once the read that they are at is done or given up; waits for nothing."""
+        self._closed.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _start(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -25,6 +26,19 @@ class LoaderError(RuntimeError):
     """The epoch cannot be delivered whole; the message says what failed, where, and what to do."""
 
 
+_of_thread = threading.local()
+
+
+def give_up_when(stop: threading.Event) -> None:
+    """Lets this thread's reads end with an error once that is set: nobody waits for them any more."""
+    _of_thread.stop = stop
+
+
+def given_up() -> threading.Event:
+    """The event given for this thread, or one that nobody sets."""
+    return getattr(_of_thread, "stop", None) or threading.Event()
+
+
 class _Place(Protocol):
     def read(self, key: str) -> bytes: ...
 
@@ -40,23 +54,27 @@ class _TimedS3Store(S3Store):
         deadline = time.monotonic() + self._timeout
         pieces: list[bytes] = []
         size = 0
+        stop = given_up()
         with self._errors(key):
             answer = self._client.get_object(Bucket=self._bucket, Key=self._key(key))
+            # A chunked answer does not say it.
+            expected = answer.get("ContentLength")
+            of = "" if expected is None else f" of {expected:,}"
             with closing(answer["Body"]) as body:
                 # botocore's own read waits until it has all that it was asked for, and the socket's timeout starts
                 # anew with every byte; urllib3's read1 returns what has come.
                 while piece := body._raw_stream.read1(_PIECE_BYTES):
                     pieces.append(piece)
                     size += len(piece)
-                    if time.monotonic() > deadline and size < answer["ContentLength"]:
+                    if stop.is_set():
+                        raise InterruptedError(f"{self.uri}/{key}: given up")
+                    if time.monotonic() > deadline and size != expected:
                         raise TimeoutError(
-                            f"{self.uri}/{key}: only {size:,} of {answer['ContentLength']:,} bytes came within "
+                            f"{self.uri}/{key}: only {size:,}{of} bytes came within "
                             f"{self._timeout:g} s: check the network or raise download_timeout"
                         )
-        if size != answer["ContentLength"]:
-            raise ConnectionError(
-                f"{self.uri}/{key}: the connection ended after {size:,} of {answer['ContentLength']:,} bytes"
-            )
+        if expected is not None and size != expected:
+            raise ConnectionError(f"{self.uri}/{key}: the connection ended after {size:,}{of} bytes")
         return b"".join(pieces)
 
 
@@ -111,20 +129,21 @@ class Remote:
             LoaderError: it cannot be read, in time or at all.
         """
         started = time.monotonic()
+        stop = given_up()
         for attempt in range(1 + self.retries):
             try:
                 return self._place().read(name)
             except FileNotFoundError:
                 raise
             except Exception as error:
-                if attempt == self.retries or not _may_pass(error):
+                if attempt == self.retries or stop.is_set() or not _may_pass(error):
                     raise LoaderError(
                         f"{self.uri}/{name} cannot be read, attempt {attempt + 1} of {1 + self.retries}, "
                         f"{time.monotonic() - started:.1f} s: {error}"
                     ) from error
                 # Jitter keeps the ranks of a job from coming back all at once to a server that throttles.
                 pause = min(_FIRST_PAUSE_SECONDS * 2**attempt, _LONGEST_PAUSE_SECONDS)
-                time.sleep(pause * random.uniform(0.5, 1.0))
+                stop.wait(pause * random.uniform(0.5, 1.0))
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _place(self) -> _Place:

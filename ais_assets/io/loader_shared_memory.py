@@ -48,7 +48,11 @@ def a_turn_to_start() -> Iterator[None]:
                         "is it stopped? End it, and start again"
                     ) from None
                 time.sleep(_TICK)
-        yield
+        try:
+            yield
+        finally:
+            # A process forked meanwhile has the file open, too.
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def own(prefix: int) -> None:

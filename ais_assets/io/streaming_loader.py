@@ -46,7 +46,7 @@ from ais_assets.io.loader_device import Batch, on_device
 from ais_assets.io.loader_gather import OpenShards, gathered
 from ais_assets.io.loader_normalize import denormalize_batch, normalize_batch, split_input_target
 from ais_assets.io.loader_order import bounds_for_spans, epoch_order, is_plain, own_share
-from ais_assets.io.loader_remote import LoaderError
+from ais_assets.io.loader_remote import LoaderError, given_up
 from ais_assets.io.loader_rows import ShardRows
 from ais_assets.io.loader_shared_memory import a_turn_to_start, own, remove_leftovers
 from ais_assets.io.loader_validation import ValidationDataset
@@ -135,7 +135,15 @@ class AISMDSDataset(StreamingDataset):
         if self.pin_memory and not torch.cuda.is_available():
             raise ValueError("pin_memory and device='cuda' need a CUDA device, and torch finds none")
         self.threads = threads or min(8, cpu_count() or 1)
-        self.stream = PublishedStream(remote, local, split, retries=download_retry, timeout=download_timeout, s3=s3)
+        self.stream = PublishedStream(
+            remote,
+            local,
+            split,
+            retries=download_retry,
+            timeout=download_timeout,
+            s3=s3,
+            limited=bool(cache_limit),
+        )
         if cache_limit and self.stream.in_place:
             raise ValueError(
                 f"cache_limit would delete the only copy: {local} is the dataset itself, not a cache of it"
@@ -166,8 +174,8 @@ class AISMDSDataset(StreamingDataset):
                         raise
             if leads:
                 own(self._shm_prefix_int)
-        meeting = _get_path(self._shm_prefix_int, BARRIER_FILELOCK)
-        self._shared_barrier = EpochBarrier(f"{self._filelock_root}/{meeting}")
+        barrier = _get_path(self._shm_prefix_int, BARRIER_FILELOCK)
+        self._shared_barrier = EpochBarrier(f"{self._filelock_root}/{barrier}")
         self._statistics = self._read_statistics() if normalize == "statistics" else None
         self._window_len = window_len
         self._epochs_begun = 0
@@ -275,7 +283,8 @@ class AISMDSDataset(StreamingDataset):
                     f"{self.stream.raw_path(shard)}, or one that has to make room for it, is being fetched by another "
                     "process of this job, which does not come to an end: is it stopped? Start the job again"
                 )
-            time.sleep(TICK)
+            if given_up().wait(TICK):
+                raise LoaderError(f"{self.stream.raw_path(shard)}: given up, with the epoch that wanted it")
         prepared = False
         try:
             self.stream.prepare_shard(shard)

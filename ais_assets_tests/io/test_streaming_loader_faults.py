@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -68,6 +69,16 @@ for worker in batches._workers:
     os.kill(worker.pid, signal.SIGKILL)
 del batches
 print(sum(len(batch) for batch in DataLoader(dataset, batch_size=None, num_workers=2)))
+"""
+INTERRUPTED = """
+import signal, sys
+from ais_assets.io.streaming_loader import AISMDSDataset
+signal.signal(signal.SIGINT, signal.default_int_handler)
+s3 = {"endpoint_url": sys.argv[1], "region_name": "us-east-1"}
+dataset = AISMDSDataset("s3://bucket/remote", sys.argv[2], batch_size=8, download_timeout=60, s3=s3)
+print(dataset._shm_prefix_int, flush=True)
+for _ in dataset:
+    pass
 """
 ORDER_IN_SMALL_MEMORY = """
 import sys
@@ -356,6 +367,42 @@ def test_memory_that_no_job_owns_is_removed(remote: Path, cache: Path) -> None:
     assert not orphan.exists()
 
 
+@pytest.mark.parametrize("limited", [True, False])
+def test_a_former_publications_shards_leave_a_cache_with_a_limit(tmp_path: Path, cache: Path, limited: bool) -> None:
+    folder, limit = tmp_path / "remote", 60_000
+    other = write_dataset(cache / "train", windows(50), compression=None)
+    others = sorted(other.iterdir())
+    for number in range(4):
+        write_dataset(folder / f"p{number}", windows(300, seed=number))
+        index = (folder / f"p{number}" / "index.json").read_text().replace("shard.", f"p{number}/shard.")
+        (folder / "index.json").write_text(index)
+        dataset = AISMDSDataset(
+            str(folder), str(cache), batch_size=BATCH, cache_limit=limit if limited else None, shuffle_block_size=40
+        )
+        assert seen(dataset) == list(range(300))
+        cached = [shard for shard in cache.rglob("*.mds") if other not in shard.parents]
+        if limited:
+            assert sum(shard.stat().st_size for shard in cached) <= limit
+        else:
+            assert len(cached) == len(list(folder.rglob("*.zstd")))
+    assert sorted(other.iterdir()) == others
+
+
+def test_a_cache_that_cannot_be_marked_is_used(remote: Path, cache: Path, isolated: list[str]) -> None:
+    assert seen(AISMDSDataset(str(remote), str(cache), batch_size=BATCH)) == EVERY
+    (cache / ".shard.00000.mds.1.0.part").write_bytes(b"half")
+    for shard in cache.glob("*.mds"):
+        os.utime(shard, (1, 1))
+    for shard in remote.glob("*.zstd"):
+        shard.unlink()
+    read_only = f"mount --bind {cache} {cache} && mount -o remount,ro,bind {cache}"
+    epoch = f"exec {sys.executable} -c '{EPOCH}' {remote} {cache}"
+    done = subprocess.run(
+        [*isolated, f"{read_only} && {epoch}"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout.split()[-1:], done.returncode) == ([str(COUNT)], 0), done.stderr
+
+
 def test_two_jobs_over_one_cache(remote: Path, cache: Path) -> None:
     jobs = [
         subprocess.Popen([sys.executable, "-c", EPOCH, str(remote), str(cache)], stdout=subprocess.PIPE, text=True)
@@ -478,6 +525,46 @@ def test_a_fault_that_lasts_is_an_error_in_time(s3: FaultyS3, cache: Path, fault
     # Three attempts of half a second each, and room for a machine that is busy; the server would stall for 20 s.
     assert time.monotonic() - started < 15
     assert s3.asked.count("remote/shard.00003.mds.zstd") == 3
+
+
+def test_the_first_error_is_raised_and_other_reads_are_given_up(s3: FaultyS3, cache: Path) -> None:
+    s3.faults = {"shard.00002": ("trickling", 1000), "shard.00005": ("forbidden", 1)}
+    dataset = over_s3(s3, cache, timeout=15.0)
+    with pytest.raises(LoaderError, match=r"shard\.00005\.mds\.zstd .*rights on this bucket"):
+        list(dataset)
+    deadline = time.monotonic() + 10
+    while threads_of_shards() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not threads_of_shards()
+    assert s3.asked.count("remote/shard.00002.mds.zstd") == 1
+
+
+def threads_of_shards() -> list[str]:
+    """Threads that open shards."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("shards")]
+
+
+def test_a_job_that_is_interrupted_ends_and_leaves_nothing(s3: FaultyS3, cache: Path) -> None:
+    s3.faults = {"shard.00003": ("trickling", 1000)}
+    with subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, s3.endpoint, str(cache)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as job:
+        assert job.stdout is not None
+        prefix = int(job.stdout.readline())
+        while "remote/shard.00003.mds.zstd" not in s3.asked:
+            time.sleep(0.02)
+        assert shared(prefix)
+        leftovers = shared(prefix)
+        time.sleep(0.5)
+        job.send_signal(signal.SIGINT)
+        # Far less than the three attempts of a minute that are allowed.
+        _, error = job.communicate(timeout=30)
+    assert "KeyboardInterrupt" in error
+    assert not shared(prefix) & leftovers
+    assert not list(cache.rglob("*.part"))
 
 
 @pytest.mark.parametrize(
