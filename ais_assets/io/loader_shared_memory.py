@@ -17,9 +17,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from streaming.base.constant import BARRIER_FILELOCK, CACHE_FILELOCK, LOCALS, SHM_TO_CLEAN
+from streaming.base.shared import SharedMemory as StreamingMemory
 
 _OWNER: Final = "ais_loader_owner"
 _MEMORY: Final = Path("/dev/shm")
@@ -27,8 +28,8 @@ _MEMORY: Final = Path("/dev/shm")
 _START_SECONDS: Final = 120.0
 """A start takes a second; of this many jobs at most one can be in the middle of its own."""
 _TICK: Final = 0.02
-_held: list[tuple[int, int]] = []
-"""Prefixes that are this process's, each with the process that took it: forked ones inherit the list."""
+_held: dict[int, tuple[int, int]] = {}
+"""By the prefix that is this process's: the process that took it, as forked ones inherit them, and the descriptor."""
 
 
 @contextmanager
@@ -55,6 +56,29 @@ def a_turn_to_start() -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_UN)
 
 
+@contextmanager
+def remembered(module: Any) -> Iterator[list[StreamingMemory]]:
+    """What a module of mosaicml-streaming opens meanwhile: it leaves open what it only looks into."""
+    opened: list[StreamingMemory] = []
+
+    def open_memory(*words: Any, **options: Any) -> StreamingMemory:
+        opened.append(StreamingMemory(*words, **options))
+        return opened[-1]
+
+    module.SharedMemory = open_memory
+    try:
+        yield opened
+    finally:
+        module.SharedMemory = StreamingMemory
+
+
+def let_go(memories: list[StreamingMemory]) -> None:
+    """Closes shared memory, and removes what was made here."""
+    for memory in memories:
+        atexit.unregister(memory.cleanup)
+        memory.cleanup()
+
+
 def own(prefix: int) -> None:
     """Marks the prefix as this process's, until it and the processes that it forks have ended."""
     place = _owner_file(prefix)
@@ -64,17 +88,26 @@ def own(prefix: int) -> None:
     # Locked before it has its name, so that no other process takes it for left behind.
     unlocked.replace(place)
     # The descriptor stays open, and so locked, in this process and in those that it forks.
-    _held.append((prefix, os.getpid()))
+    _held[prefix] = (os.getpid(), descriptor)
+
+
+def disown(prefix: int) -> None:
+    """Removes the files of this process's prefix, whose shared memory is removed already, and its lock."""
+    process, descriptor = _held[prefix]
+    if process != os.getpid():
+        return
+    del _held[prefix]
+    # Without its locks the number is another job's to take, and the owner's file then that job's.
+    _owner_file(prefix).unlink(missing_ok=True)
+    _remove_locks(prefix)
+    os.close(descriptor)
 
 
 @atexit.register
 def _leave() -> None:
     """Removes this process's files; mosaicml-streaming, registered later and so called earlier, its memory."""
-    for prefix, process in _held:
-        if process == os.getpid():
-            # Without its locks the number is another job's to take, and the owner's file then that job's.
-            _owner_file(prefix).unlink(missing_ok=True)
-            _remove_locks(prefix)
+    for prefix in list(_held):
+        disown(prefix)
 
 
 def remove_leftovers() -> list[int]:

@@ -26,16 +26,20 @@ from contextlib import nullcontext
 from copy import copy
 from math import ceil
 from os import cpu_count
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, Self, get_args
+from weakref import finalize
 
 import numpy as np
 import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 from streaming import StreamingDataset
+from streaming.base import dataset as streaming_dataset
 from streaming.base.batching import generate_work
 from streaming.base.constant import BARRIER_FILELOCK, EPOCH_DATA, TICK
 from streaming.base.dataset import _ShardState  # the states that it keeps in shared memory
+from streaming.base.shared import SharedMemory
+from streaming.base.shared import prefix as streaming_prefix
 from streaming.base.shared.prefix import _get_path  # the names of its shared memory
 from streaming.base.world import World
 from torch.utils.data import get_worker_info
@@ -48,7 +52,7 @@ from ais_assets.io.loader_normalize import denormalize_batch, normalize_batch, s
 from ais_assets.io.loader_order import bounds_for_spans, epoch_order, is_plain, own_share
 from ais_assets.io.loader_remote import LoaderError, given_up
 from ais_assets.io.loader_rows import ShardRows
-from ais_assets.io.loader_shared_memory import a_turn_to_start, own, remove_leftovers
+from ais_assets.io.loader_shared_memory import a_turn_to_start, disown, let_go, own, remembered, remove_leftovers
 from ais_assets.io.loader_validation import ValidationDataset
 
 __all__ = [
@@ -148,32 +152,42 @@ class AISMDSDataset(StreamingDataset):
             raise ValueError(
                 f"cache_limit would delete the only copy: {local} is the dataset itself, not a cache of it"
             )
-        # The other ranks follow their leader, at mosaicml-streaming's barriers.
+        # The other ranks follow their leader, at mosaicml-streaming's barriers. Where these span machines there are no
+        # turns: of two jobs, each could have its turn on one machine and wait for the other's on the next.
         world = World.detect()
         leads = world.is_local_leader
-        with a_turn_to_start() if leads else nullcontext(), bounds_for_spans():
+        with a_turn_to_start() if leads and not world.is_multinode else nullcontext(), bounds_for_spans():
             if leads:
                 remove_leftovers()
             for left in reversed(range(_STARTS)):
                 # mosaicml-streaming settles a stream's options in place, once.
                 stream = copy(self.stream)
                 try:
-                    super().__init__(
-                        streams=[stream],
-                        batch_size=batch_size,
-                        shuffle=shuffle,
-                        shuffle_seed=seed,
-                        cache_limit=cache_limit,
-                        **options,
-                    )
+                    with remembered(streaming_prefix) as opened:
+                        super().__init__(
+                            streams=[stream],
+                            batch_size=batch_size,
+                            shuffle=shuffle,
+                            shuffle_seed=seed,
+                            cache_limit=cache_limit,
+                            **options,
+                        )
+                    let_go([memory for memory in opened if memory is not self._locals_shm])
                     self.stream = stream
                     break
-                except FileExistsError:
-                    # A stock StreamingDataset, which takes no turns, took the number of this one's shared memory.
-                    if world.ranks_per_node > 1 or not left:
-                        raise
+                except FileExistsError as error:
+                    # Another dataset, of those that take no turns, took the number of this one's shared memory.
+                    if world.num_ranks > 1 or not left:
+                        raise LoaderError(
+                            f"another job of this machine, which started at the same moment, took {error.filename}, "
+                            "a name for shared memory: start the job again"
+                        ) from error
             if leads:
                 own(self._shm_prefix_int)
+        self._held = self._memories()
+        self._finalizer = finalize(self, _release, os.getpid(), self._held, self._shm_prefix_int if leads else None)
+        # At exit each of them does it by itself.
+        self._finalizer.atexit = False
         barrier = _get_path(self._shm_prefix_int, BARRIER_FILELOCK)
         self._shared_barrier = EpochBarrier(f"{self._filelock_root}/{barrier}")
         self._statistics = self._read_statistics() if normalize == "statistics" else None
@@ -182,6 +196,30 @@ class AISMDSDataset(StreamingDataset):
         self._samples_yielded = 0
         # What next_epoch is as long as no DataLoader worker begins one.
         self._next_epoch_here = 0
+
+    def close(self) -> None:
+        """Gives the dataset's shared memory and file descriptors back; it cannot be iterated afterwards.
+
+        Otherwise that happens when the dataset is forgotten. On several ranks, when all are done with it.
+        """
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        """The dataset, closed at the end of the `with` block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Closes it."""
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For spawned DataLoader workers, which have nothing to give back."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_finalizer", "_held")}
+
+    def _memories(self) -> list[SharedMemory]:
+        arrays = (self._next_epoch.arr, self._cache_usage.arr, self._shard_states, self._shard_access_times)
+        barrier = self._shared_barrier._arr  # pyright: ignore[reportAttributeAccessIssue] - mosaicml-streaming's own yet
+        return [*(array.shm for array in (*arrays, barrier)), self._locals_shm]
 
     def __len__(self) -> int:
         """Batches of an epoch on this rank, whatever the number of DataLoader workers."""
@@ -250,9 +288,18 @@ class AISMDSDataset(StreamingDataset):
                 "Start the epoch anew, or put the former index.json back"
             )
         super().load_state_dict(obj)
+        self._held.insert(0, self._resume_shm)
         # Otherwise a state of an epoch that this process has already begun would be taken for stale.
         self.next_epoch = self._next_epoch_here = obj["epoch"]
         self._samples_yielded = 0
+
+    def _resume(self, world: World, epoch: int) -> tuple[int, int]:
+        """As mosaicml-streaming's, which leaves the memory of a loaded state open every time that it looks there."""
+        with remembered(streaming_dataset) as opened:
+            try:
+                return super()._resume(world, epoch)
+            finally:
+                let_go(opened)
 
     def get_item(self, sample_id: int, retry: int = 7) -> dict[str, Any]:
         """One sample as a dictionary of its columns, as mosaicml-streaming has it."""
@@ -319,6 +366,8 @@ class AISMDSDataset(StreamingDataset):
                 "a DataLoader worker cannot copy to a device: iterate the dataset itself (num_workers=0), "
                 "or give no device and use the DataLoader's pin_memory"
             )
+        if get_worker_info() is None and not self._finalizer.alive:
+            raise ValueError("this dataset is closed")
         self._unique_worker_world = self._unique_rank_world.detect_workers()
         self._parallel_worker_world = self._parallel_rank_world.detect_workers()
         self._epochs_begun += 1
@@ -449,6 +498,16 @@ class AISMDSDataset(StreamingDataset):
                 "publication is going on or was cut off. Start again once training_dataset is materialized"
             )
         return statistics
+
+
+def _release(process: int, memories: list[SharedMemory], prefix: int | None) -> None:
+    """What a dataset holds, in the process that made it; `prefix`: of the leader."""
+    if os.getpid() != process:
+        return
+    # The locals are the first that a job makes, and the last that it removes.
+    let_go(memories)
+    if prefix is not None:
+        disown(prefix)
 
 
 def _check_options(batch_size: int, threads: int | None, normalize: str | None) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import tempfile
+from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -259,6 +262,47 @@ def test_a_state_of_another_publication_is_refused(tmp_path: Path, remote: str) 
     state = AISMDSDataset(str(other), str(tmp_path / "a"), batch_size=BATCH).state_dict()
     with pytest.raises(LoaderError, match="another publication"):
         AISMDSDataset(remote, str(tmp_path / "b"), batch_size=BATCH).load_state_dict(state)
+
+
+@pytest.mark.parametrize("context", ["fork", "forkserver"])
+def test_persistent_workers_and_an_epoch_left_early(tmp_path: Path, remote: str, context: str) -> None:
+    dataset = AISMDSDataset(remote, str(tmp_path), batch_size=BATCH)
+    loader = DataLoader(
+        dataset, batch_size=None, num_workers=2, persistent_workers=True, multiprocessing_context=context
+    )
+    for number, _ in enumerate(loader):
+        if number == 2:
+            break
+    for _ in range(2):
+        assert sorted(chain.from_iterable(numbers(loader))) == list(range(COUNT))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are not listed here")
+@pytest.mark.parametrize("way", ["closed", "forgotten"])
+def test_a_dataset_gives_back_what_it_holds(tmp_path: Path, remote: str, way: str) -> None:
+    def held(prefix: int) -> list[Path]:
+        folders = (Path("/dev/shm"), Path(tempfile.gettempdir()))
+        return [place for folder in folders for place in folder.glob(f"{prefix:06}_*")]
+
+    state, descriptors = None, []
+    for _ in range(3):
+        with AISMDSDataset(remote, str(tmp_path), batch_size=BATCH) if way == "closed" else nullcontext() as opened:
+            dataset = opened or AISMDSDataset(remote, str(tmp_path), batch_size=BATCH)
+            if state:
+                dataset.load_state_dict(state)
+            assert len(numbers(dataset)) == len(dataset)
+            state = {**dataset.state_dict(), "sample_in_epoch": 0}
+            prefix, inodes = dataset._shm_prefix_int, {place.stat().st_ino for place in held(dataset._shm_prefix_int)}
+            assert inodes
+        if way == "closed":
+            with pytest.raises(ValueError, match="this dataset is closed"):
+                next(iter(dataset))
+        del dataset, opened
+        gc.collect()
+        # Another process's job may have taken the number.
+        assert not inodes & {place.stat().st_ino for place in held(prefix)}
+        descriptors.append(len(list(Path("/proc/self/fd").iterdir())))
+    assert descriptors[-1] <= descriptors[0]
 
 
 def test_an_epoch_begun_anew_ends_the_former_one_with_an_error(tmp_path: Path, remote: str) -> None:

@@ -530,6 +530,7 @@ def test_a_fault_that_lasts_is_an_error_in_time(s3: FaultyS3, cache: Path, fault
 def test_the_first_error_is_raised_and_other_reads_are_given_up(s3: FaultyS3, cache: Path) -> None:
     s3.faults = {"shard.00002": ("trickling", 1000), "shard.00005": ("forbidden", 1)}
     dataset = over_s3(s3, cache, timeout=15.0)
+    dataset.batch_size = COUNT
     with pytest.raises(LoaderError, match=r"shard\.00005\.mds\.zstd .*rights on this bucket"):
         list(dataset)
     deadline = time.monotonic() + 10
