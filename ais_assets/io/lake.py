@@ -318,8 +318,19 @@ class Lake:
 
         if not self.has(asset):
             raise self._missing(asset, None)
+        if options.get("normalize") == "statistics":
+            options = {**options, "normalize": self._statistics()}
         path = self.store.path(place_of(asset).key(None))
         return ValidationDataset(path, filesystem=self.store.filesystem(), batch_size=batch_size, **options)
+
+    def _statistics(self) -> dict[str, Any]:
+        folder = place_of("training_dataset").folder
+        try:
+            return json.loads(self.store.read(f"{folder}/statistics.json"))
+        except FileNotFoundError:
+            raise PartitionMissingError(
+                f"{self.uri}/{folder} has no statistics.json: materialize training_dataset, or normalize='ranges'"
+            ) from None
 
     def _read(self, asset: str, partition: str | None) -> bytes:
         try:

@@ -1,13 +1,58 @@
-"""Batches on their way to the accelerator: each one is copied while its predecessor is computed on."""
+"""Batches in memory, and on their way to the accelerator: each one is copied while its predecessor is computed on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch.utils.data import get_worker_info
+
+from ais_assets import schema
 
 Provenance = dict[str, torch.Tensor]
 Batch = torch.Tensor | tuple[torch.Tensor, Provenance]
+
+
+def destination(device: str | torch.device | None, pin_memory: bool) -> tuple[torch.device | None, bool]:
+    """The device, and whether batches begin in pinned memory. Raises ValueError where that cannot be."""
+    to = None if device is None else torch.device(device)
+    pin_memory = pin_memory or (to is not None and to.type == "cuda")
+    if pin_memory and not torch.cuda.is_available():
+        raise ValueError("pin_memory and device='cuda' need a CUDA device, and torch finds none")
+    return to, pin_memory
+
+
+def check_worker(device: torch.device | None, *, pin_memory: bool) -> None:
+    """Raises ValueError where a DataLoader worker would have to do what only the training process can."""
+    if device is not None or pin_memory:
+        what = "pin memory" if device is None else "copy to a device"
+        raise ValueError(
+            f"a DataLoader worker cannot {what}: iterate the dataset itself (num_workers=0), "
+            "or give neither device nor pin_memory here and use the DataLoader's pin_memory"
+        )
+
+
+def empty_batch(count: int, window_len: int, *, pin_memory: bool) -> torch.Tensor:
+    """Memory for windows: (count, window_len, 5) float32."""
+    features = torch.empty((count, window_len, schema.FEATURE_COUNT), pin_memory=pin_memory)
+    if get_worker_info() is not None:
+        # Filled where the training process can see it, the batch is not copied on its way there.
+        features.share_memory_()
+    return features
+
+
+def filled(values: NDArray[np.int64], *, pin_memory: bool) -> torch.Tensor:
+    """A column of a batch, in memory of its own."""
+    column = torch.empty(len(values), dtype=torch.int64, pin_memory=pin_memory)
+    column.numpy()[:] = values
+    return column
+
+
+def features_of(batch: Batch) -> torch.Tensor:
+    """The windows of a batch, with or without provenance."""
+    return batch if isinstance(batch, torch.Tensor) else batch[0]
 
 
 def each_tensor(batch: Batch, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:

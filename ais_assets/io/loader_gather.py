@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from threading import Event
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import get_worker_info
 
-from ais_assets import schema
-from ais_assets.io.loader_device import Batch
+from ais_assets.io.loader_device import Batch, empty_batch, filled
 from ais_assets.io.loader_remote import give_up_when
 from ais_assets.io.loader_rows import ShardRows
 
@@ -95,6 +93,35 @@ class OpenShards:
         self._opening[shard] = self._pool.submit(self._open_shard, shard)
 
 
+class _Provenance:
+    """The columns of a stretch of samples, filled in shard by shard, at a shard's first use."""
+
+    def __init__(self, of_shard: NDArray[np.int64], numbers: NDArray[np.int64]) -> None:
+        order = np.argsort(of_shard, kind="stable")
+        shards, firsts = np.unique(of_shard[order], return_index=True)
+        self._places = dict(zip(shards.tolist(), np.split(order, firsts[1:]), strict=True))
+        self._numbers = numbers
+        self._columns: dict[str, NDArray[np.int64]] = {}
+
+    def fill(self, shards: set[int], mapped: dict[int, ShardRows]) -> None:
+        """Reads the samples of these shards, unless it has."""
+        for shard in shards & self._places.keys():
+            places = self._places.pop(shard)
+            for name, values in mapped[shard].provenance.items():
+                column = self._columns.setdefault(name, np.empty(len(self._numbers), np.int64))
+                column[places] = _chosen(values, self._numbers[places])
+
+    def tensors(self, first: int, last: int, *, pin_memory: bool) -> dict[str, torch.Tensor]:
+        """The columns of the samples from `first` to before `last`."""
+        return {name: filled(column[first:last], pin_memory=pin_memory) for name, column in self._columns.items()}
+
+
+def _chosen(values: Sequence[NDArray[np.integer]], numbers: NDArray[np.int64]) -> NDArray[np.integer]:
+    if isinstance(values, np.ndarray):
+        return cast("NDArray[np.integer]", values)[numbers, 0]
+    return np.array([values[number][0] for number in numbers.tolist()])
+
+
 def gathered(
     sample_ids: NDArray[np.unsignedinteger],
     first_samples: NDArray[np.int64],
@@ -132,32 +159,28 @@ def gathered(
         upcoming = located(0)
         for begin in range(0, total, stretch):
             (of_shard, numbers), upcoming = upcoming, located(begin + stretch)
+            columns = _Provenance(of_shard, numbers) if provenance else None
             for first in range(0, len(of_shard), batch_size):
-                wanted = of_shard[first : first + batch_size].tolist()
+                last = first + batch_size
+                wanted = of_shard[first:last].tolist()
                 distinct = set(wanted)
                 mapped = shards.get(distinct)
                 on_use(distinct)
                 rows = [mapped[shard] for shard in wanted]
-                yield _batch(rows, numbers[first : first + batch_size].tolist(), provenance, pin_memory)
+                features = _features(rows, numbers[first:last].tolist(), pin_memory=pin_memory)
+                if columns is None:
+                    yield features
+                else:
+                    columns.fill(distinct, mapped)
+                    yield features, columns.tensors(first, last, pin_memory=pin_memory)
     finally:
         shards.close()
 
 
-def _batch(rows: list[ShardRows], numbers: list[int], provenance: bool, pin_memory: bool) -> Batch:
-    """The samples with these numbers in these shards, as one batch."""
-    features = torch.empty((len(rows), rows[0].window_len, schema.FEATURE_COUNT), pin_memory=pin_memory)
-    if get_worker_info() is not None:
-        # Gathered where the training process can see it, the batch is not copied on its way there.
-        features.share_memory_()
+def _features(rows: list[ShardRows], numbers: list[int], *, pin_memory: bool) -> torch.Tensor:
+    """The windows with these numbers in these shards, as one batch."""
+    features = empty_batch(len(rows), rows[0].window_len, pin_memory=pin_memory)
     into = features.numpy().reshape(len(rows), -1).view(np.uint8)
     for place, (shard, number) in enumerate(zip(rows, numbers, strict=True)):
         into[place] = shard.features[number]
-    if not provenance:
-        return features
-    columns = {
-        name: torch.tensor(
-            [int(shard.provenance[name][number][0]) for shard, number in zip(rows, numbers, strict=True)]
-        )
-        for name in rows[0].provenance
-    }
-    return features, columns
+    return features

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import torch
@@ -57,6 +57,17 @@ def normalize_in_place(batch: torch.Tensor, statistics: Mapping[str, Any] | None
     rows.sub_(offset).div_(scale)
 
 
+def check_normalize(normalize: str | Mapping[str, Any] | None, names: Sequence[str]) -> None:
+    """Raises ValueError unless it is one of these names, statistics with every feature's, or None."""
+    if isinstance(normalize, Mapping):
+        _offsets_and_scales(normalize)
+    elif normalize is not None and normalize not in names:
+        raise ValueError(
+            f"normalize is {normalize!r}; it must be one of {', '.join(map(repr, names))}, the content of a "
+            "statistics.json, or None"
+        )
+
+
 def denormalize_batch(
     batch: torch.Tensor, statistics: Mapping[str, Any] | None = None, *, course_as_sine_cosine: bool = False
 ) -> torch.Tensor:
@@ -106,9 +117,12 @@ def _computable(batch: torch.Tensor) -> torch.Tensor:
 def _offsets_and_scales(statistics: Mapping[str, Any] | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if statistics is None:
         return _LOW, _SPAN
-    of_features = [statistics["features"][name] for name in schema.FEATURE_NAMES]
-    means = tuple(float(values["mean"]) for values in of_features)
-    deviations = tuple(float(values["std"]) or 1.0 for values in of_features)
+    try:
+        of_features = [statistics["features"][name] for name in schema.FEATURE_NAMES]
+        means = tuple(float(values["mean"]) for values in of_features)
+        deviations = tuple(float(values["std"]) or 1.0 for values in of_features)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"the statistics have no mean and std of every feature ({error!r})") from error
     if not all(math.isfinite(value) for value in means + deviations):
         raise ValueError(f"the statistics, means {means} and deviations {deviations}, are not all finite")
     return means, deviations

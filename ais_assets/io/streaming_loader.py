@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from copy import copy
 from math import ceil
-from os import cpu_count
+from os import PathLike, cpu_count, fspath
 from typing import Any, Final, Literal, Self, get_args
 from weakref import finalize
 
@@ -44,11 +44,18 @@ from streaming.base.shared.prefix import _get_path  # the names of its shared me
 from streaming.base.world import World
 from torch.utils.data import get_worker_info
 
+from ais_assets import schema
 from ais_assets.io.loader_barrier import EpochBarrier, is_alive
 from ais_assets.io.loader_cache import INDEX_FILE, PublishedStream
-from ais_assets.io.loader_device import Batch, on_device
+from ais_assets.io.loader_device import Batch, check_worker, destination, features_of, on_device
 from ais_assets.io.loader_gather import OpenShards, gathered
-from ais_assets.io.loader_normalize import denormalize_batch, normalize_batch, split_input_target
+from ais_assets.io.loader_normalize import (
+    check_normalize,
+    denormalize_batch,
+    normalize_batch,
+    normalize_in_place,
+    split_input_target,
+)
 from ais_assets.io.loader_order import bounds_for_spans, epoch_order, is_plain, own_share
 from ais_assets.io.loader_remote import LoaderError, given_up
 from ais_assets.io.loader_rows import ShardRows
@@ -68,6 +75,32 @@ STATISTICS_FILE: Final = "statistics.json"
 _STARTS: Final = 20
 """Attempts to find a free number for this job's shared memory."""
 Normalization = Literal["ranges", "statistics"]
+_WINDOW_LEN: Final = schema.SEQ_LEN + schema.MAX_HORIZON
+
+_STREAMING_OPTIONS: Final = (
+    "epoch_size",
+    "sampling_method",
+    "sampling_granularity",
+    "partition_algo",
+    "num_canonical_nodes",
+    "shuffle_algo",
+    "shuffle_block_size",
+    "batching_method",
+    "allow_unsafe_types",
+    "replication",
+)
+"""Of `streaming.StreamingDataset`: which samples an epoch has, in which order, and on which rank."""
+_INSTEAD: Final = {
+    "shuffle_seed": "use seed",
+    "streams": "use remote and local: a loader is over one dataset",
+    "stream_name": "use remote and local: a loader is over one dataset",
+    "stream_config": "use download_retry, download_timeout and s3",
+    "predownload": "use threads, which open shards ahead of their use",
+    "validate_hash": "leave it out: every shard is checked against all that the index says",
+    "keep_zip": "leave it out: shards are unpacked from memory, and only raw ones are kept",
+    "num_workers": "one process is enough; or give it to DataLoader(dataset, batch_size=None, num_workers=…)",
+}
+"""Options that others have, and what to use here."""
 
 
 class AISMDSDataset(StreamingDataset):
@@ -88,30 +121,33 @@ class AISMDSDataset(StreamingDataset):
         cache_limit: bytes (or "200gb") that raw shards may take in `local`; the least recently used ones go. Jobs that
             share a folder count for themselves. None: no limit.
         drop_last: whether to drop an epoch's last batch if it is smaller.
-        window_len: positions of a window, to be sure of it; None: as the data have it.
+        window_len: positions of a window; None: as the dataset's statistics.json has it, or 928.
         provenance: yield (features, {"mmsi", "track", "start"}) instead of features alone: int64 (B,) each, as
             far as the dataset has these columns; `start` is Unix time in seconds.
-        normalize: "ranges" or "statistics" (the dataset's own): see `normalize_batch`.
+        normalize: "ranges", "statistics" (the dataset's own) or other statistics: see `normalize_batch`.
         device: copy batches there, one ahead; on CUDA from pinned memory without waiting.
-        pin_memory: yield batches in pinned host memory.
+        pin_memory: yield batches, and their provenance, in pinned host memory.
         threads: that fetch, check and unpack shards; None: one a core, at most 8. DataLoader workers share them.
         download_retry: further attempts to read a file, after a timeout or to replace a damaged one.
         download_timeout: seconds for one attempt.
         s3: settings where the standard AWS ones are not enough: endpoint_url, region_name, profile_name.
-        options: any other option of `streaming.StreamingDataset`.
+        options: of `streaming.StreamingDataset`, as far as they say which samples an epoch has and in which order:
+            epoch_size, sampling_method, sampling_granularity, partition_algo, num_canonical_nodes, shuffle_algo,
+            shuffle_block_size, batching_method ("random"), allow_unsafe_types, replication.
 
     Yields:
         torch.float32 tensors (batch_size, window, 5); see `schema.FEATURES`.
 
     Raises:
         ValueError: an option cannot be.
+        TypeError: there is no such option; the message says what to use instead.
         LoaderError: at once, when the index cannot be had; while iterating, when a shard cannot be had or is damaged.
     """
 
     def __init__(
         self,
-        remote: str | None,
-        local: str,
+        remote: str | PathLike[str] | None,
+        local: str | PathLike[str],
         batch_size: int = 64,
         *,
         split: str | None = None,
@@ -121,7 +157,7 @@ class AISMDSDataset(StreamingDataset):
         drop_last: bool = False,
         window_len: int | None = None,
         provenance: bool = False,
-        normalize: Normalization | None = None,
+        normalize: Normalization | Mapping[str, Any] | None = None,
         device: str | torch.device | None = None,
         pin_memory: bool = False,
         threads: int | None = None,
@@ -130,14 +166,13 @@ class AISMDSDataset(StreamingDataset):
         s3: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
-        _check_options(batch_size, threads, normalize)
+        _check_options(options, batch_size=batch_size, threads=threads, window_len=window_len)
+        check_normalize(normalize, get_args(Normalization))
+        remote, local = None if remote is None else _place("remote", remote), _place("local", local)
         self.drop_last = drop_last
         self.provenance = provenance
         self.normalize = normalize
-        self.device = None if device is None else torch.device(device)
-        self.pin_memory = pin_memory or (self.device is not None and self.device.type == "cuda")
-        if self.pin_memory and not torch.cuda.is_available():
-            raise ValueError("pin_memory and device='cuda' need a CUDA device, and torch finds none")
+        self.device, self.pin_memory = destination(device, pin_memory)
         self.threads = threads or min(8, cpu_count() or 1)
         self.stream = PublishedStream(
             remote,
@@ -190,7 +225,9 @@ class AISMDSDataset(StreamingDataset):
         self._finalizer.atexit = False
         barrier = _get_path(self._shm_prefix_int, BARRIER_FILELOCK)
         self._shared_barrier = EpochBarrier(f"{self._filelock_root}/{barrier}")
-        self._statistics = self._read_statistics() if normalize == "statistics" else None
+        self._statistics = normalize if isinstance(normalize, Mapping) else None
+        if normalize == "statistics":
+            self._statistics = self._read_statistics()
         self._window_len = window_len
         self._epochs_begun = 0
         self._samples_yielded = 0
@@ -251,9 +288,11 @@ class AISMDSDataset(StreamingDataset):
         for batch in batches:
             if this_epoch != self._epochs_begun:
                 raise RuntimeError("another epoch of this dataset was begun: one can be iterated at a time")
-            features = batch if isinstance(batch, torch.Tensor) else batch[0]
+            features = features_of(batch)
             self._samples_yielded += len(features)
-            yield self._normalized(batch)
+            if self.normalize is not None:
+                normalize_in_place(features, self._statistics)
+            yield batch
 
     def state_dict(self, num_samples: int | None = None, from_beginning: bool = False) -> dict[str, Any]:
         """Where the epoch is, as JSON values for `load_state_dict`.
@@ -361,12 +400,9 @@ class AISMDSDataset(StreamingDataset):
 
     def _begin_epoch(self) -> NDArray[np.unsignedinteger]:
         """This process's samples of the epoch, in order."""
-        if self.device is not None and get_worker_info() is not None:
-            raise ValueError(
-                "a DataLoader worker cannot copy to a device: iterate the dataset itself (num_workers=0), "
-                "or give no device and use the DataLoader's pin_memory"
-            )
-        if get_worker_info() is None and not self._finalizer.alive:
+        if get_worker_info() is not None:
+            check_worker(self.device, pin_memory=self.pin_memory)
+        elif not self._finalizer.alive:
             raise ValueError("this dataset is closed")
         self._unique_worker_world = self._unique_rank_world.detect_workers()
         self._parallel_worker_world = self._parallel_rank_world.detect_workers()
@@ -430,11 +466,11 @@ class AISMDSDataset(StreamingDataset):
                 self._forget(shard_id)
                 continue
             if self._window_len is None:
-                self._window_len = rows.window_len
+                self._window_len = _WINDOW_LEN if rows.window_len == _WINDOW_LEN else self._stated_window_len()
             if rows.window_len != self._window_len:
                 raise LoaderError(
                     f"{self.stream.raw_path(shard)} holds windows of {rows.window_len} positions; "
-                    f"expected are {self._window_len}"
+                    f"expected are {self._window_len}. If they are float32, give window_len={rows.window_len}"
                 )
             return rows
         raise LoaderError(
@@ -477,12 +513,13 @@ class AISMDSDataset(StreamingDataset):
             self.stream.raw_path(self.shards[coldest]).unlink(missing_ok=True)
         return True
 
-    def _normalized(self, batch: Batch) -> Batch:
-        if self.normalize is None:
-            return batch
-        if isinstance(batch, torch.Tensor):
-            return normalize_batch(batch, self._statistics)
-        return normalize_batch(batch[0], self._statistics), batch[1]
+    def _stated_window_len(self) -> int:
+        """Positions of a window as the dataset says, or as it must be where it says nothing."""
+        try:
+            statistics = json.loads(self.stream.published.read(STATISTICS_FILE))
+            return int(statistics["duration_seconds"]["window"]["positions"])
+        except (FileNotFoundError, KeyError):
+            return _WINDOW_LEN
 
     def _read_statistics(self) -> dict[str, Any]:
         try:
@@ -510,10 +547,19 @@ def _release(process: int, memories: list[SharedMemory], prefix: int | None) -> 
         disown(prefix)
 
 
-def _check_options(batch_size: int, threads: int | None, normalize: str | None) -> None:
-    if batch_size < 1:
-        raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads is {threads}; it must be at least 1")
-    if normalize not in (None, *get_args(Normalization)):
-        raise ValueError(f"normalize is {normalize!r}; it must be one of {get_args(Normalization)} or None")
+def _check_options(options: Mapping[str, Any], *, batch_size: int, threads: int | None, window_len: int | None) -> None:
+    for name in options:
+        if name not in _STREAMING_OPTIONS:
+            instead = _INSTEAD.get(name, f"of mosaicml-streaming's there are {', '.join(_STREAMING_OPTIONS)}")
+            raise TypeError(f"AISMDSDataset has no option {name}: {instead}")
+    if (method := options.get("batching_method", "random")) != "random":
+        raise ValueError(f"batching_method is {method!r}; over one dataset only 'random' delivers every sample")
+    for name, value in {"batch_size": batch_size, "threads": threads, "window_len": window_len}.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is {value}; it must be at least 1")
+
+
+def _place(name: str, path: str | PathLike[str]) -> str:
+    if not fspath(path):
+        raise ValueError(f"{name} is empty; it must be a folder" + (" or an address" if name == "remote" else ""))
+    return fspath(path)

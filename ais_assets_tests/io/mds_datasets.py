@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -65,7 +66,7 @@ def write_dataset(
     columns: dict[str, str] | None = None,
     limit: int = LIMIT,
 ) -> Path:
-    """Writes windows; returns the folder."""
+    """Writes windows, and a statistics.json that says how long they are; returns the folder."""
     columns = columns or COLUMNS
     with MDSWriter(
         columns=columns, out=str(into), compression=compression, hashes=list(hashes), size_limit=limit
@@ -73,6 +74,9 @@ def write_dataset(
         for number, window in enumerate(features):
             written = {**sample(number, window), "cargo": "x" * (number % 5)}
             writer.write({name: written[name] for name in columns})
+    (into / "statistics.json").write_text(
+        json.dumps({"duration_seconds": {"window": {"positions": features.shape[1]}}})
+    )
     return into
 
 

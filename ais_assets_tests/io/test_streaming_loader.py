@@ -11,12 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from streaming import StreamingDataLoader
 from streaming.base import dataset as streaming_dataset
 from torch.utils.data import DataLoader
@@ -399,12 +396,40 @@ def test_one_sample_by_its_number(tmp_path: Path, remote: str, features: np.ndar
     [
         ({"batch_size": 0}, "batch_size is 0"),
         ({"threads": 0}, "threads is 0"),
+        ({"window_len": 0}, "window_len is 0"),
         ({"normalize": "minmax"}, "normalize is 'minmax'"),
+        ({"normalize": {"features": {}}}, "no mean and std of every feature"),
+        ({"batching_method": "stratified"}, "only 'random' delivers every sample"),
+        ({"remote": ""}, "remote is empty; it must be a folder or an address"),
+        ({"local": ""}, "local is empty; it must be a folder"),
     ],
 )
 def test_a_wrong_option_is_refused(tmp_path: Path, remote: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
+        AISMDSDataset(**{"remote": remote, "local": str(tmp_path), **options})
+
+
+@pytest.mark.parametrize(
+    ("option", "instead"),
+    [
+        ("shuffle_seed", "use seed"),
+        ("streams", "use remote and local"),
+        ("stream_config", "use download_retry"),
+        ("predownload", "use threads"),
+        ("validate_hash", "leave it out: every shard is checked"),
+        ("keep_zip", "leave it out"),
+        ("num_workers", "DataLoader"),
+        ("shufle", "there are epoch_size, "),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(tmp_path: Path, remote: str, option: str, instead: str) -> None:
+    options: dict[str, Any] = {option: 1}
+    with pytest.raises(TypeError, match=f"no option {option}: .*{instead}"):
         AISMDSDataset(remote, str(tmp_path), **options)
+
+
+def test_paths_are_places_too(tmp_path: Path, remote: str) -> None:
+    assert len(next(iter(AISMDSDataset(Path(remote), tmp_path, batch_size=COUNT)))) == COUNT
 
 
 def test_windows_of_another_length_are_refused(tmp_path: Path, remote: str) -> None:
@@ -413,16 +438,42 @@ def test_windows_of_another_length_are_refused(tmp_path: Path, remote: str) -> N
         next(iter(AISMDSDataset(remote, str(tmp_path), window_len=928)))
 
 
+def test_windows_are_as_long_as_the_dataset_says_or_as_the_schema_has_it(tmp_path: Path) -> None:
+    longer = windows(9, window_len=2 * 928)
+    doubles = write_dataset(tmp_path / "doubles", longer, limit=1 << 20)  # as 928 positions of float64 look
+    assert next(iter(AISMDSDataset(doubles, tmp_path / "a"))).shape == (9, 2 * 928, 5)
+    (doubles / "statistics.json").unlink()
+    with pytest.raises(
+        LoaderError, match=r"1856 positions; expected are 928\. If they are float32, give window_len=18"
+    ):
+        next(iter(AISMDSDataset(doubles, tmp_path / "b")))
+    assert next(iter(AISMDSDataset(doubles, tmp_path / "b", window_len=2 * 928))).shape == (9, 2 * 928, 5)
+
+
+def test_data_loader_workers_do_not_pin_memory(tmp_path: Path, remote: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    dataset = AISMDSDataset(remote, str(tmp_path), pin_memory=True)
+    with pytest.raises(ValueError, match=r"a DataLoader worker cannot pin memory: .*the DataLoader's pin_memory"):
+        list(DataLoader(dataset, batch_size=None, num_workers=1))
+
+
 def test_normalized_batches(tmp_path: Path, features: np.ndarray) -> None:
     folder = write_dataset(tmp_path / "mds", features)
     raw = next(iter(AISMDSDataset(str(folder), str(tmp_path / "c"), batch_size=BATCH, device="cpu")))
     ranges = AISMDSDataset(str(folder), str(tmp_path / "c"), batch_size=BATCH, normalize="ranges", provenance=True)
     assert torch.equal(next(iter(ranges))[0], normalize_batch(raw))
+    (folder / "statistics.json").unlink()
     with pytest.raises(LoaderError, match=r"no statistics\.json"):
         AISMDSDataset(str(folder), str(tmp_path / "c"), normalize="statistics")
     statistics = {"features": {name: {"mean": 2.0, "std": 4.0} for name in schema.FEATURE_NAMES}}
+    given = AISMDSDataset(
+        str(folder), str(tmp_path / "c"), batch_size=BATCH, normalize=statistics, window_len=WINDOW, shuffle=True
+    )
+    assert torch.equal(next(iter(given)), (raw - 2) / 4)
     (folder / "statistics.json").write_text(json.dumps(statistics))
-    z_scores = AISMDSDataset(str(folder), str(tmp_path / "c"), batch_size=BATCH, normalize="statistics")
+    z_scores = AISMDSDataset(
+        str(folder), str(tmp_path / "c"), batch_size=BATCH, normalize="statistics", window_len=WINDOW
+    )
     assert torch.equal(next(iter(z_scores)), (raw - 2) / 4)
 
 
@@ -430,7 +481,7 @@ def test_samples_are_bit_equal_to_the_parquet_of_the_same_pile(tmp_path: Path, f
     pq.write_table(windows_table(features), tmp_path / "pile.parquet", row_group_size=50)
     write_shards([windows_table(features)], tmp_path / "mds", window_len=WINDOW, size_limit=1 << 12, level=1, threads=2)
     dataset = AISMDSDataset(
-        str(tmp_path / "mds"), str(tmp_path / "c"), batch_size=BATCH, shuffle=False, provenance=True
+        str(tmp_path / "mds"), str(tmp_path / "c"), batch_size=BATCH, shuffle=False, provenance=True, window_len=WINDOW
     )
     stored = ValidationDataset(tmp_path / "pile.parquet", batch_size=BATCH, provenance=True)
     pairs = list(zip(dataset, stored, strict=True))
@@ -440,42 +491,6 @@ def test_samples_are_bit_equal_to_the_parquet_of_the_same_pile(tmp_path: Path, f
         assert {name: column.tolist() for name, column in where.items()} == {
             name: column.tolist() for name, column in there.items()
         }
-
-
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(count=st.integers(0, 60), group=st.integers(1, 25), batch=st.integers(1, 30), workers=st.integers(1, 4))
-def test_validation_windows_come_once_whatever_the_workers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, group: int, batch: int, workers: int
-) -> None:
-    file = tmp_path / "validation.parquet"
-    all_windows = windows(count)
-    pq.write_table(windows_table(all_windows), file, row_group_size=group)
-    got = []
-    for rank in range(workers):
-        for name, value in {"RANK": rank, "WORLD_SIZE": workers, "LOCAL_WORLD_SIZE": workers}.items():
-            monkeypatch.setenv(name, str(value))
-        share = ValidationDataset(file, batch_size=batch)
-        batches = list(share)
-        assert len(batches) == len(share)
-        assert all(len(one) == batch for one in batches[:-1])
-        got += [one.numpy() for one in batches]
-    assert np.concatenate([np.empty_like(all_windows[:0]), *got]).tobytes() == all_windows.tobytes()
-
-
-def test_validation_with_data_loader_workers(tmp_path: Path, features: np.ndarray) -> None:
-    pq.write_table(windows_table(features), tmp_path / "v.parquet", row_group_size=50)
-    dataset = ValidationDataset(tmp_path / "v.parquet", batch_size=BATCH, normalize="ranges", device="cpu")
-    with_workers = DataLoader(
-        ValidationDataset(tmp_path / "v.parquet", batch_size=BATCH), batch_size=None, num_workers=2
-    )
-    assert sorted(chain.from_iterable(numbers(with_workers))) == list(range(COUNT))
-    assert torch.equal(torch.cat(list(dataset)), normalize_batch(torch.from_numpy(features)))
-
-
-def test_a_parquet_file_without_windows_is_refused(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"features": [1.0]}), tmp_path / "x.parquet")
-    with pytest.raises(LoaderError, match="holds no windows"):
-        ValidationDataset(tmp_path / "x.parquet")
 
 
 @pytest.mark.parametrize("collisions", [1, 3])
