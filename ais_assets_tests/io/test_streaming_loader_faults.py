@@ -4,6 +4,7 @@ an epoch."""
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -264,6 +265,7 @@ def test_a_dataset_published_anew_while_a_job_reads(tmp_path: Path, cache: Path)
     write_dataset(folder / "a", windows(COUNT))
     index = (folder / "a" / "index.json").read_text()
     (folder / "index.json").write_text(index.replace("shard.", "a/shard."))
+    shutil.copy(folder / "a" / "statistics.json", folder)
     reading = AISMDSDataset(str(folder), str(cache), batch_size=BATCH, threads=1)
     batches = iter(reading)
     got = numbers([next(batches)])
