@@ -67,13 +67,21 @@ class EpochBarrier:
         """Waits until so many processes have come. Raises LoaderError when they do not, or the parent has ended."""
         if processes == 1:
             return
+        # Held open: the first to go on may be the last to need the file, and remove it.
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self._meet(descriptor, processes)
+        finally:
+            os.close(descriptor)
+
+    def _meet(self, descriptor: int, processes: int) -> None:
         deadline = time.monotonic() + _MOST_SECONDS
-        with self._rows(processes) as rows:
+        with _rows(descriptor, processes) as rows:
             meeting = rows[0, 0] + 1
             rows[1 + self._place.number] = (meeting, os.getpid(), *self._place.start)
             if all(self._has_come(rows[1 + number], number, meeting) for number in range(processes)):
                 rows[0, 0] = meeting
-        while self._met() < meeting:
+        while int.from_bytes(os.pread(descriptor, 8, 0), "little") < meeting:
             if self._place.parent is not None and os.getppid() != self._place.parent:
                 raise LoaderError("the process that iterates this DataLoader worker's dataset has ended")
             if time.monotonic() > deadline:
@@ -90,28 +98,21 @@ class EpochBarrier:
         of_this_rank = number // self._place.of_rank == self._place.number // self._place.of_rank
         return not of_this_rank or tuple(row[2:].tolist()) == self._place.start
 
-    @contextmanager
-    def _rows(self, processes: int) -> Iterator[NDArray[np.int64]]:
-        """The file's rows, to be changed, with nobody else at them."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            # Held for a moment; the kernel takes it from a process that is killed.
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            size = os.fstat(descriptor).st_size
-            rows = np.zeros((max(1 + processes, size // (8 * _COLUMNS)), _COLUMNS), np.int64)
-            stored = np.frombuffer(os.pread(descriptor, size, 0), np.int64)
-            rows.reshape(-1)[: len(stored)] = stored
-            yield rows
-            os.pwrite(descriptor, rows.tobytes(), 0)
-        finally:
-            os.close(descriptor)
 
-    def _met(self) -> int:
-        descriptor = os.open(self._path, os.O_RDONLY)
-        try:
-            return int.from_bytes(os.pread(descriptor, 8, 0), "little")
-        finally:
-            os.close(descriptor)
+@contextmanager
+def _rows(descriptor: int, processes: int) -> Iterator[NDArray[np.int64]]:
+    """The file's rows, to be changed, with nobody else at them."""
+    # Held for a moment; the kernel takes it from a process that is killed.
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        size = os.fstat(descriptor).st_size
+        rows = np.zeros((max(1 + processes, size // (8 * _COLUMNS)), _COLUMNS), np.int64)
+        stored = np.frombuffer(os.pread(descriptor, size, 0), np.int64)
+        rows.reshape(-1)[: len(stored)] = stored
+        yield rows
+        os.pwrite(descriptor, rows.tobytes(), 0)
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def is_alive(process: int) -> bool:
