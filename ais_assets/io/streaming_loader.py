@@ -103,6 +103,10 @@ _INSTEAD: Final = {
 """Options that others have, and what to use here."""
 
 
+_LARGEST_PROCESS: Final = 1 << 22
+"""Linux numbers processes up to this; a time in nanoseconds is more."""
+
+
 class AISMDSDataset(StreamingDataset):
     """Training windows as batches, for a plain loop or `DataLoader(dataset, batch_size=None)`.
 
@@ -387,16 +391,22 @@ class AISMDSDataset(StreamingDataset):
             if not self._make_room(size):
                 return False
             self.cache_usage += size
-        elif self._shard_states[shard_id] != _ShardState.PREPARING or is_alive(self._preparing_process(shard_id)):
+        elif self._shard_states[shard_id] != _ShardState.PREPARING or self._is_at_it(shard_id):
             return False
-        # Its room is reserved already if it was a killed process's.
-        self._shard_states[shard_id] = _ShardState.PREPARING
-        # Of a shard that is not there yet there is no time of access.
+        # Its room is reserved already if it was a killed process's. Of a shard that is not there yet there is no time
+        # of access; and the process may be killed in between these two lines.
         self._shard_access_times[shard_id] = os.getpid()
+        self._shard_states[shard_id] = _ShardState.PREPARING
         return True
 
-    def _preparing_process(self, shard_id: int) -> int:
-        return int(self._shard_access_times[shard_id])
+    def _is_at_it(self, shard_id: int) -> bool:
+        """Whether the process that took a shard on is still there.
+
+        Not known where another has meanwhile written a time, having used the shard before it was evicted: then two
+        fetch it, and either may be the last to publish it.
+        """
+        process = int(self._shard_access_times[shard_id])
+        return process <= _LARGEST_PROCESS and is_alive(process)
 
     def _begin_epoch(self) -> NDArray[np.unsignedinteger]:
         """This process's samples of the epoch, in order."""

@@ -379,7 +379,12 @@ def test_a_former_publications_shards_leave_a_cache_with_a_limit(tmp_path: Path,
         index = (folder / f"p{number}" / "index.json").read_text().replace("shard.", f"p{number}/shard.")
         (folder / "index.json").write_text(index)
         dataset = AISMDSDataset(
-            str(folder), str(cache), batch_size=BATCH, cache_limit=limit if limited else None, shuffle_block_size=40
+            str(folder),
+            str(cache),
+            batch_size=BATCH,
+            cache_limit=limit if limited else None,
+            shuffle_block_size=40,
+            window_len=windows(1).shape[1],
         )
         assert seen(dataset) == list(range(300))
         cached = [shard for shard in cache.rglob("*.mds") if other not in shard.parents]

@@ -273,7 +273,8 @@ def test_order_repetition_and_tables_of_the_input_do_not_matter(
 @given(RECORDS, SWITCHES)
 def test_clean_records_are_clean(records: list[Record], switches: dict[str, Any]) -> None:
     once = kept(records, **switches)
-    again, ledger = cleaned(raw_table(once), **switches)
+    # Clean records have no types any more.
+    again, ledger = cleaned(raw_table(once), **{**switches, "ship_types": ()})
     assert as_records(again[0]) == once
     assert ledger.rows_dropped == 0
 
