@@ -730,20 +730,19 @@ def _hold_motion(reports: _Reports, segment_of: NDArray[np.int32], segments: int
             continue
         sog_is_held = reports.sog[i] == _MISSING
         cog_is_held = reports.cog[i] == _MISSING
-        if sog_is_held:
-            reports.sog[i] = sog[segment]
-        else:
-            sog[segment] = reports.sog[i]
-        if cog_is_held:
-            reports.cog[i] = cog[segment]
-        else:
-            cog[segment] = reports.cog[i]
-        if reports.sog[i] == _MISSING or reports.cog[i] == _MISSING:
-            segment_of[i] = -1
-            motionless += 1
-        else:
-            held_sog += sog_is_held
-            held_cog += cog_is_held
+        if sog_is_held or cog_is_held:
+            if sog_is_held:
+                reports.sog[i] = sog[segment]
+            if cog_is_held:
+                reports.cog[i] = cog[segment]
+            if reports.sog[i] == _MISSING or reports.cog[i] == _MISSING:
+                segment_of[i] = -1
+                motionless += 1
+            else:
+                held_sog += sog_is_held
+                held_cog += cog_is_held
+        sog[segment] = reports.sog[i]
+        cog[segment] = reports.cog[i]
     return motionless, held_sog, held_cog
 
 
