@@ -440,6 +440,24 @@ def test_missing_sog_and_cog_hold_the_last_known_of_the_same_track() -> None:
     assert stream.ledger.notes == {"vessels": 1, "tracks": 1, "sog_held": 2, "cog_held": 2}
 
 
+def test_a_course_between_350_and_10_is_not_made_up_through_180() -> None:
+    way = [
+        Report(SHIP, NOON + 10 * k, 55_000_000 + 100 * k, 10_000_000, 100, cog)
+        for k, cog in enumerate([3_500, None, 100])
+    ]
+    assert [position.cog for position in tracks_of(way)[0]] == [3_500, 3_500, 100]
+
+
+def test_a_cut_is_where_the_jump_is_though_rows_before_it_were_dropped() -> None:
+    """A peer took its indices from the array that was left after filtering, and cut the unfiltered one there."""
+    way = straight(SHIP, 0, 10, lat=55_000_000, lon=10_000_000)
+    jumped = straight(SHIP, 100, 10, lat=56_000_000, lon=10_000_000)
+    silent = [report._replace(sog=None) for report in way[:3]]
+    stray = [Report(SHIP, NOON + 45, 40_000_000, 10_000_000)]
+    tracks = tracks_of(sorted([*silent, *way[3:], *stray, *jumped]))
+    assert times_of(tracks) == [list(range(30, 100, 10)), list(range(100, 200, 10))]
+
+
 def test_motion_is_not_held_across_tracks() -> None:
     first = straight(SHIP, 0, 3, lat=55 * DEGREE, lon=10 * DEGREE)
     second = [r._replace(sog=None) for r in straight(SHIP, 5, 3, lat=36 * DEGREE, lon=10 * DEGREE)]
