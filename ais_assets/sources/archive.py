@@ -150,7 +150,7 @@ def row_blocks(path: Path, day: date, *, block_bytes: int, max_bytes: int, delim
     elif suffix == ".zst":
         blocks = _zstd_blocks(path, block_bytes)
     elif suffix == ".parquet":
-        blocks = parquet_text(path, delimiter, block_bytes)
+        blocks = parquet_text(path, delimiter, block_bytes, max_bytes)
     elif suffix in PLAIN_SUFFIXES:
         blocks = _plain_blocks(path, block_bytes)
     else:

@@ -388,21 +388,24 @@ def _after_comments(lines: Iterator[bytes], delimiter: str) -> tuple[bytes, int,
 
 
 def _whole_lines(blocks: Iterator[bytes], where: str) -> Iterator[bytes]:
-    """The same bytes cut after newlines, each with PADDING; a newline is put where the file ends without one."""
+    """The same bytes cut after newlines, each with PADDING; a newline is put where the file ends without one.
+
+    Of a line without end the beginning is kept: it is one row, and no good one. Raises SourceError where it is the
+    first.
+    """
     carry = b""
-    total = 0
+    has_begun = False
     for block in blocks:
         cut = block.rfind(b"\n") + 1
         if cut:
             yield b"".join((carry, memoryview(block)[:cut], PADDING))
-            total += len(carry) + cut
+            has_begun = True
             carry = block[cut:]
-        else:
+        elif len(carry) <= _MAX_LINE_BYTES:
             carry += block
-        if len(carry) > max(_MAX_LINE_BYTES, len(block)):
+        if not has_begun and len(carry) > max(_MAX_LINE_BYTES, len(block)):
             raise SourceError(
-                f"{where}: the line that begins at byte {total:,} of the unpacked file is longer than "
-                f"{_MAX_LINE_BYTES:,} bytes: this is no file of AIS rows"
+                f"{where}: its first line is longer than {_MAX_LINE_BYTES:,} bytes: this is no file of AIS rows"
             )
     if carry:
         yield carry + b"\n" + PADDING

@@ -26,20 +26,26 @@ _COORDINATES = frozenset({_LONGITUDE, _LATITUDE, "lon", "lat"})
 _WKB_POINT = np.dtype([("little", "u1"), ("type", "<u4"), ("x", "<f8"), ("y", "<f8")])
 
 
-def parquet_text(path: Path, delimiter: str, block_bytes: int) -> Iterator[bytes]:
+def parquet_text(path: Path, delimiter: str, block_bytes: int, max_bytes: int) -> Iterator[bytes]:
     """The file's flat columns as text, at most `block_bytes` at a time.
 
     Times become ISO 8601 in UTC, missing values and NaN blanks, line breaks in text spaces. Nested and binary columns
     are left out, but the points of a GeoParquet file without longitude and latitude become these two columns.
 
-    Raises SourceError where the file is damaged, or its geometries are no points.
+    Raises SourceError where the file is damaged, its geometries are no points, or it unpacks to more than `max_bytes`.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path) as closed:
+            texts = [column.name for column in closed.schema_arrow if pa.types.is_string(column.type)]
+        # Texts as a dictionary, which takes no more memory than the file says: one of a few kilobytes can hold a long
+        # one a million times.
+        with pq.ParquetFile(path, read_dictionary=texts) as file:
             points = _point_column(file.schema_arrow)
             names = [column.name for column in file.schema_arrow if column.name == points or _is_flat(column.type)]
+            _check_size(file, names, path.name, max_bytes)
             row = 0
             for batch in file.iter_batches(_BATCH_ROWS, columns=names):
+                _check_texts(batch, path.name, max_bytes)
                 text = _text(_flat(batch, points, f"{path.name}: rows from {row:,}"), delimiter, header=row == 0)
                 row += batch.num_rows
                 yield from (text[k : k + block_bytes] for k in range(0, len(text), block_bytes))
@@ -47,6 +53,33 @@ def parquet_text(path: Path, delimiter: str, block_bytes: int) -> Iterator[bytes
                 yield _text(pa.table({name: pa.array([], pa.string()) for name in names}), delimiter, header=True)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise SourceError(f"{path.name}: not a whole Parquet file ({error}); fetch it again") from error
+
+
+def _check_size(file: pq.ParquetFile, names: list[str], where: str, max_bytes: int) -> None:
+    """Raises SourceError when the columns' pages unpack to more than `max_bytes`, as the footer has it."""
+    groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
+    chunks = (group.column(number) for group in groups for number in range(group.num_columns))
+    size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.partition(".")[0] in names)
+    if size > max_bytes:
+        raise _bomb(where, max_bytes)
+
+
+def _check_texts(batch: pa.RecordBatch, where: str, max_bytes: int) -> None:
+    """Raises SourceError when the batch's texts, written out, have more than `max_bytes` bytes."""
+    size = 0
+    for column in batch.columns:
+        if isinstance(column, pa.DictionaryArray) and not pa.types.is_nested(column.type.value_type):
+            lengths = pc.call_function("binary_length", [column.dictionary.cast(pa.binary())])
+            size += pc.call_function("sum", [lengths.take(column.indices).cast(pa.int64())]).as_py() or 0
+    if size > max_bytes:
+        raise _bomb(where, max_bytes)
+
+
+def _bomb(where: str, max_bytes: int) -> SourceError:
+    return SourceError(
+        f"{where}: unpacks to more than {max_bytes:,} bytes; "
+        "if that is no decompression bomb, raise AIS_MAX_ARCHIVE_GIGABYTES"
+    )
 
 
 def _text(table: pa.Table | pa.RecordBatch, delimiter: str, *, header: bool) -> bytes:

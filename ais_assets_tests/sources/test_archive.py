@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from datetime import date
@@ -114,6 +116,34 @@ def test_a_bomb_is_stopped(tmp_path: Path, bomb: Callable[[Path], Path]) -> None
     assert path.stat().st_size < 100_000
     with pytest.raises(SourceError, match=r"more than 1,000,000 bytes.*AIS_MAX_ARCHIVE_GIGABYTES"):
         unpacked(path, max_bytes=1_000_000)
+
+
+LONG_TEXTS = """
+import sys
+from datetime import date
+from pathlib import Path
+from ais_assets.bench.race import peak_bytes
+from ais_assets.sources.archive import row_blocks
+from ais_assets.sources.source import SourceError
+before = peak_bytes()
+try:
+    for _ in row_blocks(Path(sys.argv[1]), date(2024, 3, 1), block_bytes=1 << 20, max_bytes=1_000_000):
+        pass
+except SourceError as error:
+    print(peak_bytes() - before, error)
+"""
+
+
+def test_a_few_kilobytes_that_hold_a_long_text_many_times_take_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"name": ["x" * 400_000] * 8_000}), path)
+    assert path.stat().st_size < 100_000
+    done = subprocess.run(
+        [sys.executable, "-c", LONG_TEXTS, str(path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    peak, _, said = done.stdout.partition(" ")
+    assert int(peak) < 200_000_000
+    assert "unpacks to more than 1,000,000 bytes" in said
 
 
 class TestDamage:

@@ -476,6 +476,18 @@ class TestHeader:
             read_table(path, replace(READER, block_bytes=1 << 16))
 
 
+@pytest.mark.parametrize("before", [0, 3, 1_000])
+def test_a_line_without_end_is_one_row(tmp_path: Path, before: int) -> None:
+    rows = [row(mmsi=str(219_000_000 + k)) for k in range(1_010)]
+    path = write_csv(tmp_path, rows)
+    lines = path.read_bytes().split(b"\n")
+    lines.insert(1 + before, bytes(3_000_000))
+    path.write_bytes(b"\n".join(lines))
+    table, stream = read_table(path, replace(READER, block_bytes=1 << 16))
+    assert table["mmsi"].to_pylist() == [219_000_000 + k for k in range(1_010)]
+    assert (stream.ledger.rows_in, stream.ledger.rows_dropped) == (1_011, 1)
+
+
 def test_tables_have_the_rows_asked_for(tmp_path: Path) -> None:
     path = write_csv(tmp_path, [row(mmsi=str(k)) for k in range(25)])
     tables = list(replace(READER, table_rows=10).read(path, DAY).tables)
