@@ -68,8 +68,8 @@ def _check_texts(batch: pa.RecordBatch, where: str, max_bytes: int) -> None:
     """Raises SourceError when the batch's texts, written out, have more than `max_bytes` bytes."""
     size = 0
     for column in batch.columns:
-        if isinstance(column, pa.DictionaryArray) and not pa.types.is_nested(column.type.value_type):
-            lengths = pc.call_function("binary_length", [column.dictionary.cast(pa.binary())])
+        if isinstance(column, pa.DictionaryArray) and column.type.value_type in (pa.string(), pa.large_string()):
+            lengths = pc.call_function("binary_length", [column.dictionary])
             size += pc.call_function("sum", [lengths.take(column.indices).cast(pa.int64())]).as_py() or 0
     if size > max_bytes:
         raise _bomb(where, max_bytes)
