@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from copy import copy
 from math import ceil
-from os import PathLike, cpu_count, fspath
+from os import PathLike, fspath
 from typing import Any, Final, Literal, Self, get_args
 from weakref import finalize
 
@@ -61,6 +61,7 @@ from ais_assets.io.loader_remote import LoaderError, given_up
 from ais_assets.io.loader_rows import ShardRows
 from ais_assets.io.loader_shared_memory import a_turn_to_start, disown, let_go, own, remembered, remove_leftovers
 from ais_assets.io.loader_validation import ValidationDataset
+from ais_assets.machine import usable_cores
 
 __all__ = [
     "AISMDSDataset",
@@ -177,7 +178,7 @@ class AISMDSDataset(StreamingDataset):
         self.provenance = provenance
         self.normalize = normalize
         self.device, self.pin_memory = destination(device, pin_memory)
-        self.threads = threads or min(8, cpu_count() or 1)
+        self.threads = threads or min(8, usable_cores())
         self.stream = PublishedStream(
             remote,
             local,
