@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, NamedTuple, cast
@@ -129,7 +129,15 @@ def copy_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path,
         output.write(_central_directory(member, output.tell()))
 
 
-def row_blocks(path: Path, day: date, *, block_bytes: int, max_bytes: int, delimiter: str = ",") -> Iterator[bytes]:
+def row_blocks(
+    path: Path,
+    day: date,
+    *,
+    block_bytes: int,
+    max_bytes: int,
+    delimiter: str = ",",
+    wanted: Callable[[str], bool] = lambda _: True,
+) -> Iterator[bytes]:
     """The unpacked bytes of an archive, at most `block_bytes` at a time.
 
     Args:
@@ -138,6 +146,7 @@ def row_blocks(path: Path, day: date, *, block_bytes: int, max_bytes: int, delim
         block_bytes: the longest block.
         max_bytes: unpacked bytes after which the archive is taken for a decompression bomb.
         delimiter: what shall stand between the columns of a .parquet.
+        wanted: tells by its name whether a column of a .parquet is read; others are blank.
 
     Raises:
         SourceError: the archive is damaged, unpacks to more than `max_bytes`, or holds no rows of `day`.
@@ -150,7 +159,7 @@ def row_blocks(path: Path, day: date, *, block_bytes: int, max_bytes: int, delim
     elif suffix == ".zst":
         blocks = _zstd_blocks(path, block_bytes)
     elif suffix == ".parquet":
-        blocks = parquet_text(path, delimiter, block_bytes, max_bytes)
+        blocks = parquet_text(path, delimiter, block_bytes, max_bytes, wanted)
     elif suffix in PLAIN_SUFFIXES:
         blocks = _plain_blocks(path, block_bytes)
     else:

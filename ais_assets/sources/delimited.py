@@ -32,8 +32,9 @@ from ais_assets.sources.row_kernel import (
     NO_STATIC,
     NULL_CODE,
     PADDING,
+    RUN_BEGINS,
+    RUN_ENDS,
     TIME_IS_TEXT,
-    TO_LINE_END,
     Codes,
     Found,
     Note,
@@ -107,8 +108,8 @@ class Layout:
         mobile_types: code in `schema.MOBILE_TYPES` by the file's text. A blank is 0, unknown.
         nav_statuses: code in `schema.NAV_STATUSES` by the file's text, None for a text that means unknown.
         static_company: other columns that change only with the static data (a vessel's ETA, her antenna's
-            place). A row's static data are looked at only where the bytes from its first to its last static
-            column are new for its MMSI; between and after them only these are free to stand.
+            place). A row's static data are looked at only where their bytes are new for its MMSI, and what stands
+            between two of them without being one of these parts them into runs, at some cost in speed.
         time: how its times are written.
         scales: by column what a number of the file is multiplied by to be of the unit in `schema.RAW_RECORDS`.
         motion_wraps: whether a negative SOG or COG is one that ran over, as in MarineCadastre's of 2017 to 2021.
@@ -135,6 +136,10 @@ class Layout:
     def needed(self) -> tuple[str, ...]:
         """The columns that a file must have."""
         return tuple(name for name in _ROLES if name in self.columns and name not in self.optional)
+
+    def has(self, name: str) -> bool:
+        """Whether a file's column of this name is one of `columns`."""
+        return _plain(name) in {_plain(spelling) for column in self.columns for spelling in self.spellings(column)}
 
     def spellings(self, column: str) -> tuple[str, ...]:
         """The file's names for one of `columns`."""
@@ -173,6 +178,7 @@ class DelimitedReader:
             block_bytes=self.block_bytes,
             max_bytes=self.max_bytes,
             delimiter=self.layout.delimiter,
+            wanted=self.layout.has,
         )
         lines = _whole_lines(blocks, archive.name)
         first, begin, comments = _after_comments(lines, self.layout.delimiter)
@@ -202,7 +208,8 @@ class _Header:
     names: tuple[str, ...]
     roles: dict[int, Role]
     static: dict[str, int]
-    static_last: int
+    static_runs: list[range]
+    static_open: bool
 
     @classmethod
     def read(cls, line: bytes, layout: Layout, where: str) -> _Header:
@@ -227,23 +234,33 @@ class _Header:
         place = {column: places[0] for column, places in found.items() if places}
         static = {column: place[column] for column in schema.STATIC_COLUMNS if column in place}
         company = {_plain(name) for name in layout.static_company}
-        last = max(static.values(), default=NO_STATIC)
-        to_line_end = static and all(name in company for name in names[last + 1 :])
+        free = {column for column, name in enumerate(names) if name in company}
+        runs = _runs(sorted(static.values()), free)
         return cls(
             names,
             {place[column]: role for column, role in _ROLES.items() if column in place},
             static,
-            TO_LINE_END if to_line_end else last,
+            runs,
+            bool(runs) and free.issuperset(range(runs[-1].stop, len(names))),
         )
 
     def plan(self, layout: Layout, samples_per_reason: int) -> RowPlan:
         """The same for the kernel."""
-        first = min(self.static.values(), default=NO_STATIC)
         last_role = max(self.roles)
         last_needed = max(column for column, role in self.roles.items() if role in _NEEDED_ROLES)
-        roles = np.zeros(max(last_role, first, self.static_last) + 1, np.int8)
+        runs = self.static_runs
+        open_run = runs[-1:] if self.static_open else []
+        # An open run needs no look at its fields: it begins where the column before it ends.
+        last_read = max([last_role, *(run.start - 1 if run in open_run else run[-1] for run in runs)])
+        roles = np.zeros(last_read + 1, np.int8)
         for column, role in self.roles.items():
             roles[column] = role
+        marks = np.zeros(last_read + 1, np.uint8)
+        for run in runs:
+            if run.start <= last_read:
+                marks[run.start] |= RUN_BEGINS
+            if run not in open_run:
+                marks[run[-1]] |= RUN_ENDS
         scales = np.ones(len(Role))
         for name, scale in layout.scales.items():
             if name in _ROLES:
@@ -253,9 +270,11 @@ class _Header:
             roles,
             last_needed,
             last_role,
+            last_read,
             len(self.names),
-            first,
-            self.static_last,
+            runs[0].start if runs else NO_STATIC,
+            marks,
+            self.static_open,
             _codes(layout.mobile_types),
             _codes(layout.nav_statuses),
             np.frombuffer(layout.time.text.encode(), np.uint8),
@@ -409,6 +428,17 @@ def _whole_lines(blocks: Iterator[bytes], where: str) -> Iterator[bytes]:
             )
     if carry:
         yield carry + b"\n" + PADDING
+
+
+def _runs(static: list[int], free: set[int]) -> list[range]:
+    """Static columns, ascending, in runs with nothing in between but others that are free to stand there."""
+    runs: list[range] = []
+    for column in static:
+        if runs and free.issuperset(range(runs[-1].stop, column)):
+            runs[-1] = range(runs[-1].start, column + 1)
+        else:
+            runs.append(range(column, column + 1))
+    return runs
 
 
 def _plain(name: str) -> str:

@@ -1,7 +1,6 @@
 """AIS as receivers log it: AIVDM and AIVDO sentences, decoded by pyais, in plain files, .gz or .zst.
 
-What the messages mean is ITU-R M.1371-5, annex 8. The same message heard by several stations is several records here,
-as it is in the authorities' files: cleaning drops exact duplicates, rebroadcasts and second reports of one second.
+What the messages mean is ITU-R M.1371-5, annex 8. A transmission that several stations received is one record.
 """
 
 from __future__ import annotations
@@ -55,6 +54,8 @@ UNDECODABLE: Final = "undecodable"
 """pyais refuses the message."""
 NO_TIME: Final = "no_time"
 """A good message without a time, and none is guessed."""
+RECEIVED_BEFORE: Final = "received_before"
+"""A message that stands in the log already, within RECEPTION_SECONDS: of another station or by a repeater."""
 BAD_MMSI: Final = Reject.BAD_MMSI.name.lower()
 BAD_LATITUDE: Final = Reject.BAD_LATITUDE.name.lower()
 BAD_LONGITUDE: Final = Reject.BAD_LONGITUDE.name.lower()
@@ -67,6 +68,7 @@ REJECTS: Final[tuple[str, ...]] = (
     BAD_LATITUDE,
     BAD_LONGITUDE,
     NO_TIME,
+    RECEIVED_BEFORE,
 )
 """Why a line or a message is no record, in the order in which it is asked."""
 
@@ -78,6 +80,11 @@ _IMPLAUSIBLE: Final = {
     "heading": Note.IMPLAUSIBLE_HEADING.name.lower(),
 }
 _NOTES = (NO_POSITION, *_IMPLAUSIBLE.values())
+RECEPTION_SECONDS: Final = 30
+"""By which the times of one transmission may differ from station to station. No ship sends the very same bits again so
+soon: position reports say the second of the minute, static data and reports at anchor are minutes apart (M.1371-5,
+annex 1, tables 1 and 2)."""
+_MOST_HEARD = 1 << 19
 _NO_STATIC = (None,) * len(schema.STATIC_COLUMNS)
 _SAMPLES_PER_REASON = 100 // len(REJECTS)
 
@@ -298,6 +305,27 @@ def _tables(archive: Path, day: date, max_bytes: int, ledger: Ledger, facts: dic
         )
 
 
+class _Receptions:
+    """The transmissions in a log, of which the last _MOST_HEARD are known."""
+
+    def __init__(self) -> None:
+        self._first: dict[bytes, int] = {}
+
+    def again(self, payload: bytes, t: int) -> bool:
+        """Whether a message of a time in seconds was received before. Repeaters change its repeat indicator only."""
+        sixbit = payload[1] - 48 - (8 if payload[1] > 95 else 0)
+        sent = payload[:1] + bytes([sixbit & 0b001111]) + payload[2:]
+        first = self._first.get(sent)
+        if first is not None and abs(t - first) <= RECEPTION_SECONDS:
+            return True
+        # Last in the order of a dict is what was put in last.
+        self._first.pop(sent, None)
+        self._first[sent] = t
+        if len(self._first) > _MOST_HEARD:
+            del self._first[next(iter(self._first))]
+        return False
+
+
 class _Log:
     """The records and the account of one log."""
 
@@ -308,6 +336,7 @@ class _Log:
         self._day = day
         self._records = empty_records(TABLE_ROWS)
         self._static = StaticData()
+        self._receptions = _Receptions()
         self._rows_out = 0
         self._dropped = Counter[str](dict.fromkeys(REJECTS, 0))
         self._notes = Counter(dict.fromkeys((*_NOTES, OTHER_DAY), 0))
@@ -325,6 +354,9 @@ class _Log:
             return
         if found.t is None:
             self._reject(found, NO_TIME)
+            return
+        if self._receptions.again(found.ais.payload, found.t):
+            self._reject(found, RECEIVED_BEFORE)
             return
         row, self.rows = self.rows, self.rows + 1
         self._records.t[row] = found.t * 1000

@@ -6,7 +6,7 @@ Line 1 is the header, line n + 2 the file's row n (from 0).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -26,8 +26,10 @@ _COORDINATES = frozenset({_LONGITUDE, _LATITUDE, "lon", "lat"})
 _WKB_POINT = np.dtype([("little", "u1"), ("type", "<u4"), ("x", "<f8"), ("y", "<f8")])
 
 
-def parquet_text(path: Path, delimiter: str, block_bytes: int, max_bytes: int) -> Iterator[bytes]:
-    """The file's flat columns as text, at most `block_bytes` at a time.
+def parquet_text(
+    path: Path, delimiter: str, block_bytes: int, max_bytes: int, wanted: Callable[[str], bool]
+) -> Iterator[bytes]:
+    """The file's flat columns as text, at most `block_bytes` at a time; those not `wanted` by name are blank.
 
     Times become ISO 8601 in UTC, missing values and NaN blanks, line breaks in text spaces. Nested and binary columns
     are left out, but the points of a GeoParquet file without longitude and latitude become these two columns.
@@ -41,16 +43,20 @@ def parquet_text(path: Path, delimiter: str, block_bytes: int, max_bytes: int) -
         # one a million times.
         with pq.ParquetFile(path, read_dictionary=texts) as file:
             points = _point_column(file.schema_arrow)
-            names = [column.name for column in file.schema_arrow if column.name == points or _is_flat(column.type)]
+            flat = [column.name for column in file.schema_arrow if _is_flat(column.type)]
+            names = [name for name in file.schema_arrow.names if name == points or (name in flat and wanted(name))]
+            blank = [name for name in flat if name not in names]
             _check_size(file, names, path.name, max_bytes)
             row = 0
             for batch in file.iter_batches(_BATCH_ROWS, columns=names):
                 _check_texts(batch, path.name, max_bytes)
-                text = _text(_flat(batch, points, f"{path.name}: rows from {row:,}"), delimiter, header=row == 0)
+                table = _flat(batch, points, blank, f"{path.name}: rows from {row:,}")
+                text = _text(table, delimiter, header=row == 0)
                 row += batch.num_rows
                 yield from (text[k : k + block_bytes] for k in range(0, len(text), block_bytes))
             if row == 0:
-                yield _text(pa.table({name: pa.array([], pa.string()) for name in names}), delimiter, header=True)
+                nothing = {_one_line(name): pa.array([], pa.string()) for name in (*names, *blank)}
+                yield _text(pa.table(nothing), delimiter, header=True)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise SourceError(f"{path.name}: not a whole Parquet file ({error}); fetch it again") from error
 
@@ -84,7 +90,7 @@ def _bomb(where: str, max_bytes: int) -> SourceError:
 
 def _text(table: pa.Table | pa.RecordBatch, delimiter: str, *, header: bool) -> bytes:
     target = BytesIO()
-    options = pyarrow.csv.WriteOptions(include_header=header, delimiter=delimiter, quoting_header="none")
+    options = pyarrow.csv.WriteOptions(include_header=header, delimiter=delimiter, quoting_header="needed")
     pyarrow.csv.write_csv(table, target, options)
     return target.getvalue()
 
@@ -107,14 +113,19 @@ def _point_column(schema: pa.Schema) -> str | None:
         return None
 
 
-def _flat(batch: pa.RecordBatch, points: str | None, where: str) -> pa.Table:
+def _flat(batch: pa.RecordBatch, points: str | None, blank: list[str], where: str) -> pa.Table:
     columns = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if name == points:
             columns[_LONGITUDE], columns[_LATITUDE] = _coordinates(column, where)
         else:
-            columns[name] = _plain(column)
-    return pa.table(columns)
+            columns[_one_line(name)] = _plain(column)
+    nothing = pa.nulls(len(batch))
+    return pa.table({**columns, **{_one_line(name): nothing for name in blank}})
+
+
+def _one_line(name: str) -> str:
+    return name.replace("\r", " ").replace("\n", " ")
 
 
 def _plain(column: pa.Array) -> pa.Array:

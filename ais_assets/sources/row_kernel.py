@@ -100,9 +100,11 @@ class RowPlan(NamedTuple):
     roles: NDArray[np.int8]  # of every column up to the last one that is read
     last_needed: int  # the last of the columns without which there is no position report
     last_role: int  # the last column with a role
+    last_read: int  # the last column that has to be looked at
     columns: int  # of the header
-    static_first: int  # static data stand from this column; NO_STATIC: nowhere ...
-    static_last: int  # ... to this one; TO_LINE_END: to the end of the line
+    static_first: int  # the first column with static data; NO_STATIC: there is none
+    static_marks: NDArray[np.uint8]  # of every column read: RUN_BEGINS and RUN_ENDS of adjoining static data
+    static_open: bool  # whether the last run goes to the end of the line
     mobile_types: Codes
     nav_statuses: Codes
     time_format: NDArray[np.uint8]  # as `formatted_milliseconds` takes it; empty: DD/MM/YYYY hh:mm:ss or ISO 8601
@@ -138,7 +140,8 @@ NULL_HEADING: Final = -(2**15)
 NULL_CODE: Final = -1
 _NO_CODE = -2
 NO_STATIC: Final = -1
-TO_LINE_END: Final = -1
+RUN_BEGINS: Final = 1
+RUN_ENDS: Final = 2
 TIME_IS_TEXT: Final = -1
 PADDING: Final = b"\n" * 32
 """Must follow the last byte of a block: words of eight bytes and whole timestamps are looked at before their end."""
@@ -609,8 +612,8 @@ def parse_rows(text, plan, begin, out, found):
         Progress.
     """
     # Unpacked once: numba would count references to each array anew for every row.
-    delimiter, roles, last_needed, last_role, columns, static_first, static_last = plan[:7]
-    mobile_types, nav_statuses, time_format, time_places, scales, wraps, per_reason = plan[7:]
+    delimiter, roles, last_needed, last_role, last_read, columns, static_first, static_marks, static_open = plan[:9]
+    mobile_types, nav_statuses, time_format, time_places, scales, wraps, per_reason = plan[9:]
     mobile_hashes, mobile_codes = mobile_types
     nav_hashes, nav_codes = nav_statuses
     times, mmsis, mobiles, lats, lons, sogs, cogs, headings, navs = out
@@ -618,7 +621,6 @@ def parse_rows(text, plan, begin, out, found):
     position, record, line, samples, fresh, known = begin
     delimiters = np.uint64(delimiter) * _ONES
     stop = text.size - _PADDING_BYTES
-    last_read = max(last_role, static_first - 1, static_last)
     sog_wrap = _SOG_WRAP if wraps else 0
     cog_wrap = _COG_WRAP if wraps else 0
     while position < stop and record < times.size and 2 * known < seen.size:
@@ -637,12 +639,14 @@ def parse_rows(text, plan, begin, out, found):
         reject = -1
         damaged = False
         notes = 0
-        static_start = static_end = -1
+        static_start = -1
+        static = np.uint64(0)
         t = mmsi = mobile_type = 0
         lat = lon = sog = cog = heading = NULL
         nav_status = NULL_CODE
         while True:
-            if column == static_first:
+            marks = static_marks[column]
+            if marks & RUN_BEGINS:
                 static_start = position
             while _byte(text, position) == _SPACE:
                 position += 1
@@ -739,8 +743,9 @@ def parse_rows(text, plan, begin, out, found):
                     heading, note = _motion(ok, value, _HEADING, 0)
                     notes |= note
 
-            if column == static_last:
-                static_end = position
+            if marks & RUN_ENDS:
+                static = (static ^ span_hash(text, static_start, position)) * _PRIME
+                static_start = -1
             if at_line_end:
                 break
             if column == last_read:
@@ -795,11 +800,11 @@ def parse_rows(text, plan, begin, out, found):
             notes >>= 1
             note += 1
         if static_first >= 0 and not damaged:
-            if static_start < 0:
+            if static_open and static_start < 0:
                 static_start = position
-            if static_end < 0:
-                static_end = row_end
-            value = span_hash(text, static_start, static_end) ^ (np.uint64(mmsi) * _SEED)
+            if static_start >= 0:
+                static = (static ^ span_hash(text, static_start, row_end)) * _PRIME
+            value = static ^ (np.uint64(mmsi) * _SEED)
             if add_to_set(seen, value if value != 0 else np.uint64(1)):
                 known += 1
                 fresh_rows[fresh] = record, row, row_end

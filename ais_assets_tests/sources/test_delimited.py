@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ais_assets import schema
-from ais_assets.sources import marinecadastre
+from ais_assets.sources import delimited, marinecadastre
 from ais_assets.sources.delimited import DelimitedReader, Layout
 from ais_assets.sources.dma import LAYOUT
 from ais_assets.sources.source import SourceError
@@ -442,6 +442,29 @@ class TestHeader:
         rows = [row(name="FENJA") + f",{k}" for k in range(3)]
         table, _ = read_table(write_csv(tmp_path, rows, HEADER + ",index"))
         assert table["name"].to_pylist() == ["FENJA", None, None]
+
+    def test_static_data_among_volatile_columns_are_looked_at_where_they_are_new(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Wherever they stand, in any number of runs."""
+        looks = []
+        look = delimited._Parse._static_of
+        monkeypatch.setattr(delimited._Parse, "_static_of", lambda parse, line: looks.append(line) or look(parse, line))
+        values = [
+            row(name=name, callsign=callsign, destination=destination, timestamp=f"01/03/2024 00:00:0{second}")
+            for second, (name, callsign, destination) in enumerate(
+                [("FENJA", "OX1", "A"), ("FENJA", "OX1", "A"), ("FENJA", "OX1", "B"), ("FREJA", "OX1", "B")] * 2
+            )
+        ]
+        names = HEADER.split(",")
+        for seed in range(20):
+            order = list(range(len(names)))
+            random.Random(seed).shuffle(order)
+            header, *rows = [",".join(line.split(",")[k] for k in order) for line in (HEADER, *values)]
+            looks.clear()
+            table, _ = read_table(write_csv(tmp_path, rows, header))
+            assert table["name"].to_pylist() == ["FENJA", None, "FENJA", "FREJA", *[None] * 4]
+            assert len(looks) == 3
 
     def test_a_missing_column_is_named_with_what_was_found(self, tmp_path: Path) -> None:
         path = write_csv(tmp_path, [row()], HEADER.replace("Latitude", "Breite"))

@@ -21,7 +21,7 @@ from pyais.messages import AISSentence
 from pyais.util import checksum
 
 from ais_assets import schema
-from ais_assets.sources.nmea import REJECTS, NmeaSource, UnusableMessageError, report
+from ais_assets.sources.nmea import RECEPTION_SECONDS, REJECTS, NmeaSource, UnusableMessageError, report
 from ais_assets.sources.sentences import MOST_LINES_APART, Message, MessageReader
 from ais_assets.sources.source import SourceError
 from ais_assets_tests.sources.rows import MAX_BYTES
@@ -124,9 +124,11 @@ class TestAgreementWithPyais:
     def test_the_records_of_a_log_are_its_messages(self, real_data: Path) -> None:
         path = real_data / "nmea" / "AisLib__stream_example.txt"
         table, _, _ = read(path, date(2010, 6, 11))
+        # Its stations' receptions of one transmission have the same payload; the log is shorter than RECEPTION_SECONDS.
+        messages = {message.payload: message for message in pyais.IterMessages(path.read_bytes().splitlines())}
         positions: list[dict[str, Any]] = [
             message.decode().asdict(enum_as_int=True)
-            for message in pyais.IterMessages(path.read_bytes().splitlines())
+            for message in messages.values()
             if message.ais_id in (1, 2, 3, 4, 18, 19, 21, 27)
         ]
         expected = [
@@ -230,7 +232,8 @@ class TestMessages:
     def test_the_parts_of_class_b_static_data(self, tmp_path: Path) -> None:
         part_a = encoded(type=24, mmsi=219000873, partno=0, shipname="FENJA")
         part_b = encoded(type=24, mmsi=219000873, partno=1, ship_type=36, callsign="OX1", to_bow=5, to_stern=4)
-        table, _, _ = read(write(tmp_path, [part_a, part_b, part_a]))
+        later = tagged(part_a.rpartition("\\")[2], f"c:{SECONDS + 360}")
+        table, _, _ = read(write(tmp_path, [part_a, part_b, later]))
         assert table["name"].to_pylist() == ["FENJA", None, None]
         assert table["callsign"].to_pylist() == [None, "OX1", None]
         assert table["length"].to_pylist() == [None, 9.0, None]
@@ -438,9 +441,9 @@ class TestParts:
         _, other = self.voyages(21, f"s:b,c:{SECONDS}")[::20]
         lines = [a[0], other[0], a[1], other[1], b[0], b[1]]
         table, counts, _ = read(write(tmp_path, lines))
-        assert table["name"].to_pylist() == ["SHIP 0", "SHIP 20", None]
-        assert table["mmsi"].to_pylist() == [219000000, 219000020, 219000000]
-        assert counts == {"joined_parts": 3, "no_position": 3}
+        assert table["name"].to_pylist() == ["SHIP 0", "SHIP 20"]
+        assert table["mmsi"].to_pylist() == [219000000, 219000020]
+        assert counts == {"joined_parts": 3, "no_position": 2, "received_before": 1}
 
     @pytest.mark.parametrize("lines", [[PART_1], [PART_2], [PART_1, PART_1.replace(",A,", ",B,", 1)]])
     def test_orphans_are_counted_with_their_lines(self, tmp_path: Path, lines: list[str]) -> None:
@@ -450,10 +453,10 @@ class TestParts:
         assert [reject["line"] for reject in rejects] == list(range(2, len(lines) + 2))
 
     def test_a_part_waits_no_longer_than_it_should(self, tmp_path: Path) -> None:
-        between = [tagged(POSITION)] * (MOST_LINES_APART - 1)
+        between = ["# between"] * (MOST_LINES_APART - 1)
         assert read(write(tmp_path, [tagged(PART_1), *between, tagged(PART_2)]))[1]["joined_parts"] == 1
-        _, counts, rejects = read(write(tmp_path, [tagged(PART_1), *between, tagged(POSITION), tagged(PART_2)]))
-        assert counts == {"orphaned_part": 2}
+        _, counts, rejects = read(write(tmp_path, [tagged(PART_1), *between, "# more", tagged(PART_2)]))
+        assert counts == {"orphaned_part": 2, "other_lines": MOST_LINES_APART}
         assert [reject["line"] for reject in rejects] == [1, MOST_LINES_APART + 2]
 
     def test_a_new_first_part_takes_the_place_of_the_old(self, tmp_path: Path) -> None:
@@ -464,19 +467,52 @@ class TestParts:
     def test_the_group_of_the_tag_block_ties_parts_together(self, tmp_path: Path) -> None:
         lines = [
             tagged(PART_1, f"g:1-2-7518,c:{SECONDS}"),
-            tagged(PART_1, f"g:1-2-7519,c:{SECONDS + 1}"),
+            tagged(PART_1, f"g:1-2-7519,c:{SECONDS + 360}"),
             tagged(PART_2, "g:2-2-7518"),
             tagged(PART_2, "g:2-2-7519"),
         ]
         table, counts, _ = read(write(tmp_path, lines))
-        assert [int(t.timestamp()) - SECONDS for t in table["t"].to_pylist()] == [0, 1]
+        assert [int(t.timestamp()) - SECONDS for t in table["t"].to_pylist()] == [0, 360]
         assert counts == {"joined_parts": 2, "no_position": 2}
 
-    def test_several_stations_are_several_records(self, tmp_path: Path) -> None:
-        """Cleaning drops what is the same; here each reception is a row, as in the authorities' files."""
-        lines = [tagged(POSITION, f"s:{station},c:{SECONDS}") for station in (1, 2, 3)]
-        table, _, _ = read(write(tmp_path, lines))
-        assert table["t"].to_pylist() == [NOON] * 3
+
+class TestReceptions:
+    def received(self, folder: Path, *lines: str | bytes) -> tuple[list[int], int]:
+        """Seconds of the records after SECONDS, and how many were received before."""
+        table, counts, rejects = read(write(folder, lines))
+        assert {reject["reason"] for reject in rejects} <= {"received_before"}
+        times = [int(t.timestamp()) - SECONDS for t in table["t"].to_pylist()]
+        return times, counts.get("received_before", 0)
+
+    def at(self, second: int, station: str = "a", sentence: str = POSITION) -> str:
+        return tagged(sentence, f"s:{station},c:{SECONDS + second}")
+
+    def test_what_several_stations_received_is_one_record(self, tmp_path: Path) -> None:
+        """Also of a ship at rest, and whatever their clocks and the order of their lines."""
+        lines = [self.at(0), self.at(2, "b"), self.at(-1, "c"), self.at(0, "d")]
+        assert self.received(tmp_path, *lines) == ([0], 3)
+
+    def test_the_bound_is_counted_from_the_first(self, tmp_path: Path) -> None:
+        lines = [self.at(second) for second in (0, RECEPTION_SECONDS, RECEPTION_SECONDS + 1, RECEPTION_SECONDS + 2)]
+        assert self.received(tmp_path, *lines) == ([0, RECEPTION_SECONDS + 1], 2)
+
+    def test_what_a_repeater_says_again(self, tmp_path: Path) -> None:
+        fields = {"type": 1, "mmsi": 219000873, "lat": 57.5, "lon": 10.5, "second": 7}
+        assert self.received(tmp_path, *(encoded(**fields, repeat=times) for times in (0, 1, 2))) == ([0], 2)
+
+    @pytest.mark.parametrize("change", [{"second": 8}, {"mmsi": 219000874}, {"lat": 57.6}, {"type": 18}, {"raim": 1}])
+    def test_another_message_is_another_record(self, tmp_path: Path, change: dict[str, Any]) -> None:
+        fields = {"type": 1, "mmsi": 219000873, "lat": 57.5, "lon": 10.5, "second": 7}
+        assert self.received(tmp_path, encoded(**fields), encoded(**{**fields, **change})) == ([0, 0], 0)
+
+    def test_static_data_in_parts(self, tmp_path: Path) -> None:
+        lines = [self.at(0, station, part) for station in "ab" for part in (PART_1, PART_2)]
+        assert self.received(tmp_path, *lines) == ([0], 1)
+
+    def test_stations_one_after_the_other_in_a_file(self, tmp_path: Path) -> None:
+        """A day of one and then the same day of the other."""
+        day = [encoded(type=1, mmsi=219000000 + ship, lat=57.5, second=7) for ship in range(3000)]
+        assert self.received(tmp_path, *day, *day) == ([0] * 3000, 3000)
 
 
 class TestFaults:
@@ -501,7 +537,8 @@ class TestFaults:
         ],
     )
     def test_reason_and_line(self, tmp_path: Path, line: str | bytes, reason: str) -> None:
-        table, counts, rejects = read(write(tmp_path, [tagged(POSITION), line, "", tagged(POSITION)], b"\r\n"))
+        later = tagged(POSITION, f"c:{SECONDS + 360}")
+        table, counts, rejects = read(write(tmp_path, [tagged(POSITION), line, "", later], b"\r\n"))
         assert table.num_rows == 2
         assert counts == {reason: 1, "blank_lines": 1}
         assert [(reject["line"], reject["reason"]) for reject in rejects] == [(2, reason)]

@@ -56,9 +56,9 @@ FILES = {
     "nmea/AisLib__stream_example.txt": Account(
         date(2010, 6, 11),
         4051,
-        3653,
-        {"other_message": 398},
-        {"no_position": 526, "other_lines": 4051, "joined_parts": 449},
+        3647,
+        {"other_message": 398, "received_before": 6},
+        {"no_position": 520, "other_lines": 4051, "joined_parts": 449},
     ),
     "nmea/SignalK__nais400-merrimac.log": Account(
         date(2024, 1, 1),
@@ -70,9 +70,9 @@ FILES = {
     "nmea/aduvenhage__test_ais_data.log": Account(
         date(2019, 4, 18),
         988,
-        983,
-        {"other_message": 5},
-        {"no_position": 15, "other_day": 964, "joined_parts": 12},
+        974,
+        {"other_message": 5, "received_before": 9},
+        {"no_position": 15, "other_day": 955, "joined_parts": 12},
     ),
     "nmea/cvagner__norwegian.raw": Account(
         date(2024, 12, 9), 196, 176, {"no_time": 20}, {"no_position": 38, "joined_parts": 27}

@@ -271,3 +271,37 @@ class TestSettings:
         path.write_text("id\twhen\ty\tx\n7\t1709294401\t1\t2\n")
         table = next(SourceResource.from_settings(chosen).open().read(path, DAY).tables)
         assert table["t"].to_pylist() == [NOON]
+
+
+class TestColumnsThatAreNotMapped:
+    @pytest.mark.parametrize(
+        ("name", "values"),
+        [
+            ("geom, wkt", pa.array(["POINT (1 2)", 'a "quoted", one'])),
+            ('a "b"', pa.array(["x", "y"])),
+            ("two\nlines", pa.array(["x", "y"])),
+            ("uuid", pa.array([b"0123456789abcdef"] * 2, pa.uuid())),
+            ("duration", pa.array([1, 2], pa.duration("s"))),
+        ],
+    )
+    def test_of_a_parquet_file_are_not_read(self, tmp_path: Path, name: str, values: pa.Array) -> None:
+        path = tmp_path / "2024-03-01.parquet"
+        columns = {name: values, "when": ["2024-03-01 12:00:01"] * 2, "id": [219000873, 219000874]}
+        pq.write_table(pa.table({**columns, "y": [56.5, 57.5], "x": [10.25, 10.5]}), path)
+        table, counts = read(path, PLAIN)
+        assert counts == {}
+        assert table["mmsi"].to_pylist() == [219000873, 219000874]
+        assert table["lat"].to_pylist() == [Decimal("56.5"), Decimal("57.5")]
+
+    def test_are_named_where_a_needed_one_is_missing(self, tmp_path: Path) -> None:
+        path = tmp_path / "2024-03-01.parquet"
+        pq.write_table(pa.table({"when": ["2024-03-01 12:00:01"], "ship": [219000873], "y": [56.5], "x": [10.0]}), path)
+        with pytest.raises(SourceError, match=r"lacks id\. Found '.*ship"):
+            read(path, PLAIN)
+
+    def test_may_have_a_delimiter_in_their_name_where_they_are(self, tmp_path: Path) -> None:
+        path = tmp_path / "2024-03-01.parquet"
+        columns = {"when": ["2024-03-01 12:00:01"], "id": [219000873], "y, degrees": [56.5], "x": [10.0]}
+        pq.write_table(pa.table(columns), path)
+        table, _ = read(path, {**PLAIN, "lat": {"column": "y, degrees"}})
+        assert table["lat"].to_pylist() == [Decimal("56.5")]
