@@ -28,10 +28,6 @@ from ais_assets.resources.source import SourceResource
 from ais_assets.settings import Settings
 from ais_assets.sources.source import SourceError
 
-PUBLICATION_LAG = timedelta(days=3)
-"""The Danish authority publishes a day about three days later."""
-LATEST_APPEARANCE = timedelta(days=60)
-"""A day that has not appeared by then is taken for one that never will."""
 ASKING_SECONDS = 30.0
 """After which a tick asks for no further day: Dagster ends one after a minute, and a slow answer may take 20 s."""
 
@@ -41,7 +37,7 @@ def newest_day_schedule(settings: Settings, archives_job: UnresolvedAssetJobDefi
 
     @schedule(job=archives_job, cron_schedule="0 6 * * *", execution_timezone="UTC", name="newest_day")
     def newest_day(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
-        day = (context.scheduled_execution_time - PUBLICATION_LAG).date()
+        day = (context.scheduled_execution_time - timedelta(days=settings.published_after_days)).date()
         if not settings.first_day <= day <= settings.last_day:
             return SkipReason(
                 f"{day} is outside AIS_FIRST_DAY {settings.first_day} to AIS_LAST_DAY {settings.last_day}"
@@ -59,7 +55,9 @@ def late_day_sensor(settings: Settings, archives_job: UnresolvedAssetJobDefiniti
         context: SensorEvaluationContext, lake: LakeResource, source: SourceResource
     ) -> Iterator[RunRequest | SkipReason]:
         place, feed, today = lake.open(), source.open(), datetime.now(UTC).date()
-        due = [day for day in settings.days if today - LATEST_APPEARANCE <= day <= today - PUBLICATION_LAG]
+        first = today - timedelta(days=settings.awaited_for_days)
+        last = today - timedelta(days=settings.published_after_days)
+        due = [day for day in settings.days if first <= day <= last]
         missing = _not_landed(place, due)
         end = time.monotonic() + ASKING_SECONDS
         asked, found, faults = 0, 0, list[str]()

@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     table_delimiter: str = Field(",", description="what separates the table source's columns; \\t for a tab")
     first_day: date = Field(date(2024, 3, 1), description="first day, inclusive")
     last_day: date = Field(date(2024, 3, 3), description="last day, inclusive")
+    published_after_days: int = Field(3, ge=0, description="a source has a day about so many days later")
+    awaited_for_days: int = Field(60, ge=0, description="a day that has not appeared by then is not asked for any more")
     max_archive_gigabytes: float = Field(64.0, gt=0, description="refuse an archive that unpacks to more than this")
 
     simulated_vessels: int = Field(60, ge=1, le=100_000, description="vessels of the simulated source")

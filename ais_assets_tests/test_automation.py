@@ -9,7 +9,6 @@ import dagster as dg
 import pytest
 
 from ais_assets import automation
-from ais_assets.automation import LATEST_APPEARANCE, PUBLICATION_LAG
 from ais_assets.definitions import build_definitions
 from ais_assets.resources.lake import LakeResource
 from ais_assets.resources.source import SourceResource
@@ -18,7 +17,9 @@ from ais_assets_tests.sources.rows import HEADER, row
 from ais_assets_tests.sources.web_server import WebServer, running_web_server, status
 
 TODAY = datetime.now(UTC).date()
-NEWEST = TODAY - PUBLICATION_LAG
+PUBLISHED_AFTER = 3
+AWAITED_FOR = 60
+NEWEST = TODAY - timedelta(days=PUBLISHED_AFTER)
 LATE = NEWEST - timedelta(days=1)
 
 
@@ -35,7 +36,7 @@ def settings(tmp_path: Path) -> Settings:
     return load_settings(
         source="dma",
         source_uri=str(feed),
-        first_day=TODAY - LATEST_APPEARANCE - timedelta(days=9),
+        first_day=TODAY - timedelta(days=AWAITED_FOR + 9),
         last_day=TODAY,
         lake=str(tmp_path / "lake"),
         cache=tmp_path / "cache",
@@ -93,10 +94,21 @@ def test_a_day_that_appears_late_is_landed_once_it_is_there(settings: Settings) 
 
 def test_days_too_young_and_too_old_are_not_waited_for(settings: Settings) -> None:
     feed = Path(settings.source_uri or "")
-    for day in (TODAY, NEWEST + timedelta(days=1), TODAY - LATEST_APPEARANCE - timedelta(days=1)):
+    for day in (TODAY, NEWEST + timedelta(days=1), TODAY - timedelta(days=AWAITED_FOR + 1)):
         write(feed, day)
     with dg.DagsterInstance.ephemeral() as instance:
         assert asked_for(settings, instance) == [NEWEST.isoformat()]
+
+
+def test_how_long_a_day_is_waited_for_is_a_setting(settings: Settings) -> None:
+    feed = Path(settings.source_uri or "")
+    days = [TODAY - timedelta(days=age) for age in (0, 1, AWAITED_FOR, AWAITED_FOR + 1, AWAITED_FOR + 2)]
+    for day in days:
+        write(feed, day)
+    patient = settings.model_copy(update={"published_after_days": 1, "awaited_for_days": AWAITED_FOR + 1})
+    with dg.DagsterInstance.ephemeral() as instance:
+        wanted = {day.isoformat() for day in (*days[1:4], NEWEST)}
+        assert set(asked_for(patient, instance)) == wanted
 
 
 def test_a_day_that_cannot_be_asked_for_does_not_stop_the_others(settings: Settings) -> None:

@@ -1,4 +1,5 @@
-"""What nothing names any more: folders of former archives and MDS shards in the lake, and the caches made from them."""
+"""What nothing names any more: folders of former archives and MDS shards in the lake, the caches made from them, and
+downloads that were given up."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from pathlib import Path
 from ais_assets.io.lake import Lake
 from ais_assets.io.layout import PLACES, Kind, place_of
 from ais_assets.io.store import StoredObject, local_objects
+from ais_assets.sources import unfinished
 
 _FOLDER = re.compile(r"^([0-9A-Za-z][0-9A-Za-z._-]*)-[0-9a-z]{12}$")
 """A folder that `Lake.write_folder` named: its partition, and the beginning of its digest."""
@@ -58,7 +60,9 @@ def leftovers(lake: Lake, cache: Path, before: float) -> list[Leftover]:
                 kept.add(name)
             else:
                 found.append(Leftover(asset, f"{folder}/{name}", sum(each.size for each in files), since))
-    return found + list(_stale_packed(lake, cache / lake.identity(), before)) + list(_unpacked(cache, kept, before))
+    found += _stale_packed(lake, cache / lake.identity(), before)
+    found += _unpacked(cache, kept, before)
+    return found + list(_given_up(cache, before))
 
 
 def remove(lake: Lake, leftover: Leftover) -> None:
@@ -106,3 +110,10 @@ def _unpacked(cache: Path, kept: set[str], before: float) -> Iterator[Leftover]:
         since = max(each.modified for each in files)
         if _FOLDER.match(name) and name not in kept and since < before:
             yield Leftover("cache", os.fspath(cache / "mds" / name), sum(each.size for each in files), since)
+
+
+def _given_up(cache: Path, before: float) -> Iterator[Leftover]:
+    """Downloads that no run has gone on with."""
+    for file in local_objects(cache, unfinished.FOLDER):
+        if file.modified < before:
+            yield Leftover("cache", str(cache / file.key), file.size, file.modified)

@@ -1,11 +1,12 @@
 """The raw source as a Dagster resource."""
 
 from datetime import date
+from pathlib import Path
 
 from dagster import ConfigurableResource
 
 from ais_assets.settings import Settings
-from ais_assets.sources import source_for
+from ais_assets.sources import source_for, unfinished
 from ais_assets.sources.landing import S3Access
 from ais_assets.sources.source import Source
 from ais_assets.table_mapping import TableMapping
@@ -25,6 +26,7 @@ class SourceResource(ConfigurableResource):
     s3_profile: str | None = None
     table_columns: str | None = None
     table_delimiter: str = ","
+    cache: str | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "SourceResource":
@@ -41,6 +43,7 @@ class SourceResource(ConfigurableResource):
             s3_profile=settings.s3_profile,
             table_columns=None if settings.table_columns is None else settings.table_columns.model_dump_json(),
             table_delimiter=settings.table_delimiter,
+            cache=str(settings.cache),
         )
 
     def open(self) -> Source:
@@ -55,4 +58,5 @@ class SourceResource(ConfigurableResource):
             s3=S3Access(self.s3_endpoint_url, self.s3_region, self.s3_profile),
             table=None if self.table_columns is None else TableMapping.model_validate_json(self.table_columns),
             table_delimiter=self.table_delimiter,
+            unfinished=None if self.cache is None else Path(self.cache) / unfinished.FOLDER,
         )

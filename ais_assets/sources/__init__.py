@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from ais_assets.settings import SourceName
@@ -24,6 +25,7 @@ def source_for(
     s3: S3Access | None = None,
     table: TableMapping | None = None,
     table_delimiter: str = ",",
+    unfinished: Path | None = None,
 ) -> Source:
     """The source that the settings name. Nothing is fetched, and only its own modules are imported.
 
@@ -35,6 +37,7 @@ def source_for(
         vessels, seed: of the simulated source.
         s3: how S3 is reached; default: by the standard AWS_* environment.
         table, table_delimiter: columns of the table source, and what separates them.
+        unfinished: where files that are being fetched are kept for a later run to go on with.
 
     Raises:
         SourceError: an unknown name, or no uri or columns where they are needed.
@@ -52,8 +55,10 @@ def source_for(
 
         if table is None:
             raise SourceError("AIS_SOURCE=table needs AIS_TABLE_COLUMNS: which column is what")
-        return TableSource(uri, mapping=table, delimiter=table_delimiter, max_bytes=max_bytes, s3=s3)
-    return _file_source(name)(uri, max_bytes=max_bytes, s3=s3)
+        return TableSource(
+            uri, mapping=table, delimiter=table_delimiter, max_bytes=max_bytes, s3=s3, unfinished=unfinished
+        )
+    return _file_source(name)(uri, max_bytes=max_bytes, s3=s3, unfinished=unfinished)
 
 
 def _file_source(name: str) -> type[FileSource]:

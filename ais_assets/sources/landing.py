@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import urllib.parse
 from dataclasses import replace
 from datetime import date
@@ -21,6 +22,7 @@ from ais_assets.sources.archive import (
 from ais_assets.sources.places import FolderPlace, ListedPlace, Place, S3Access, S3Place, WebPlace
 from ais_assets.sources.source import LandedArchive, Source, SourceError
 from ais_assets.sources.transfer import NotThereError, Patience, check_size
+from ais_assets.sources.unfinished import unfinished
 
 _MAGICS = {b"PK\x03\x04": ".zip", b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst", b"PAR1": ".parquet"}
 _LONGEST_MAGIC = 4
@@ -38,6 +40,8 @@ class FileSource(Source):
             (2024-03-01, 2024-03, 2024; `{day:%Y%m%d}` for another form). A web address without {day} names
             archives of a month.
         max_bytes: an archive larger than this, packed or unpacked, is refused.
+        unfinished: folder of this machine where files that are being fetched are kept, so that a later run goes on
+            with them; None: each run begins anew.
         examples: names of its files, for messages.
         suffixes: of files of one day, in order of preference.
         monthly_suffixes: of files of one month.
@@ -48,12 +52,19 @@ class FileSource(Source):
     monthly_suffixes: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
-        self, uri: str, *, max_bytes: int, s3: S3Access | None = None, patience: Patience | None = None
+        self,
+        uri: str,
+        *,
+        max_bytes: int,
+        s3: S3Access | None = None,
+        patience: Patience | None = None,
+        unfinished: Path | None = None,
     ) -> None:
         self.uri = uri
         self.max_bytes = max_bytes
         self._s3 = s3 or S3Access()
         self._patience = patience or Patience()
+        self._unfinished = unfinished
 
     def period(self, name: str) -> date | Month | None:
         """The day or the month that the file `name` holds; None where it is none of this source's."""
@@ -74,11 +85,10 @@ class FileSource(Source):
             monthly = key is not None and isinstance(self.period(key), Month)
         if key is None:
             return None
-        landing = into / f".landing-{day.isoformat()}"
         try:
             if monthly:
-                return self._land_member(place, key, day, landing)
-            return self._land_whole(place, key, day, landing)
+                return self._land_member(place, key, day, into)
+            return self._land_whole(place, key, day, into)
         except NotThereError as error:
             if isinstance(place, WebPlace):
                 return None
@@ -88,8 +98,6 @@ class FileSource(Source):
                 f"{place.shown(key)}: cannot be brought to {into} ({error}); "
                 "see that the disk has room and that both may be read and written, then try again"
             ) from error
-        finally:
-            landing.unlink(missing_ok=True)
 
     def published(self, day: date) -> bool:
         place = self._asking_place
@@ -145,16 +153,23 @@ class FileSource(Source):
             )
         return min(names, key=kind.__getitem__)
 
-    def _land_whole(self, place: Place, key: str, day: date, landing: Path) -> LandedArchive:
-        place.fetch(key, landing, self.max_bytes)
-        name = self._file_name(place.file_name(key), day, landing)
-        return self._verified(landing, name, day, place.shown(key))
+    def _land_whole(self, place: Place, key: str, day: date, into: Path) -> LandedArchive:
+        shown = place.shown(key)
+        with unfinished(self._unfinished, day, shown, _landing(into, day)) as landing:
+            place.fetch(key, landing, self.max_bytes)
+            name = self._file_name(place.file_name(key), day, landing)
+            return self._verified(landing, into / name, day, shown)
 
-    def _land_member(self, place: Place, key: str, day: date, landing: Path) -> LandedArchive | None:
+    def _land_member(self, place: Place, key: str, day: date, into: Path) -> LandedArchive | None:
         """Takes one day out of a month's zip. Its file is named after the source: no name from inside is used."""
         shown = place.shown(key)
+        landing = _landing(into, day)
         part = landing.with_name(f"{landing.name}-member")
-        with place.open(key, landing, self.max_bytes) as file, open_zip(file, shown) as archive:
+        with (
+            unfinished(None, day, shown, landing),
+            place.open(key, landing, self.max_bytes) as file,
+            open_zip(file, shown) as archive,
+        ):
             member = member_of_day(archive, day, shown)
             if member is None:
                 return None
@@ -162,14 +177,13 @@ class FileSource(Source):
             check_size(max(member.compress_size, member.file_size), self.max_bytes, uri)
             try:
                 copy_member(archive, member, part, shown)
-                return self._verified(part, f"{self.name}-{day.isoformat()}.zip", day, uri)
+                return self._verified(part, into / f"{self.name}-{day.isoformat()}.zip", day, uri)
             finally:
                 part.unlink(missing_ok=True)
 
-    def _verified(self, landed: Path, name: str, day: date, uri: str) -> LandedArchive:
-        """The file under its name, once it has been read to its end."""
-        # The name says what to read it as.
-        final = landed.replace(landed.with_name(name))
+    def _verified(self, landed: Path, final: Path, day: date, uri: str) -> LandedArchive:
+        """The file under its name, which says what to read it as, once it has been read to its end."""
+        shutil.move(landed, final)
         try:
             verify(final, day, uri, self.max_bytes)
         except SourceError:
@@ -192,3 +206,7 @@ class FileSource(Source):
                 f"it has {', '.join(self.suffixes)}. Correct AIS_SOURCE_URI or AIS_SOURCE"
             )
         return f"{self.name}-{day.isoformat()}{kinds[0]}"
+
+
+def _landing(into: Path, day: date) -> Path:
+    return into / f".landing-{day.isoformat()}"

@@ -10,10 +10,10 @@ import urllib.request
 from abc import ABC, abstractmethod
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
 from http.client import HTTPResponse
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -74,7 +74,7 @@ class Place(ABC):
 
     @abstractmethod
     def fetch(self, key: str, target: Path, max_bytes: int) -> None:
-        """Copies a file.
+        """Copies a file. Where a server breaks off, `target` and its note are what `Download` goes on with.
 
         Raises NotThereError where it is not there, SourceError where it cannot be had, OSError where it cannot be
         stored.
@@ -136,6 +136,7 @@ class S3Place(ListedPlace):
         from boto3.session import Session  # noqa: PLC0415 - only a source on S3 needs boto
         from botocore.config import Config  # noqa: PLC0415
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+        from botocore.session import get_session  # noqa: PLC0415
 
         self.uri = uri.rstrip("/")
         self._bucket, _, prefix = self.uri.removeprefix("s3://").partition("/")
@@ -145,12 +146,14 @@ class S3Place(ListedPlace):
         # Tries are counted by `persist`; an object's checksum is that of the whole, not of a part.
         once = Config(retries={"total_max_attempts": 1}, response_checksum_validation="when_required")
         try:
-            session = Session(profile_name=access.profile, region_name=access.region)
+            core = get_session()
+            session = Session(profile_name=access.profile, region_name=access.region, botocore_session=core)
             self._client: Any = session.client("s3", endpoint_url=access.endpoint_url, config=once)
         except (BotoCoreError, ValueError) as error:
             raise SourceError(
                 f"{self.uri}: S3 cannot be set up ({error}); check AIS_S3_* and the AWS_* environment"
             ) from error
+        self._ca_bundle: str | None = core.get_config_variable("ca_bundle")
         self._client.meta.events.register("before-send.s3", self._send)
 
     def _list(self) -> list[str]:
@@ -167,9 +170,8 @@ class S3Place(ListedPlace):
     def fetch(self, key: str, target: Path, max_bytes: int) -> None:
         where = self.shown(key)
         self._deadline = Deadline(self._patience)
-        with target.open("wb") as output:
-            download = Download(lambda start, etag: self._part(key, start, None, etag), output, max_bytes, where)
-            persist(download.attempt, self._deadline, where, _S3_CURE)
+        with closing(Download(partial(self._part, key, None), target, max_bytes, where)) as file:
+            persist(file.attempt, self._deadline, where, _S3_CURE)
 
     def open(self, key: str, scratch: Path, max_bytes: int) -> BinaryIO:
         where = self.shown(key)
@@ -178,7 +180,7 @@ class S3Place(ListedPlace):
         size, etag = head["ContentLength"], head["ETag"]
 
         def read_range(start: int, end: int) -> bytes:
-            piece = RangeRead(lambda first, last: self._part(key, first, last, etag), start, end, size, where)
+            piece = RangeRead(lambda first, last: self._part(key, last, first, etag), start, end, size, where)
             return persist(piece.attempt, self._deadline, where, _S3_CURE)
 
         return seekable(size, read_range)
@@ -190,8 +192,8 @@ class S3Place(ListedPlace):
 
         return persist(attempt, self._deadline, where, _S3_CURE)
 
-    def _part(self, key: str, start: int, end: int | None, etag: str) -> Part:
-        """The object from `start` on, or to before `end`, if its entity tag is still `etag`."""
+    def _part(self, key: str, end: int | None, start: int, etag: str) -> Part:
+        """The object to its end, or to before `end`, from `start` on, if its entity tag is still `etag`."""
         from botocore.exceptions import IncompleteReadError  # noqa: PLC0415
 
         where = self.shown(key)
@@ -222,7 +224,7 @@ class S3Place(ListedPlace):
             for name, value in {"Accept-Encoding": "identity", **dict(request.headers.items())}.items()
         }
         signed = urllib.request.Request(request.url, headers=headers, method=request.method)
-        answer = send(signed, self._deadline, self.uri, as_it_is=True)
+        answer = send(signed, self._deadline, self.uri, as_it_is=True, ca_bundle=self._ca_bundle)
         return AWSResponse(request.url, answer.status, dict(answer.headers.items()), _Body(answer, self.uri))
 
     @contextmanager
@@ -236,7 +238,8 @@ class S3Place(ListedPlace):
             answer = error.response.get("ResponseMetadata", {})
             if code in ("NoSuchKey", "404"):
                 raise NotThereError(where) from error
-            if code == "InvalidRange":
+            # Also where an object is not the one any more that was begun.
+            if code in ("InvalidRange", "412", "PreconditionFailed"):
                 raise RangeRefusedError(None) from error
             if code in ("SlowDown", "RequestTimeout") or answer.get("HTTPStatusCode") in BUSY:
                 after = retry_after(answer.get("HTTPHeaders", {}))
@@ -248,8 +251,6 @@ class S3Place(ListedPlace):
                 "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID or the AWS profile",
                 "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY or the AWS profile",
                 "ExpiredToken": "renew the credentials",
-                "412": "the file was replaced while it was being read; try again",
-                "PreconditionFailed": "the file was replaced while it was being read; try again",
             }.get(code, "see S3's documentation of this code")
             raise SourceError(f"{where}: S3 answered {code}: {cure}") from None
         except BotoCoreError as error:
@@ -324,8 +325,8 @@ class WebPlace(Place):
             wanted = {"Range": f"bytes={start}-", "If-Range": validator} if start else {}
             return part_from(self._answer(key, wanted, deadline), where)
 
-        with target.open("wb") as output:
-            persist(Download(ask, output, max_bytes, where).attempt, deadline, where)
+        with closing(Download(ask, target, max_bytes, where)) as file:
+            persist(file.attempt, deadline, where)
 
     def open(self, key: str, scratch: Path, max_bytes: int) -> BinaryIO:
         where = self.shown(key)

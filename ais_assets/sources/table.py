@@ -33,8 +33,9 @@ class TableSource(FileSource):
         max_bytes: int,
         s3: S3Access | None = None,
         patience: Patience | None = None,
+        unfinished: Path | None = None,
     ) -> None:
-        super().__init__(uri, max_bytes=max_bytes, s3=s3, patience=patience)
+        super().__init__(uri, max_bytes=max_bytes, s3=s3, patience=patience, unfinished=unfinished)
         self._layout = table_layout(mapping, delimiter)
 
     def read(self, archive: Path, day: date) -> RecordStream:

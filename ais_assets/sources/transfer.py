@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import http.client
 import io
+import json
 import os
 import re
 import socket
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar, cast
 
 from ais_assets.sources.source import SourceError
@@ -224,26 +226,45 @@ def check_size(size: int, max_bytes: int, where: str) -> None:
         raise SourceError(f"{where}: is larger than {max_bytes:,} bytes; raise AIS_MAX_ARCHIVE_GIGABYTES if it may be")
 
 
+def note_of(target: Path) -> Path:
+    """The file beside one that is on its way that says of which it is the beginning."""
+    return target.with_name(f"{target.name}.json")
+
+
 class Download:
-    """A file on its way, in tries of which each goes on where the one before broke off.
+    """A file on its way, in tries of which each goes on where the one before broke off, in this process or another.
 
     Args:
         ask: requests the file from a byte on; the second argument is the validator of what has come, empty where the
             whole file is wanted.
-        output: where it goes.
+        target: where it goes; its beginning may be there, with its note.
         max_bytes: a larger one is refused.
         where: its address, for messages.
     """
 
-    def __init__(self, ask: Callable[[int, str], Part], output: BinaryIO, max_bytes: int, where: str) -> None:
+    def __init__(self, ask: Callable[[int, str], Part], target: Path, max_bytes: int, where: str) -> None:
         self._ask = ask
-        self._output = output
+        self._note = note_of(target)
         self._max_bytes = max_bytes
         self._where = where
-        self._furthest = 0
-        self._forget()
+        self._output = target.open("ab")
+        self._recall()
+        self._furthest = self._output.tell() if self._validator else 0
+
+    def close(self) -> None:
+        """Ends it, whole or not."""
+        self._output.close()
+
+    def _recall(self) -> None:
+        """Takes up what a process before left."""
+        try:
+            note = json.loads(self._note.read_text())
+            self._validator, self._total = note["validator"], note["total"]
+        except (FileNotFoundError, ValueError):
+            self._forget()
 
     def _forget(self) -> None:
+        self._note.unlink(missing_ok=True)
         self._validator = ""
         self._total: int | None = None
 
@@ -266,6 +287,8 @@ class Download:
             self._output.truncate()
             self._validator = self._validator or part.validator
             self._total = part.total if self._total is None else self._total
+            if self._validator:
+                self._note.write_text(json.dumps({"validator": self._validator, "total": self._total}))
             self._receive(part, start)
 
     def _check(self, part: Part, start: int) -> None:
@@ -365,9 +388,10 @@ class _Answer(http.client.HTTPResponse):
 class _Handler(urllib.request.AbstractHTTPHandler):
     """Speaks http and https within a deadline."""
 
-    def __init__(self, deadline: Deadline) -> None:
+    def __init__(self, deadline: Deadline, ca_bundle: str | None) -> None:
         super().__init__()
         self._deadline = deadline
+        self._ca_bundle = ca_bundle
 
     http_request = https_request = urllib.request.AbstractHTTPHandler.do_request_
 
@@ -375,7 +399,7 @@ class _Handler(urllib.request.AbstractHTTPHandler):
         return self.do_open(cast(Any, partial(self._connection, http.client.HTTPConnection)), request)
 
     def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        kind = partial(http.client.HTTPSConnection, context=ssl.create_default_context())
+        kind = partial(http.client.HTTPSConnection, context=ssl.create_default_context(cafile=self._ca_bundle))
         return self.do_open(cast(Any, partial(self._connection, kind)), request)
 
     def _connection(self, kind: Callable[..., http.client.HTTPConnection], host: str, **options: Any) -> Any:
@@ -395,7 +419,12 @@ class _RedirectHandler(urllib.request.HTTPRedirectHandler):
 
 
 def send(
-    request: urllib.request.Request, deadline: Deadline, where: str, *, as_it_is: bool = False
+    request: urllib.request.Request,
+    deadline: Deadline,
+    where: str,
+    *,
+    as_it_is: bool = False,
+    ca_bundle: str | None = None,
 ) -> http.client.HTTPResponse:
     """The answer to one request, its body yet to be read.
 
@@ -405,13 +434,14 @@ def send(
         where: the address, for messages.
         as_it_is: whether an answer of any status is given; otherwise redirects are followed, and urllib's HTTPError is
             raised for a status that is no success.
+        ca_bundle: file of the certificates that are trusted; None: the system's, or SSL_CERT_FILE's.
 
     Raises:
         TryAgainError: no answer, for a reason that may pass.
         SourceError: no answer, for another one.
     """
     # Only what is named here is spoken: no redirect may lead to a local file or to FTP.
-    handlers = [urllib.request.ProxyHandler(), urllib.request.UnknownHandler(), _Handler(deadline)]
+    handlers = [urllib.request.ProxyHandler(), urllib.request.UnknownHandler(), _Handler(deadline, ca_bundle)]
     if not as_it_is:
         handlers += [
             urllib.request.HTTPDefaultErrorHandler(),

@@ -290,6 +290,9 @@ def test_ais_prune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     PackedPositions(tmp_path / "cache", lake).open(["0000"])
     packed = tmp_path / "cache" / lake.identity()
     (packed / "0007-no-longer-there.packed").write_text("packed")
+    given_up = tmp_path / "cache" / "landing" / "2024-03-01-0123456789abcdef"
+    given_up.parent.mkdir()
+    given_up.write_text("PK\3\4..")
 
     def prune(*arguments: str) -> list[dict[str, object]]:
         result = CliRunner().invoke(main, ["prune", "--json", *arguments])
@@ -304,6 +307,7 @@ def test_ais_prune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         f"mds/00000-{ONE}",
         f"{cached}/00000-{ONE}",
         f"{packed}/0007-no-longer-there.packed",
+        str(given_up),
     }
     assert {row["bytes"] for row in found} == {100, 6}
     assert prune("--older-than", "0") == found
@@ -312,6 +316,7 @@ def test_ais_prune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         f"{lake.uri}/mds/00000-{ONE}/shard",
         f"{cached}/00000-{ONE}/shard",
         f"{packed}/0007-no-longer-there.packed",
+        str(given_up),
     }
     table = CliRunner().invoke(main, ["prune", "--dry-run"])
     assert "Would be deleted" in table.output

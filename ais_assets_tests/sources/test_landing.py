@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gzip
 import io
+import ipaddress
 import multiprocessing
 import resource
 import signal
+import ssl
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -16,6 +19,9 @@ from pathlib import Path
 import pytest
 import zstandard
 from boto3.session import Session
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from ais_assets.resources.source import SourceResource
 from ais_assets.settings import load_settings
@@ -49,11 +55,11 @@ def csv_of(day: date) -> bytes:
     return f"{HEADER}\n{row(timestamp=f'{day:%d/%m/%Y} 00:00:00')}\n".encode()
 
 
-def zip_of(*days: date, name: str = "aisdk-{}.csv") -> bytes:
+def zip_of(*days: date, name: str = "aisdk-{}.csv", packing: int = zipfile.ZIP_DEFLATED) -> bytes:
     raw = io.BytesIO()
-    with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(raw, "w", packing) as archive:
         for day in days:
-            archive.writestr(name.format(day), csv_of(day) * 50)
+            archive.writestr(name.format(day), csv_of(day) * (50 if packing == zipfile.ZIP_DEFLATED else 2000))
     return raw.getvalue()
 
 
@@ -105,6 +111,38 @@ def _land_with_little_room(uri: str, into: Path) -> str:
     except SourceError as error:
         return str(error)
     return "nothing"
+
+
+def _self_signed(certificate: Path) -> ssl.SSLContext:
+    """For a server on loopback; its certificate is written, which a client has to trust."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    alternative = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(hours=1))
+    builder = builder.add_extension(alternative, critical=False)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    certificate.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    private = certificate.with_suffix(".key")
+    plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    private.write_bytes(key.private_bytes(*plain))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, private)
+    return context
+
+
+def _land(uri: str, folder: Path, into: Path, patience: Patience) -> None:
+    DmaSource(uri, max_bytes=MAX_BYTES, patience=patience, unfinished=folder).land(DAY, into)
+
+
+def _when(found: Callable[[], list[Path]]) -> list[Path]:
+    """What is found, once it is."""
+    end = time.monotonic() + 60
+    while not (paths := found()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return paths
 
 
 def flipped(content: bytes) -> bytes:
@@ -246,6 +284,133 @@ def test_an_unknown_scheme(into: Path) -> None:
         source("ftp://host/folder").land(DAY, into)
 
 
+class TestUnfinished:
+    """Downloads that a run which ended left behind."""
+
+    @staticmethod
+    def feed(uri: str, folder: Path, patience: Patience = HASTY) -> DmaSource:
+        return DmaSource(uri, max_bytes=MAX_BYTES, patience=patience, unfinished=folder)
+
+    @staticmethod
+    def asked(web: WebServer) -> list[str | None]:
+        return [headers.get("Range") for path, headers in web.requests if NAME in path]
+
+    def given_up(self, web: WebServer, into: Path, uri: str) -> Path:
+        """A folder with the first 150 bytes of NAME, by a source that stopped trying."""
+        folder = into.parent / "unfinished"
+        web.next_answers[f"/{NAME}"] = [broken_after(100), broken_after(50), status(503), status(503)]
+        with pytest.raises(SourceError, match="answered 503, at the last of 3 tries"):
+            self.feed(uri, folder).land(DAY, into)
+        assert list(into.iterdir()) == []
+        web.requests.clear()
+        return folder
+
+    def test_are_gone_on_with(self, web: WebServer, into: Path) -> None:
+        web.files[f"/{NAME}"] = CONTENT
+        uri = f"{web.url}/aisdk-{{day}}.zip"
+        folder = self.given_up(web, into, uri)
+        landed = self.feed(uri, folder).land(DAY, into)
+        assert landed is not None
+        assert landed == LandedArchive(into / NAME, f"{web.url}/{NAME}")
+        assert landed.path.read_bytes() == CONTENT
+        assert self.asked(web) == ["bytes=150-"]
+        assert [path.suffix for path in folder.iterdir()] == [".lock"]
+
+    def test_of_another_file_are_begun_anew(self, web: WebServer, into: Path) -> None:
+        """The server answers with the whole file where its entity tag is not the one that was begun."""
+        web.files[f"/{NAME}"] = CONTENT
+        uri = f"{web.url}/aisdk-{{day}}.zip"
+        folder = self.given_up(web, into, uri)
+        web.etag = '"2"'
+        web.files[f"/{NAME}"] = other = zip_of(DAY, name="aisdk-{}-corrected.csv")
+        landed = self.feed(uri, folder).land(DAY, into)
+        assert landed is not None
+        assert landed.path.read_bytes() == other
+        assert self.asked(web) == ["bytes=150-"]
+
+    @pytest.mark.parametrize("damage", ["no note", "half a note", "longer than the file", "of other bytes"])
+    def test_that_are_damaged_are_never_taken_for_the_file(self, web: WebServer, into: Path, damage: str) -> None:
+        web.files[f"/{NAME}"] = CONTENT
+        uri = f"{web.url}/aisdk-{{day}}.zip"
+        folder = self.given_up(web, into, uri)
+        (begun,) = (path for path in folder.iterdir() if not path.suffix)
+        note = begun.with_name(f"{begun.name}.json")
+        if damage == "no note":
+            note.unlink()
+        elif damage == "half a note":
+            note.write_text(note.read_text()[:10])
+        elif damage == "longer than the file":
+            begun.write_bytes(bytes(len(CONTENT) + 1))
+        else:
+            begun.write_bytes(bytes(150))
+            with pytest.raises(SourceError, match="is refused"):
+                self.feed(uri, folder).land(DAY, into)
+        landed = self.feed(uri, folder).land(DAY, into)
+        assert landed is not None
+        assert landed.path.read_bytes() == CONTENT
+
+    def test_of_a_killed_run_are_gone_on_with(self, web: WebServer, into: Path) -> None:
+        web.files[f"/{NAME}"] = content = zip_of(DAY, packing=zipfile.ZIP_STORED)
+        web.next_answers[f"/{NAME}"] = [stalled(30.0, after=10_000)]
+        folder = into.parent / "unfinished"
+        uri = f"{web.url}/aisdk-{{day}}.zip"
+        patient = Patience(timeout_seconds=60.0)
+        run = multiprocessing.get_context("spawn").Process(target=_land, args=(uri, folder, into, patient))
+        run.start()
+        (begun,) = _when(lambda: [path for path in folder.glob("*") if not path.suffix and path.stat().st_size])
+        # While that run is at it, another gets the file for itself.
+        alone = into.parent / "alone"
+        alone.mkdir()
+        landed = self.feed(uri, folder).land(DAY, alone)
+        assert landed is not None
+        assert landed.path.read_bytes() == content
+        run.kill()
+        run.join(timeout=20)
+        assert run.exitcode == -signal.SIGKILL
+        size = begun.stat().st_size
+        assert 0 < size < len(content)
+        landed = self.feed(uri, folder).land(DAY, into)
+        assert landed is not None
+        assert landed.path.read_bytes() == content
+        assert self.asked(web) == [None, None, f"bytes={size}-"]
+
+    @pytest.mark.parametrize(
+        ("now", "asked"),
+        [(CONTENT, ["bytes=150-"]), (zip_of(DAY, name="aisdk-{}-corrected.csv"), ["bytes=150-", None])],
+        ids=["the same", "another"],
+    )
+    def test_of_an_object_of_s3(
+        self,
+        bucket: str,
+        s3_server: S3Server,
+        web: WebServer,
+        into: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        now: bytes,
+        asked: list[str | None],
+    ) -> None:
+        client = Session().client("s3")
+        client.put_object(Bucket=bucket, Key=f"ais/{NAME}", Body=CONTENT)
+        web.behind = s3_server.endpoint.removeprefix("http://")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", web.url)
+        web.next_answers[f"/{bucket}/ais/{NAME}"] = [broken_after(150), status(503), status(503)]
+        folder = into.parent / "unfinished"
+        with pytest.raises(SourceError, match="S3 answered 503"):
+            self.feed(f"s3://{bucket}/ais", folder).land(DAY, into)
+        client.put_object(Bucket=bucket, Key=f"ais/{NAME}", Body=now)
+        web.requests.clear()
+        landed = self.feed(f"s3://{bucket}/ais", folder).land(DAY, into)
+        assert landed is not None
+        assert landed.path.read_bytes() == now
+        assert self.asked(web) == asked
+
+    def test_of_the_settings_are_in_the_cache(self, web: WebServer, into: Path) -> None:
+        web.files[f"/{NAME}"] = CONTENT
+        settings = load_settings(source="dma", source_uri=f"{web.url}/aisdk-{{day}}.zip", cache=into.parent / "cache")
+        assert SourceResource.from_settings(settings).open().land(DAY, into) is not None
+        assert len(list((into.parent / "cache" / "landing").iterdir())) == 1
+
+
 class TestS3:
     @staticmethod
     def put(bucket: str, **files: bytes) -> None:
@@ -300,6 +465,22 @@ class TestS3:
         monkeypatch.setenv("AIS_S3_PROFILE", "feed")
         settings = load_settings(source="dma", source_uri=f"s3://{bucket}/ais")
         landed = SourceResource.from_settings(settings).open().land(DAY, into)
+        assert landed is not None
+        assert landed.path.read_bytes() == CONTENT
+
+    def test_the_certificates_that_aws_names_are_trusted(
+        self, bucket: str, s3_server: S3Server, into: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """AWS_CA_BUNDLE, as a company's own S3 needs it."""
+        self.put(bucket, **{NAME: CONTENT})
+        certificate = into.parent / "certificate.pem"
+        with running_web_server(_self_signed(certificate)) as web:
+            web.behind = s3_server.endpoint.removeprefix("http://")
+            monkeypatch.setenv("AWS_ENDPOINT_URL", web.url)
+            with pytest.raises(SourceError, match="certificate verify failed"):
+                source(f"s3://{bucket}/ais").land(DAY, into)
+            monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
+            landed = source(f"s3://{bucket}/ais").land(DAY, into)
         assert landed is not None
         assert landed.path.read_bytes() == CONTENT
 

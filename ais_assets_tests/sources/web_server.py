@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ class WebServer:
     Attributes:
         requests: (path, headers) of every request so far.
         ranges: whether ranges and entity tags are given.
+        etag: of every file.
         behind: host and port of a server that answers instead of the files, where it is not told to misbehave.
     """
 
@@ -30,11 +32,13 @@ class WebServer:
     next_answers: dict[str, list[Answer]] = field(default_factory=dict)
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     ranges: bool = True
+    etag: str = '"1"'
     behind: str = ""
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -84,7 +88,7 @@ class Handler(BaseHTTPRequestHandler):
         """The file or the range asked for, or just its first bytes while announcing all of them."""
         start, end = 0, len(content)
         wanted = self.headers.get("Range")
-        if self.site.ranges and wanted and self.headers.get("If-Range", '"1"') == '"1"':
+        if self.site.ranges and wanted and self.headers.get("If-Range", self.site.etag) == self.site.etag:
             first, _, last = wanted.removeprefix("bytes=").partition("-")
             start, end = int(first), min(int(last) + 1, end) if last else end
             self.send_response(206)
@@ -92,7 +96,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send_response(200)
         if self.site.ranges:
-            self.send_header("ETag", '"1"')
+            self.send_header("ETag", self.site.etag)
         self.send_header("Content-Length", str(end - start))
         self.end_headers()
         self.wfile.write(content[start:end][:only])
@@ -125,11 +129,11 @@ def broken_after(count: int) -> Answer:
     return answer
 
 
-def stalled(seconds: float) -> Answer:
-    """Sends a little and then nothing for a while."""
+def stalled(seconds: float, after: int = 10) -> Answer:
+    """Sends so many bytes and then nothing for a while."""
 
     def answer(handler: Handler) -> bool:
-        handler.send_file(handler.site.files[handler.path], 10)
+        handler.send_file(handler.site.files[handler.path], after)
         handler.wfile.flush()
         time.sleep(seconds)
         return True
@@ -185,11 +189,13 @@ def sent(head: str, body: bytes) -> Answer:
 
 
 @contextmanager
-def running_web_server() -> Iterator[WebServer]:
-    """Starts a server on a free port; ends it afterwards."""
-    site = WebServer()
+def running_web_server(tls: ssl.SSLContext | None = None) -> Iterator[WebServer]:
+    """Starts a server on a free port, https where there is a context for it; ends it afterwards."""
+    site = WebServer(scheme="https" if tls else "http")
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("SiteHandler", (Handler,), {"site": site}))
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     site.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
