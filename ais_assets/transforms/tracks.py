@@ -84,6 +84,7 @@ _U: Final = np.uint64
 """Of indices: over signed ones, loops allow for counting from the end, which costs more than what they do."""
 _IN_ONE = njit(cache=True, nogil=True, inline="always")
 """Of what interleaved ships need for every report: to hand over the columns would take longer than what it does."""
+_INVERSE_OF_125: Final = np.uint32(pow(125, -1, 1 << 32))
 _STEPS_AROUND: Final = 360 * schema.MICRODEGREES
 _ALONE: Final = 1 << 60
 """Steps: more than any distance has."""
@@ -306,18 +307,20 @@ def _compact_day(table: pa.Table, number: int) -> _Vessels:
     try:
         mmsi = stored_integers(table, "mmsi", schema.CLEAN_RECORDS)
         milliseconds = stored_integers(table, "t", schema.CLEAN_RECORDS)
-        t = np.empty(len(milliseconds), np.uint32)
+        t, sog, cog = (pooled(len(mmsi), kind) for kind in (np.uint32, np.int16, np.int16))
+        sog[:] = stored_integers(table, "sog", schema.CLEAN_RECORDS, _MISSING)
+        cog[:] = stored_integers(table, "cog", schema.CLEAN_RECORDS, _MISSING)
         reports = _Reports(
             t,
             stored_integers(table, "lat", schema.CLEAN_RECORDS),
             stored_integers(table, "lon", schema.CLEAN_RECORDS),
-            stored_integers(table, "sog", schema.CLEAN_RECORDS, _MISSING).astype(np.int16),
-            stored_integers(table, "cog", schema.CLEAN_RECORDS, _MISSING).astype(np.int16),
+            sog,
+            cog,
         )
     except ValueError as error:
         raise ValueError(f"clean records, table {number}: {error}") from error
-    bad = _in_seconds(mmsi, milliseconds, t)
-    if bad >= 0:
+    if not _in_seconds(mmsi, milliseconds, t):
+        bad = _first_astray(mmsi, milliseconds)
         before = f" after ({mmsi[bad - 1]}, {_moment(milliseconds[bad - 1])})" if bad else ""
         raise ValueError(
             f"clean records, table {number}, row {bad}: (mmsi, t) = ({mmsi[bad]}, {_moment(milliseconds[bad])})"
@@ -440,19 +443,30 @@ def _table(positions: _Positions) -> pa.Table:
 
 
 @njit(cache=True, nogil=True)
-def _in_seconds(mmsi: NDArray[np.int32], milliseconds: NDArray[np.int64], t: NDArray[np.uint32]) -> np.int64:
-    """Writes times to t; returns the first row that is not after the row before it by (mmsi, t), or whose time is not
-    a whole Unix second of 32 bits; or −1."""
+def _in_seconds(mmsi: NDArray[np.int32], milliseconds: NDArray[np.int64], t: NDArray[np.uint32]) -> bool:
+    """Writes times to t; whether all are whole Unix seconds of 32 bits and every row is after the one before it by
+    (mmsi, t)."""
+    astray = False
     for i in range(_U(len(mmsi))):
-        seconds = milliseconds[i] // 1_000
-        if seconds * 1_000 != milliseconds[i] or seconds < 0 or seconds >> TRACK_SHIFT:
-            return np.int64(i)
-        if i > 0:
-            before = i - _U(1)
-            if mmsi[i] < mmsi[before] or (mmsi[i] == mmsi[before] and milliseconds[i] <= milliseconds[before]):
-                return np.int64(i)
+        # Exact division of an eighth by 125 is a multiplication by its inverse, of which several are done at a time.
+        seconds = np.uint32(np.uint32(milliseconds[i] >> 3) * _INVERSE_OF_125)
         t[i] = seconds
-    return np.int64(-1)
+        astray |= np.int64(seconds) * 1_000 != milliseconds[i]
+    for i in range(_U(1), _U(len(mmsi))):
+        before = i - _U(1)
+        astray |= (mmsi[i] < mmsi[before]) | ((mmsi[i] == mmsi[before]) & (t[i] <= t[before]))
+    return not astray
+
+
+@njit(cache=True, nogil=True)
+def _first_astray(mmsi: NDArray[np.int32], milliseconds: NDArray[np.int64]) -> int:
+    """The first row that `_in_seconds` refuses."""
+    for i in range(len(mmsi)):
+        if milliseconds[i] % 1_000 != 0 or milliseconds[i] < 0 or milliseconds[i] // 1_000 >> TRACK_SHIFT:
+            return i
+        if i > 0 and (mmsi[i], milliseconds[i]) <= (mmsi[i - 1], milliseconds[i - 1]):
+            return i
+    return -1
 
 
 @njit(cache=True, nogil=True)
