@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from pathlib import Path
 
 from dagster import (
     AssetCheckSeverity,
@@ -31,7 +30,7 @@ from dagster._core.instance.ref import InstanceRef
 from dagster_shared.error import SerializableErrorInfo
 
 from ais_assets import planning
-from ais_assets.machine import MOST_THREADS, available_memory, usable_cores
+from ais_assets.machine import MOST_THREADS, available_memory, is_alive, usable_cores
 from ais_assets.partition_keys import day_keys, pile_keys, shard_keys
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
@@ -299,20 +298,8 @@ def end_orphans(instance: DagsterInstance) -> None:
     host = socket.gethostname()
     for run in instance.get_runs(RunsFilter(statuses=list(_UNDER_WAY))):
         owner, _, pid = run.tags.get(BUILDER, "").rpartition(":")
-        if owner == host and not _alive(int(pid)):
+        if owner == host and not is_alive(int(pid)):
             instance.report_run_failed(run, f"the process {pid} that executed this run is gone")
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    status = Path(f"/proc/{pid}/stat")
-    # A killed process whose parent is gone too may stay listed until something reaps it.
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def _begin(parent: int, threads: int) -> None:

@@ -1,4 +1,4 @@
-"""What of this machine a process may use: cores and memory, as the scheduler and the container allow."""
+"""What of this machine a process may use: cores and memory, as the scheduler and the container allow; and who lives."""
 
 from __future__ import annotations
 
@@ -36,6 +36,22 @@ def available_memory(proc: Path = _PROC, control_groups: Path = _CONTROL_GROUPS)
     available = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
     limits = [int(limit) for limit in _limits("memory.max", proc, control_groups) if limit != _NO_LIMIT]
     return min([available, *limits])
+
+
+def is_alive(process: int) -> bool:
+    """Whether there is such a process, and not just what is left of it until its parent has taken note."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        status = (_PROC / str(process) / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        # It has ended since, or this system does not say.
+        return not (_PROC / "self").exists()
+    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 def _limits(name: str, proc: Path, control_groups: Path) -> Iterator[str]:

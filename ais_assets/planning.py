@@ -37,6 +37,8 @@ _QUERY_BYTES: Final = 400e6
 """Of DuckDB for vessels and for checks across stages, each thread's."""
 _TORCH_BYTES: Final = 400e6
 """Of the loader's libraries."""
+_TORCH_SECONDS: Final = 3.3
+"""Of a core, that a process takes to load them."""
 _RUN_SECONDS: Final = 0.65
 """Of a core, that Dagster takes for a run of a partition."""
 _SMALLER: Final = {"track_shards": "shards", "window_piles": "shards"}
@@ -607,7 +609,7 @@ def _after(work: Work, rates: Rates) -> list[list[Stage]]:
         ],
         [
             Stage(
-                *("dead_reckoning", validation, "windows", 1, validation / rates.windows_reckoned),
+                *("dead_reckoning", validation, "windows", 1, _TORCH_SECONDS + validation / rates.windows_reckoned),
                 *(validation * rates.window_bytes, 0.0, _PROCESS_BYTES + _TORCH_BYTES + 24 * validation),
             )
         ],

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from ais_assets.machine import available_memory, usable_cores
+from ais_assets.machine import available_memory, is_alive, usable_cores
 
 
 def machine(folder: Path, group: str, **limits: str) -> tuple[Path, Path]:
@@ -51,3 +54,15 @@ def test_affinity_is_kept_to() -> None:
         assert usable_cores() == 1
     finally:
         os.sched_setaffinity(0, allowed)
+
+
+def test_a_killed_process_is_not_alive_though_its_parent_has_not_taken_note() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    assert is_alive(process.pid)
+    process.send_signal(signal.SIGKILL)
+    # Waits for its end, and leaves it to be waited for.
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert not is_alive(process.pid)
+    process.wait(timeout=10)
+    assert not is_alive(process.pid)
+    assert is_alive(os.getpid())

@@ -136,6 +136,7 @@ def with_duckdb(archive: Path, into: Path) -> None:
         ones=NINE_ONES,
     )
     with duckdb.connect(config={"threads": 1}) as connection:
+        connection.execute("set enable_progress_bar = false")
         connection.execute(query)
 
 

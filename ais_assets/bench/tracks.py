@@ -75,6 +75,7 @@ def with_duckdb(files: list[Path]) -> float:
     settings = Settings.model_construct()
     with _output() as into, duckdb.connect(config={"threads": 1}) as connection:
         names = [str(file) for file in files]
+        connection.execute("set enable_progress_bar = false")
         gap, knots = settings.max_gap_seconds, settings.max_speed_knots
         connection.execute(_DUCKDB.format(files=names, gap=gap, knots=knots, diameter=_DIAMETER, into=into))
     return _rows(files)

@@ -36,6 +36,7 @@ from ais_assets.bench.rates import median_rates
 from ais_assets.building import Task, partition_keys, run_task
 from ais_assets.io.dataset import INDEX_FILE
 from ais_assets.io.lake import Lake
+from ais_assets.io.layout import Kind, place_of
 from ais_assets.ledger import Ledger
 from ais_assets.machine import usable_cores
 from ais_assets.partition_keys import pile_keys
@@ -184,13 +185,13 @@ BEFORE = (
     "track_shards",
     "tracks",
     "window_piles",
-    "validation",
-    "holdout",
 )
 _PUNCH_HOLE = 0x01 | 0x02
 """FALLOC_FL_KEEP_SIZE and FALLOC_FL_PUNCH_HOLE, of Linux."""
 OF_PILES = ("materialized_windows", "mds_shards")
-AFTER = ("training_dataset", "dead_reckoning")
+AFTER = ("validation", "holdout", "training_dataset", "dead_reckoning")
+"""The first windows to be gathered are a pile's, so that what it takes to pack the positions is with them, as in the
+plan."""
 
 
 def run_stages(settings: Settings, runs: Runs, lake: Lake, workers: int) -> dict[str, Measured]:
@@ -228,7 +229,7 @@ def _run(runs: Runs, lake: Lake, asset: str, keys: Sequence[str]) -> Measured:
     """These partitions of an asset, or all of it."""
     seconds, peak = runs.take([Task(asset, (key,)) for key in keys] or [Task(asset)])
     written = sum(_size(_place(lake, asset, key)) for key in keys or [None])
-    rows = 0 if asset in AFTER else sum(lake.ledger(asset, key).rows_out for key in keys or [None])
+    rows = 0 if place_of(asset).kind is Kind.JSON else sum(lake.ledger(asset, key).rows_out for key in keys or [None])
     return Measured(seconds, written, peak, rows)
 
 

@@ -277,7 +277,7 @@ class Lake:
         import duckdb  # noqa: PLC0415 - the loader's users need no DuckDB
 
         connection = duckdb.connect()
-        connection.execute("set TimeZone = 'UTC'")
+        connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
         for name, dataset in tables.items():
             connection.register(name, dataset)
         relation = connection.sql(query)

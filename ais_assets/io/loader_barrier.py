@@ -20,6 +20,7 @@ from streaming.base.constant import TICK
 from streaming.base.world import World
 
 from ais_assets.io.loader_remote import LoaderError
+from ais_assets.machine import is_alive
 
 _MOST_SECONDS: Final = 1800.0
 """As torch.distributed has it: one rank may validate or write a checkpoint while the others wait."""
@@ -113,14 +114,3 @@ def _rows(descriptor: int, processes: int) -> Iterator[NDArray[np.int64]]:
         os.pwrite(descriptor, rows.tobytes(), 0)
     finally:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
-
-
-def is_alive(process: int) -> bool:
-    """Whether there is such a process."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -101,14 +101,25 @@ def write_shards(
         raise FileExistsError(f"{into} is not empty: shards of two writers would be mixed; name a new folder")
     entries: list[dict[str, Any]] = []
     pending: deque[Future[dict[str, Any]]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
+    # The disk has a thread of its own, so that none waits for it that could compress.
+    with ThreadPoolExecutor(threads) as pool, ThreadPoolExecutor(1) as disk:
+        stored: list[Future[None]] = []
+
+        def finish(shard: Future[dict[str, Any]]) -> None:
+            entries.append(shard.result())
+            stored.append(disk.submit(_to_the_disk, into / entries[-1]["zip_data"]["basename"]))
+
         for number, windows in enumerate(_shards_of(tables, layout)):
             if len(pending) > threads:
-                entries.append(pending.popleft().result())
+                finish(pending.popleft())
             pending.append(pool.submit(_write_shard, layout, windows, into, number))
-        entries += [shard.result() for shard in pending]
+        for shard in pending:
+            finish(shard)
+        for shard in stored:
+            shard.result()
     index = _index_of(entries)
-    _write_durably(into / INDEX_FILE, index)
+    _write(into / INDEX_FILE, index)
+    _to_the_disk(into / INDEX_FILE)
     return MDSFolder(
         samples=sum(entry["samples"] for entry in entries),
         shards=len(entries),
@@ -288,7 +299,7 @@ def _write_shard(layout: _Layout, windows: list[pa.RecordBatch], into: Path, num
         "raw_data": _file_entry(name, raw),
         "zip_data": _file_entry(f"{name}.zstd", packed),
     }
-    _write_durably(into / entry["zip_data"]["basename"], packed)
+    _write(into / entry["zip_data"]["basename"], packed)
     return entry
 
 
@@ -300,15 +311,20 @@ def _hexdigest(hash_: str, data: memoryview | bytes) -> str:
     return hashlib.new(hash_, data, usedforsecurity=False).hexdigest()
 
 
-def _write_durably(path: Path, data: bytes) -> None:
-    """Writes a file to the disk itself: after a power failure no index may speak of shards that are not there."""
+def _write(path: Path, data: bytes) -> None:
     try:
-        with path.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        path.write_bytes(data)
     except OSError as error:
         # A failing write, unlike a failing open, does not say of which file.
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _to_the_disk(path: Path) -> None:
+    """Waits until a file is on the disk itself: after a power failure no index may speak of shards that are not."""
+    try:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 

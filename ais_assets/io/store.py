@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 
 import pyarrow.fs as pafs
 
+from ais_assets.s3_cures import s3_cure
+
 S3Client = Any
 """A boto3 S3 client; boto3 makes its classes at run time."""
 
@@ -254,14 +256,7 @@ class S3Store(Store):
             code = error.response.get("Error", {}).get("Code", "")
             if code in ("404", "NoSuchKey"):
                 raise FileNotFoundError(f"{self.uri}/{key}") from None
-            cure = {
-                "NoSuchBucket": "create the bucket or correct AIS_LAKE",
-                "403": "check the credentials and their rights on this bucket",
-                "AccessDenied": "check the credentials' rights on this bucket",
-                "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID or the AWS profile",
-                "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY or the AWS profile",
-                "ExpiredToken": "renew the credentials",
-            }.get(code, "see the code")
+            cure = s3_cure(code, no_bucket="create the bucket or correct AIS_LAKE")
             raise StoreError(f"{self.uri}/{key}: S3 answered {code or error}: {cure}") from error
         except (BotoCoreError, Boto3Error) as error:
             raise StoreError(

@@ -45,7 +45,7 @@ from streaming.base.world import World
 from torch.utils.data import get_worker_info
 
 from ais_assets import schema
-from ais_assets.io.loader_barrier import EpochBarrier, is_alive
+from ais_assets.io.loader_barrier import EpochBarrier
 from ais_assets.io.loader_cache import INDEX_FILE, PublishedStream
 from ais_assets.io.loader_device import Batch, check_worker, destination, features_of, on_device
 from ais_assets.io.loader_gather import OpenShards, gathered
@@ -61,7 +61,7 @@ from ais_assets.io.loader_remote import LoaderError, given_up
 from ais_assets.io.loader_rows import ShardRows
 from ais_assets.io.loader_shared_memory import a_turn_to_start, disown, let_go, own, remembered, remove_leftovers
 from ais_assets.io.loader_validation import ValidationDataset
-from ais_assets.machine import usable_cores
+from ais_assets.machine import is_alive, usable_cores
 
 __all__ = [
     "AISMDSDataset",

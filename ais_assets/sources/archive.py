@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from isal import igzip, isal_zlib
 
 from ais_assets.sources.parquet_text import parquet_text
-from ais_assets.sources.source import SourceError
+from ais_assets.sources.source import SourceError, bomb
 
 ROW_SUFFIX: Final = ".csv"
 PLAIN_SUFFIXES: Final = (ROW_SUFFIX, ".txt", ".log", ".nmea", ".raw")
@@ -170,10 +170,7 @@ def row_blocks(
     for block in blocks:
         total += len(block)
         if total > max_bytes:
-            raise SourceError(
-                f"{path.name}: unpacks to more than {max_bytes:,} bytes; "
-                "if that is no decompression bomb, raise AIS_MAX_ARCHIVE_GIGABYTES"
-            )
+            raise bomb(path.name, max_bytes)
         yield block
 
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from ais_assets.sources.source import SourceError
+from ais_assets.sources.source import SourceError, bomb
 
 _BATCH_ROWS = 1 << 13
 _LONGITUDE = "longitude"
@@ -67,7 +67,7 @@ def _check_size(file: pq.ParquetFile, names: list[str], where: str, max_bytes: i
     chunks = (group.column(number) for group in groups for number in range(group.num_columns))
     size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.partition(".")[0] in names)
     if size > max_bytes:
-        raise _bomb(where, max_bytes)
+        raise bomb(where, max_bytes)
 
 
 def _check_texts(batch: pa.RecordBatch, where: str, max_bytes: int) -> None:
@@ -78,14 +78,7 @@ def _check_texts(batch: pa.RecordBatch, where: str, max_bytes: int) -> None:
             lengths = pc.call_function("binary_length", [column.dictionary])
             size += pc.call_function("sum", [lengths.take(column.indices).cast(pa.int64())]).as_py() or 0
     if size > max_bytes:
-        raise _bomb(where, max_bytes)
-
-
-def _bomb(where: str, max_bytes: int) -> SourceError:
-    return SourceError(
-        f"{where}: unpacks to more than {max_bytes:,} bytes; "
-        "if that is no decompression bomb, raise AIS_MAX_ARCHIVE_GIGABYTES"
-    )
+        raise bomb(where, max_bytes)
 
 
 def _text(table: pa.Table | pa.RecordBatch, delimiter: str, *, header: bool) -> bytes:

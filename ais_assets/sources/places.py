@@ -18,6 +18,7 @@ from http.client import HTTPResponse
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ais_assets.s3_cures import s3_cure
 from ais_assets.sources.source import SourceError
 from ais_assets.sources.transfer import (
     BUSY,
@@ -244,14 +245,7 @@ class S3Place(ListedPlace):
             if code in ("SlowDown", "RequestTimeout") or answer.get("HTTPStatusCode") in BUSY:
                 after = retry_after(answer.get("HTTPHeaders", {}))
                 raise TryAgainError(f"S3 answered {code}", retry_after=after) from error
-            cure = {
-                "NoSuchBucket": "correct AIS_SOURCE_URI",
-                "403": "check the credentials and their rights on this bucket",
-                "AccessDenied": "check the credentials and their rights on this bucket",
-                "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID or the AWS profile",
-                "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY or the AWS profile",
-                "ExpiredToken": "renew the credentials",
-            }.get(code, "see S3's documentation of this code")
+            cure = s3_cure(code, no_bucket="correct AIS_SOURCE_URI")
             raise SourceError(f"{where}: S3 answered {code}: {cure}") from None
         except BotoCoreError as error:
             raise SourceError(

@@ -14,6 +14,14 @@ class SourceError(ValueError):
     """An archive cannot be had or read. The message says which file, where in it, and what to do."""
 
 
+def bomb(where: str, max_bytes: int) -> SourceError:
+    """What to raise for an archive that unpacks to more than it may."""
+    return SourceError(
+        f"{where}: unpacks to more than {max_bytes:,} bytes; "
+        "if that is no decompression bomb, raise AIS_MAX_ARCHIVE_GIGABYTES"
+    )
+
+
 @dataclass(frozen=True)
 class LandedArchive:
     """A source's file of one day, on this machine.

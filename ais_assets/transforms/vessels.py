@@ -104,7 +104,7 @@ def vessel_table(records: ds.Dataset | pa.Table, *, validation_fraction: float, 
         which is taken for none.
     """
     connection = duckdb.connect()
-    connection.execute("set TimeZone = 'UTC'")
+    connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
     connection.register("records", records)
     senders = connection.sql(_QUERY).to_arrow_table()
     merged = senders.filter(senders["is_ship"])

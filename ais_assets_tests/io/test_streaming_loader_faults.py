@@ -287,17 +287,6 @@ def test_an_epoch_over_more_shards_than_a_process_may_open_files(tmp_path: Path,
     assert (done.stdout, done.returncode) == ("1000\n", 0), done.stderr
 
 
-@pytest.fixture
-def isolated() -> list[str]:
-    """A command before a command, with mounts of its own."""
-    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
-    try:
-        subprocess.run([*command, "mount -t tmpfs none /mnt"], check=True, capture_output=True)
-    except (FileNotFoundError, subprocess.CalledProcessError):
-        pytest.skip("a small disk needs unshare(1) and user namespaces")
-    return command
-
-
 def test_a_full_disk_is_named(remote: Path, tmp_path: Path, isolated: list[str]) -> None:
     epoch = f"{sys.executable} -c '{EPOCH}' {remote} {tmp_path}/full"
     script = f"mount -t tmpfs -o size=28k none {tmp_path}/full && exec {epoch}"

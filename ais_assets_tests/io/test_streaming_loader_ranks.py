@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
 from collections import Counter
@@ -102,6 +105,53 @@ def test_two_ranks_are_resumed_by_one(folder: Path, two: list[dict[str, Any]]) -
     resumed = [sorted(batch) for batch in numbers(dataset)]
     assert resumed[:-1] == rest[:-1]
     assert set(resumed[-1]) == set(rest[-1])
+
+
+class TwoMachines:
+    """Two nodes of a job, each with shared memory and temporary files of its own, as machines have them."""
+
+    def __init__(self, isolated: list[str], remote: Path, out: Path) -> None:
+        self.out = out
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.nodes = [self._node(isolated, remote, number, port) for number in range(2)]
+
+    def _node(self, isolated: list[str], remote: Path, number: int, port: int) -> subprocess.Popen[str]:
+        out = self.out / str(number)
+        (out / "tmp").mkdir(parents=True)
+        launcher = f"--nnodes=2 --node-rank={number} --nproc-per-node=1 --master-addr=127.0.0.1 --master-port={port}"
+        job = f"-m ais_assets_tests.io.rank_job {remote} {out} {GLOBAL_BATCH // 2}"
+        run = f"{sys.executable} -m torch.distributed.run {launcher} --log-dir={out}/logs {job}"
+        return subprocess.Popen(
+            [*isolated, f"mount -t tmpfs none /dev/shm && exec {run}"],
+            cwd=PROJECT,
+            env={**os.environ, "TMPDIR": str(out / "tmp")},
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def results(self) -> list[dict[str, Any]]:
+        """What each rank saw."""
+        try:
+            said = [node.communicate(timeout=120)[1] for node in self.nodes]
+        finally:
+            for node in self.nodes:
+                if node.poll() is None:
+                    os.killpg(node.pid, signal.SIGKILL)
+        assert [node.returncode for node in self.nodes] == [0, 0], said
+        return [json.loads((self.out / str(rank) / f"{rank}.json").read_text()) for rank in range(2)]
+
+
+def test_the_order_on_two_machines_is_mosaicml_streamings(folder: Path, isolated: list[str]) -> None:
+    seen = TwoMachines(isolated, folder / "remote", folder / "machines").results()
+    for of_rank in seen:
+        assert of_rank["ours"] == of_rank["stock"]
+    for epoch in range(len(WORKERS)):
+        times = Counter(chain.from_iterable(chain.from_iterable(of_rank["ours"][epoch] for of_rank in seen)))
+        assert sorted(times) == list(range(COUNT))
+        assert times.total() == 2 * ceil(COUNT / 2)
 
 
 def test_a_missing_shard_ends_all_ranks_with_an_error(tmp_path: Path) -> None:
