@@ -33,7 +33,7 @@ from ais_assets import schema
 from ais_assets.bench._simulated import FIRST_DAY
 from ais_assets.bench.race import machine
 from ais_assets.bench.rates import median_rates
-from ais_assets.building import Task, partition_keys, run_task
+from ais_assets.building import STAGES, Task, partition_keys, run_task
 from ais_assets.io.dataset import INDEX_FILE
 from ais_assets.io.lake import Lake
 from ais_assets.io.layout import Kind, place_of
@@ -209,7 +209,8 @@ def run_stages(settings: Settings, runs: Runs, lake: Lake, workers: int) -> dict
                 if file.name != INDEX_FILE:
                     file.unlink()
     measured |= {asset: _together(done) for asset, done in parts.items()}
-    return measured | {asset: _run(runs, lake, asset, []) for asset in AFTER}
+    measured |= {asset: _run(runs, lake, asset, []) for asset in AFTER}
+    return {asset: measured[asset] for stage in STAGES for asset in stage if asset in measured}
 
 
 def _empty(windows: Path) -> None:
