@@ -2,7 +2,7 @@
 
 Its default shuffle (py1e) mixes the samples of shards that are near one another in a random order of the shards: every
 sample is moved by a random distance within a block. It sorts a canonical node's samples at once, as 8-byte numbers,
-with several copies. No sample moves further than a block, so here they are sorted block by block, in threads.
+with several copies. No sample moves further than a block, so here they are sorted block by block, in threads, and by whole numbers first.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from streaming.base import dataset as streaming_dataset
 from streaming.base.partition import get_partitions
@@ -38,10 +39,12 @@ _THREADS: Final = 4
 _PIECE: Final = 1 << 20
 _DIMENSIONS: Final = 5
 _HEAD_BYTES: Final = 8 * _DIMENSIONS
+_U: Final = np.uint64
+"""Of indices: over signed ones, loops allow for counting from the end, which costs more than what they do."""
 
 
 class _Chunk(NamedTuple):
-    """Some samples of a canonical node: the first one's number in its order, where each lands, and which it is."""
+    """Some samples of a canonical node: where in its order they begin, where each lands, and which it is."""
 
     begin: int
     places: NDArray[np.float64]
@@ -317,10 +320,48 @@ def _moved(spans: list[Span], rng: np.random.Generator, block_size: int) -> Iter
 
 def _landed(here: _Chunk, chunks: list[_Chunk]) -> NDArray[np.unsignedinteger]:
     """The samples that land where one chunk was, in order; from it and those beside it."""
-    inside = [(chunk.places >= here.begin) & (chunk.places < here.begin + len(here.places)) for chunk in chunks]
-    places = np.concatenate([chunk.places[mask] for chunk, mask in zip(chunks, inside, strict=True)])
-    samples = np.concatenate([chunk.samples[mask] for chunk, mask in zip(chunks, inside, strict=True)])
-    return samples[np.argsort(places)]
+    ends = np.zeros(len(here.places) + 1, np.int32)
+    for chunk in chunks:
+        _count(chunk.places, here.begin, ends)
+    np.cumsum(ends, out=ends)
+    landed = _Chunk(here.begin, np.empty(ends[-1], np.float64), np.empty(ends[-1], here.samples.dtype))
+    for chunk in chunks:
+        _put(chunk, ends, landed)
+    _sort(landed.places, landed.samples)
+    return landed.samples
+
+
+@njit(cache=True, nogil=True)
+def _count(places: NDArray[np.float64], begin: int, counts: NDArray[np.int32]) -> None:
+    """Counts the places of every whole number from `begin` on, each in the row after its own."""
+    for place in places:
+        if begin <= place < begin + len(counts) - 1:
+            counts[_U(place - begin) + _U(1)] += np.int32(1)
+
+
+@njit(cache=True, nogil=True)
+def _put(chunk: _Chunk, ends: NDArray[np.int32], into: _Chunk) -> None:
+    """Puts each sample where those of its whole number go; what was the number's begin becomes its end."""
+    for k in range(_U(len(chunk.places))):
+        place = chunk.places[k]
+        if into.begin <= place < into.begin + len(ends) - 1:
+            number = _U(place - into.begin)
+            row = _U(ends[number])
+            ends[number] += np.int32(1)
+            into.places[row] = place
+            into.samples[row] = chunk.samples[k]
+
+
+@njit(cache=True, nogil=True)
+def _sort(places: NDArray[np.float64], samples: NDArray[np.unsignedinteger]) -> None:
+    """Sorts by place, in place; those of one whole number, one or two, are all that is out of order."""
+    for k in range(_U(1), _U(len(places))):
+        place, sample = places[k], samples[k]
+        row = k
+        while row > _U(0) and places[row - _U(1)] > place:
+            places[row], samples[row] = places[row - _U(1)], samples[row - _U(1)]
+            row -= _U(1)
+        places[row], samples[row] = place, sample
 
 
 def _longest(spans: list[Span]) -> int:

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from ais_assets.io.lake import Lake
 from ais_assets.io.parquet import PartitionFile
 from ais_assets.partition_keys import shard_keys
 from ais_assets.settings import Settings
+
+_OF_TRACKS: Final = (
+    "max_gap_seconds",
+    "max_speed_knots",
+    "min_track_positions",
+    "thin_seconds",
+    "stationary_seconds",
+    "stationary_knots",
+    "validation_fraction",
+    "seed",
+)
+"""Settings that tracks are made by."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +38,8 @@ class ThrownShard:
 def thrown_shards(lake: Lake, settings: Settings) -> list[ThrownShard]:
     """Every shard's references, in the shards' order.
 
-    Raises PartitionMissingError when a shard of window_piles or track_shards is missing, ValueError where references
-    were made with other settings or for other tracks.
+    Raises PartitionMissingError when a shard of window_piles or track_shards is missing, ValueError where they
+    were made with other settings or references for other tracks.
     """
     shards = shard_keys(settings)
     lake.require("track_shards", shards)
@@ -40,21 +53,25 @@ def thrown_shards(lake: Lake, settings: Settings) -> list[ThrownShard]:
     }
     thrown = []
     for shard in shards:
-        references = lake.describe("window_piles", shard)
-        differing = {name: references.facts.get(name) for name in wanted if references.facts.get(name) != wanted[name]}
-        if differing:
-            raise ValueError(
-                f"window_piles[{shard}] was made with {differing}, the settings now say "
-                f"{ {name: wanted[name] for name in differing} }: materialize window_piles again"
-            )
-        tracks = lake.describe("track_shards", shard).fingerprint
-        if references.facts["tracks"] != tracks:
+        tracks, references = lake.describe("track_shards", shard), lake.describe("window_piles", shard)
+        _require_settings(f"track_shards[{shard}]", tracks, {name: getattr(settings, name) for name in _OF_TRACKS})
+        _require_settings(f"window_piles[{shard}]", references, wanted)
+        if references.facts["tracks"] != tracks.fingerprint:
             raise ValueError(
                 f"track_shards[{shard}] was materialized anew since window_piles[{shard}] was: "
                 "materialize window_piles again"
             )
-        thrown.append(ThrownShard(shard, references.fingerprint, tracks))
+        thrown.append(ThrownShard(shard, references.fingerprint, tracks.fingerprint))
     return thrown
+
+
+def _require_settings(where: str, found: PartitionFile, wanted: Mapping[str, object]) -> None:
+    differing = {name: found.facts.get(name) for name in wanted if found.facts.get(name) != wanted[name]}
+    if differing:
+        raise ValueError(
+            f"{where} was made with {differing}, the settings now say { {name: wanted[name] for name in differing} }: "
+            f"materialize {where.partition('[')[0]} again"
+        )
 
 
 def shuffle_digest(thrown: Iterable[ThrownShard]) -> str:

@@ -155,7 +155,8 @@ class FileSource(Source):
 
     def _land_whole(self, place: Place, key: str, day: date, into: Path) -> LandedArchive:
         shown = place.shown(key)
-        with unfinished(self._unfinished, day, shown, _landing(into, day)) as landing:
+        kept = None if isinstance(place, FolderPlace) else self._unfinished
+        with unfinished(kept, day, shown, _landing(into, day)) as landing:
             place.fetch(key, landing, self.max_bytes)
             name = self._file_name(place.file_name(key), day, landing)
             return self._verified(landing, into / name, day, shown)

@@ -227,6 +227,12 @@ def test_validation_of_another_split_is_not_published(
 ) -> None:
     settings = copy_of(built[0], tmp_path, validation_fraction=0.1)
     former = set(Lake(settings.lake).table("validation")["mmsi"].to_pylist())
+    # With nothing built anew, too.
+    refused(
+        settings,
+        r"track_shards\[0000\] was made with {'validation_fraction': 0\.\d+}, the settings now say "
+        r"{'validation_fraction': 0\.1}: materialize track_shards again",
+    )
     with dg.DagsterInstance.ephemeral() as instance:
         rebuild(settings, instance, "track_shards")
         refused(settings, r"track_shards\[000\d\] was materialized anew since window_piles\[000\d\] was")
