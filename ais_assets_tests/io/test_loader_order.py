@@ -9,7 +9,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from streaming.base.batching.random import generate_work_random_batching
@@ -62,6 +62,7 @@ class AnEpoch:
     block=st.integers(2, 600),
     at_once=st.integers(1, 300),
 )
+@settings(deadline=None)
 def test_the_shuffle_is_py1e(
     sizes: NDArray[np.int64], nodes: int, seed: int, epoch: int, block: int, at_once: int
 ) -> None:
@@ -84,6 +85,7 @@ def test_the_shuffle_is_py1e(
     shuffle=st.booleans(),
     already=st.integers(0, 1),
 )
+@settings(deadline=None)
 def test_the_division_is_mosaicml_streamings(
     sizes: NDArray[np.int64],
     canonical: int,
@@ -99,7 +101,11 @@ def test_the_division_is_mosaicml_streamings(
     assert is_plain(epoch)
     world = World(num_nodes=nodes, ranks_per_node=ranks, workers_per_rank=workers, worker=0)
     yielded = already * nodes * ranks
-    stock = generate_work_random_batching(epoch, world, 3, yielded)
+    try:
+        stock = generate_work_random_batching(epoch, world, 3, yielded)
+    except ValueError:
+        # It cannot divide so few samples at all, such as five of one canonical node among four.
+        reject()
     ours = epoch_order(epoch, world, 3, yielded, KIND)
     assert ours.shape == stock.shape
     assert np.array_equal(np.where(ours == PADDING, -1, ours.astype(np.int64)), stock)
