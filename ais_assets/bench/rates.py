@@ -1,4 +1,5 @@
-"""What every stage does a second on one core of this machine, and what its output weighs: what `ais plan` rests on."""
+"""What every stage does a second on one core of this machine, all cores at work, and what its output weighs: what
+`ais plan` rests on."""
 
 from __future__ import annotations
 
@@ -29,6 +30,7 @@ from ais_assets.io.mds import write_shards
 from ais_assets.io.packed import read_packed
 from ais_assets.io.parquet import PartitionFile, write_parquet
 from ais_assets.ledger import Ledger
+from ais_assets.machine import usable_cores
 from ais_assets.partition_keys import shard_keys
 from ais_assets.planning import WINDOW_PAGES, Rates, rates_file
 from ais_assets.settings import Settings
@@ -267,10 +269,10 @@ def _cold(packed: NDArray[np.uint32], path: Path) -> NDArray[np.uint32]:
     return np.memmap(path, np.uint32, mode="r").reshape(-1, PACKED_WORDS)
 
 
-def _turns(vessels: int, repeat: int) -> list[dict[str, float]]:
+def _turns(vessels: int, repeat: int, core: int) -> list[dict[str, float]]:
     # On one core, also what takes all that it sees.
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        os.sched_setaffinity(0, {core})
     turns = []
     # The first turn compiles and loads, and is not counted.
     for _ in range(repeat + 1):
@@ -280,9 +282,11 @@ def _turns(vessels: int, repeat: int) -> list[dict[str, float]]:
 
 
 def median_rates(vessels: int, repeat: int) -> Rates:
-    """Medians over turns, in a process of its own."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        turns = pool.submit(_turns, vessels, repeat).result(timeout=TURN_SECONDS)
+    """Medians over turns and cores, a process on each: beside busy ones a core does less than alone."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(usable_cores()))
+    with ProcessPoolExecutor(len(cores), mp_context=get_context("spawn")) as pool:
+        measuring = [pool.submit(_turns, vessels, repeat, core) for core in cores]
+        turns = [turn for of_core in measuring for turn in of_core.result(timeout=TURN_SECONDS)]
     medians: dict[str, Any] = {name: statistics.median(turn[name] for turn in turns) for name in turns[0]}
     on = machine()
     return Rates(machine=f"{on['cpu']}, {on['cores']} cores", **medians)
@@ -294,7 +298,7 @@ def median_rates(vessels: int, repeat: int) -> Rates:
 @click.option("--json", "as_json", is_flag=True, help="Print the rates as JSON.")
 @click.option("--keep/--no-keep", default=True, show_default=True, help="Keep them for `ais plan`.")
 def command(*, vessels: int, repeat: int, as_json: bool, keep: bool) -> None:
-    """What every stage does a second on one core, for `ais plan`."""
+    """What every stage does a second on one core, all at work, for `ais plan`."""
     rates = median_rates(vessels, repeat)
     if keep:
         rates_file().parent.mkdir(parents=True, exist_ok=True)

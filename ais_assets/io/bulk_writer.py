@@ -10,6 +10,7 @@ https://parquet.apache.org/docs/file-format/
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -46,6 +47,9 @@ _NO_DELTAS = b"\x80\x01\x04\x00\x00"
 """DELTA_BINARY_PACKED of no value: blocks of 128, 4 miniblocks, 0 values, the first one 0."""
 _WORTH_IT = 0.97
 """A column whose first page keeps more of its size than this is not compressed: its packed bits are noise."""
+_BEHIND_BYTES: Final = 1 << 25
+"""That are handed to the disk at a time. Left to itself the system keeps some gigabytes back, and whoever then waits
+until a file is safe waits for all of them."""
 _SEARCH_LESS: Final = 2
 """Levels of zstd by which packed bits are searched less: few of them repeat, so that it makes 2 % of a file's size and
 takes half the time."""
@@ -124,6 +128,7 @@ class BulkWriter:
         self._pages = hashlib.sha256()
         self._file = path.open("wb")
         self._file.write(_MAGIC)
+        self._on_its_way = 0
 
     def __enter__(self) -> Self:
         return self
@@ -166,6 +171,16 @@ class BulkWriter:
                 7: (I16, len(self._row_groups)),
             }
         )
+        self._write_behind()
+
+    def _write_behind(self) -> None:
+        """Has the disk begin with what is not on its way yet."""
+        new = self._file.tell() - self._on_its_way
+        if new >= _BEHIND_BYTES and hasattr(os, "posix_fadvise"):
+            self._file.flush()
+            # Linux begins to write what is not to be kept in memory; until it is written, it stays there.
+            os.posix_fadvise(self._file.fileno(), self._on_its_way, new, os.POSIX_FADV_DONTNEED)
+            self._on_its_way += new
 
     def _write_chunk(self, leaf: _Leaf, chunk: _Chunk) -> Struct:
         """Writes a column's pages; returns its ColumnMetaData."""

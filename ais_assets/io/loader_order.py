@@ -2,7 +2,8 @@
 
 Its default shuffle (py1e) mixes the samples of shards that are near one another in a random order of the shards: every
 sample is moved by a random distance within a block. It sorts a canonical node's samples at once, as 8-byte numbers,
-with several copies. No sample moves further than a block, so here they are sorted block by block, in threads, and by whole numbers first.
+with several copies. No sample moves further than a block, so here they are sorted block by block, in threads, and by
+whole numbers first.
 """
 
 from __future__ import annotations
