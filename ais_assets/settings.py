@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="AIS_", env_file=".env", extra="ignore", frozen=True)
 
     lake: str = Field("data/lake", description="where every dataset lives: a folder or s3://bucket/prefix")
-    cache: Path = Field(Path("data/cache"), description="local folder for packed positions, shared by all runs here")
+    cache: Path = Field(Path("data/cache"), description="local folder of all runs here: packed positions, downloads")
 
     s3_endpoint_url: str | None = Field(None, description="an S3 server other than AWS; default: AWS_ENDPOINT_URL")
     s3_region: str | None = Field(None, description="default: AWS_REGION or the profile's")

@@ -283,7 +283,9 @@ def _turns(vessels: int, repeat: int, core: int) -> list[dict[str, float]]:
 
 def median_rates(vessels: int, repeat: int) -> Rates:
     """Medians over turns and cores, a process on each: beside busy ones a core does less than alone."""
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(usable_cores()))
+    # A control group may allow fewer at a time than its processes may run on.
+    cores = sorted(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(usable_cores()))
+    cores = cores[: usable_cores()]
     with ProcessPoolExecutor(len(cores), mp_context=get_context("spawn")) as pool:
         measuring = [pool.submit(_turns, vessels, repeat, core) for core in cores]
         turns = [turn for of_core in measuring for turn in of_core.result(timeout=TURN_SECONDS)]
