@@ -4,12 +4,12 @@ import warnings
 
 from dagster import AssetsDefinition, BetaWarning, Definitions, in_process_executor
 
+from ais_assets.assets.checks import asset_checks
 from ais_assets.assets.ingest import ingest_assets
 from ais_assets.assets.tracks import track_assets
 from ais_assets.assets.training import training_assets
 from ais_assets.assets.windows import window_assets
 from ais_assets.automation import late_day_sensor, new_day_sensor, newest_day_schedule
-from ais_assets.checks import asset_checks
 from ais_assets.jobs import everything_job, stage_jobs
 from ais_assets.resources.lake import IO_MANAGERS, LakeIOManager, LakeResource
 from ais_assets.resources.source import SourceResource

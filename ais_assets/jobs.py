@@ -12,7 +12,7 @@ from dagster import (
 )
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from ais_assets.building import Done, build
+from ais_assets.operating.building import Done, build
 from ais_assets.settings import Settings
 
 

@@ -13,8 +13,8 @@ from ais_assets.definitions import build_definitions
 from ais_assets.resources.lake import LakeResource
 from ais_assets.resources.source import SourceResource
 from ais_assets.settings import Settings, load_settings
-from ais_assets_tests.sources.rows import HEADER, row
-from ais_assets_tests.sources.web_server import WebServer, running_web_server, status
+from ais_assets_tests.sources.csv_rows import HEADER, row
+from ais_assets_tests.sources.landing.web_server import WebServer, running_web_server, status
 
 TODAY = datetime.now(UTC).date()
 PUBLISHED_AFTER = 3

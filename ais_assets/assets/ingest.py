@@ -8,12 +8,12 @@ from pathlib import Path
 
 from dagster import AssetDep, AssetExecutionContext, AssetsDefinition, AutomationCondition, asset
 
-from ais_assets import partitions, schema
+from ais_assets import schema
+from ais_assets.assets import partitions
 from ais_assets.assets.ownership import OWNERS
 from ais_assets.io.lake import Folder, Lake
-from ais_assets.io.managers import Partitions, each_partition, unpartitioned
 from ais_assets.ledger import Ledger
-from ais_assets.partition_keys import day_keys, day_of
+from ais_assets.resources.io_managers import Partitions, each_partition, unpartitioned
 from ais_assets.resources.lake import LakeResource
 from ais_assets.resources.source import SourceResource
 from ais_assets.settings import Settings
@@ -44,7 +44,7 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         A day that the source never published is stored as such, so that the stages after it need not wait.
         """
         place, feed = lake.open(), source.open()
-        return each_partition(context, lambda day: _landed(place, feed, day_of(day)))
+        return each_partition(context, lambda day: _landed(place, feed, date.fromisoformat(day)))
 
     @asset(
         partitions_def=days,
@@ -60,7 +60,7 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
     def raw_records(context: AssetExecutionContext, lake: LakeResource, source: SourceResource) -> Partitions:
         """Every row of the archive that parses, typed; every row that does not, counted with its reason."""
         place, feed = lake.open(), source.open()
-        return each_partition(context, lambda day: _parsed(place, feed, day_of(day)))
+        return each_partition(context, lambda day: _parsed(place, feed, date.fromisoformat(day)))
 
     @asset(
         partitions_def=days,
@@ -81,7 +81,7 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
             context,
             lambda day: clean.clean_day(
                 place.row_groups("raw_records", day, columns),
-                day_of(day),
+                date.fromisoformat(day),
                 shards=settings.shards,
                 repeat_seconds=settings.repeat_seconds,
                 moving_knots=settings.moving_knots,
@@ -112,7 +112,7 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         return each_partition(
             context,
             lambda day: quality.day_quality(
-                day_of(day),
+                date.fromisoformat(day),
                 place.row_groups("raw_records", day, quality.RAW_COLUMNS),
                 place.row_groups("clean_records", day, quality.CLEAN_COLUMNS),
                 place.ledger("raw_records", day),
@@ -141,7 +141,7 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
 
 def days_present(lake: Lake, asset_name: str, settings: Settings) -> list[str]:
     """Days of the range that the lake has. Raises LookupError when it has none of them."""
-    present = sorted(set(lake.partitions(asset_name)) & set(day_keys(settings)))
+    present = sorted(set(lake.partitions(asset_name)) & set(settings.day_keys))
     if not present:
         raise LookupError(
             f"{asset_name} has no day from {settings.first_day} to {settings.last_day} in {lake.uri}: "

@@ -5,13 +5,12 @@ from collections.abc import Iterator
 import pyarrow as pa
 from dagster import AssetDep, AssetExecutionContext, AssetsDefinition, asset
 
-from ais_assets import partitions
+from ais_assets.assets import partitions
 from ais_assets.assets.ingest import days_present
 from ais_assets.assets.ownership import OWNERS
 from ais_assets.io.lake import Lake
-from ais_assets.io.managers import Partitions, each_partition
 from ais_assets.io.parquet import describe
-from ais_assets.partition_keys import day_keys
+from ais_assets.resources.io_managers import Partitions, each_partition
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
 from ais_assets.stream import RecordStream
@@ -38,7 +37,7 @@ def track_assets(
         """All days of 1/N of the vessels as tracks: cut at silences over 4 h and impossible speeds, split by vessel."""
         place = lake.open()
         present = days_present(place, "clean_records", settings)
-        absent = sorted(set(day_keys(settings)) - set(present))
+        absent = sorted(set(settings.day_keys) - set(present))
         if absent:
             context.log.warning(f"{len(absent)} of {len(settings.days)} days are not materialized: {absent[:10]}")
         return each_partition(context, lambda shard: _tracks(place, present, int(shard), settings, absent))

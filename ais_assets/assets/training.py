@@ -6,14 +6,14 @@ from typing import Any
 
 from dagster import AssetDep, AssetExecutionContext, AssetsDefinition, MaterializeResult, MetadataValue, Output, asset
 
-from ais_assets import partitions
+from ais_assets.assets import partitions
 from ais_assets.assets.ownership import OWNERS
-from ais_assets.io.dataset import publish_dataset
 from ais_assets.io.lake import Folder, Lake
-from ais_assets.io.managers import Partitions, each_partition
 from ais_assets.io.mds import write_shards
 from ais_assets.ledger import Ledger
 from ais_assets.machine import MOST_THREADS, usable_cores
+from ais_assets.publishing.dataset import publish_dataset
+from ais_assets.resources.io_managers import Partitions, each_partition
 from ais_assets.resources.lake import LakeResource
 from ais_assets.resources.training_loader import TrainingLoaderResource
 from ais_assets.settings import Settings

@@ -5,13 +5,14 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 from dagster import AssetDep, AssetExecutionContext, AssetsDefinition, asset
 
-from ais_assets import partitions, schema
+from ais_assets import schema
+from ais_assets.assets import partitions
 from ais_assets.assets.ownership import OWNERS
 from ais_assets.io.lake import Lake
-from ais_assets.io.managers import Partitions, each_partition, unpartitioned
 from ais_assets.io.packed import PackedPositions, PackedShard, read_packed
 from ais_assets.io.parquet import describe
 from ais_assets.io.references import holdout_from, require_same, shuffle_digest, thrown_shards
+from ais_assets.resources.io_managers import Partitions, each_partition, unpartitioned
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
 from ais_assets.stream import RecordStream

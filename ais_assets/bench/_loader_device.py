@@ -13,7 +13,7 @@ import torch
 from ais_assets import schema
 from ais_assets.bench._loader_contenders import Epoch, ours
 from ais_assets.bench._loader_data import Windows
-from ais_assets.io.loader_normalize import normalize_batch
+from ais_assets.loader.normalize import normalize_batch
 
 _HIDDEN = 256
 _COPIES = 64

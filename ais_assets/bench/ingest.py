@@ -28,9 +28,9 @@ from ais_assets.bench._simulated import row_groups
 from ais_assets.bench.race import Contender, Race, report, run_race
 from ais_assets.io.parquet import write_parquet
 from ais_assets.settings import Settings
-from ais_assets.sources.archive import row_blocks
-from ais_assets.sources.delimited import DelimitedReader
 from ais_assets.sources.dma import LAYOUT
+from ais_assets.sources.rows.archive import row_blocks
+from ais_assets.sources.rows.delimited import DelimitedReader
 from ais_assets.sources.simulated import SimulatedSource
 from ais_assets.transforms.clean import RAW_COLUMNS, clean_day
 from ais_assets.transforms.mmsi import FIRST_SHIP, LAST_SHIP, NINE_ONES

@@ -24,11 +24,11 @@ from rich.table import Table
 
 from ais_assets import schema
 from ais_assets.bench.race import TURN_SECONDS, machine, peak_bytes
+from ais_assets.cli.terminal import terminal
 from ais_assets.io.mds import write_shards
 from ais_assets.io.parquet import write_parquet
-from ais_assets.sources.delimited import DelimitedReader
 from ais_assets.sources.dma import LAYOUT
-from ais_assets.terminal import terminal
+from ais_assets.sources.rows.delimited import DelimitedReader
 from ais_assets.transforms.clean import clean_day
 from ais_assets.transforms.shuffle import TABLE_WINDOWS, pile_windows, row_group_of, sweep_piles, throw_windows
 from ais_assets.transforms.split import shard_of

@@ -20,7 +20,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ais_assets.terminal import terminal
+from ais_assets.cli.terminal import terminal
 
 TURN_SECONDS = 1800.0
 """No turn may take longer."""

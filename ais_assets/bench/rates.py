@@ -22,17 +22,16 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
+from ais_assets.assets.checks import expected_windows, shared_vessels
 from ais_assets.assets.training import HORIZONS_MINUTES
 from ais_assets.bench.race import TURN_SECONDS, machine
-from ais_assets.checks import expected_windows, shared_vessels
 from ais_assets.io.lake import Lake
 from ais_assets.io.mds import write_shards
 from ais_assets.io.packed import read_packed
 from ais_assets.io.parquet import PartitionFile, write_parquet
 from ais_assets.ledger import Ledger
 from ais_assets.machine import usable_cores
-from ais_assets.partition_keys import shard_keys
-from ais_assets.planning import WINDOW_PAGES, Rates, rates_file
+from ais_assets.operating.planning import WINDOW_PAGES, Rates, rates_file
 from ais_assets.settings import Settings
 from ais_assets.sources.simulated import SimulatedSource
 from ais_assets.stream import RecordStream
@@ -229,7 +228,7 @@ def _measure_reading(stages: _Stages, folder: Path, packed: NDArray[np.uint32], 
     rates["mds_bytes"] = sum(file.stat().st_size for file in mds.iterdir()) / max(1, len(rows))
 
     many = settings.model_copy(update={"shards": _COPIES})
-    for asset, key in product(("track_shards", "window_piles"), shard_keys(many)[1:]):
+    for asset, key in product(("track_shards", "window_piles"), many.shard_keys[1:]):
         os.link(lake.uri_of(asset, _SHARD), lake.uri_of(asset, key))
 
     def check() -> float:

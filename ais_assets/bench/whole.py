@@ -33,18 +33,17 @@ from ais_assets import schema
 from ais_assets.bench._simulated import FIRST_DAY
 from ais_assets.bench.race import machine
 from ais_assets.bench.rates import median_rates
-from ais_assets.building import STAGES, Task, partition_keys, run_task
-from ais_assets.io.dataset import INDEX_FILE
+from ais_assets.cli.terminal import terminal
 from ais_assets.io.lake import Lake
 from ais_assets.io.layout import Kind, place_of
 from ais_assets.ledger import Ledger
 from ais_assets.machine import usable_cores
-from ais_assets.partition_keys import pile_keys
-from ais_assets.planning import Load, Stage, plan
+from ais_assets.operating.building import STAGES, Task, partition_keys, run_task
+from ais_assets.operating.planning import Load, Stage, plan
+from ais_assets.publishing.dataset import INDEX_FILE
 from ais_assets.settings import Settings, load_settings
 from ais_assets.sources.simulated import SimulatedSource
 from ais_assets.stream import RecordStream
-from ais_assets.terminal import terminal
 from ais_assets.transforms.mmsi import FIRST_SHIP, LAST_SHIP
 
 _MOST_BYTES = 1 << 36
@@ -198,7 +197,7 @@ def run_stages(settings: Settings, runs: Runs, lake: Lake, workers: int) -> dict
     """Builds everything from the typed records on; of the training windows the lake keeps no features."""
     measured = {asset: _run(runs, lake, asset, partition_keys(asset, settings)) for asset in BEFORE}
     parts: dict[str, list[Measured]] = {asset: [] for asset in OF_PILES}
-    piles = pile_keys(settings)
+    piles = settings.pile_keys
     for first in range(0, len(piles), 2 * workers):
         group = piles[first : first + 2 * workers]
         for asset, done in parts.items():

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ais_assets.io import pages, thrift
 from ais_assets.io.bulk_writer import WRITER, is_integral
-from ais_assets.pool import pooled
+from ais_assets.transforms.buffers import pooled
 
 _MOST_BETWEEN: Final = 1 << 20
 """Bytes between two columns that are rather read along than asked for apart."""

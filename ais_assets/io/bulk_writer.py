@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from ais_assets.io import pages, thrift
 from ais_assets.io.thrift import BINARY, I16, I32, I64, LIST, STRUCT, Struct
-from ais_assets.pool import pooled
+from ais_assets.transforms.buffers import pooled
 
 PAGE_BYTES: Final = 1 << 20
 """Of a page's values before they are packed, about."""

@@ -20,8 +20,8 @@ from ais_assets import schema
 from ais_assets.io.bulk_reader import BulkFile
 from ais_assets.io.layout import PLACES, Kind, place_of
 from ais_assets.io.parquet import PartitionFile, describe, write_parquet
-from ais_assets.io.store import S3Client, Store, open_store
 from ais_assets.ledger import Ledger
+from ais_assets.store.objects import S3Client, Store, open_store
 from ais_assets.stream import REJECTS, RecordStream
 
 if TYPE_CHECKING:

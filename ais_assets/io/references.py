@@ -10,7 +10,6 @@ from typing import Final
 
 from ais_assets.io.lake import Lake
 from ais_assets.io.parquet import PartitionFile
-from ais_assets.partition_keys import shard_keys
 from ais_assets.settings import Settings
 
 _OF_TRACKS: Final = (
@@ -41,7 +40,7 @@ def thrown_shards(lake: Lake, settings: Settings) -> list[ThrownShard]:
     Raises PartitionMissingError when a shard of window_piles or track_shards is missing, ValueError where they
     were made with other settings or references for other tracks.
     """
-    shards = shard_keys(settings)
+    shards = settings.shard_keys
     lake.require("track_shards", shards)
     lake.require("window_piles", shards)
     wanted = {

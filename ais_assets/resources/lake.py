@@ -13,7 +13,7 @@ from dagster import (
 from dagster_aws.s3 import S3Resource
 
 from ais_assets.io.lake import Lake
-from ais_assets.io.managers import FolderIOManager, JSONIOManager, MDSIOManager, ParquetIOManager
+from ais_assets.resources.io_managers import FolderIOManager, JSONIOManager, MDSIOManager, ParquetIOManager
 from ais_assets.settings import Settings
 
 IO_MANAGERS = {

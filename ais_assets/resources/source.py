@@ -6,10 +6,11 @@ from pathlib import Path
 from dagster import ConfigurableResource
 
 from ais_assets.settings import Settings
-from ais_assets.sources import source_for, unfinished
-from ais_assets.sources.landing import S3Access
+from ais_assets.settings.table_mapping import TableMapping
+from ais_assets.sources import source_for
+from ais_assets.sources.landing import unfinished
+from ais_assets.sources.landing.landing import S3Access
 from ais_assets.sources.source import Source
-from ais_assets.table_mapping import TableMapping
 
 
 class SourceResource(ConfigurableResource):

@@ -10,8 +10,8 @@ from ais_assets.settings import SourceName
 from ais_assets.sources.source import Source, SourceError
 
 if TYPE_CHECKING:
-    from ais_assets.sources.landing import FileSource, S3Access
-    from ais_assets.table_mapping import TableMapping
+    from ais_assets.settings.table_mapping import TableMapping
+    from ais_assets.sources.landing.landing import FileSource, S3Access
 
 
 def source_for(

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from ais_assets import schema
-from ais_assets.sources.delimited import DelimitedReader, Layout
-from ais_assets.sources.landing import FileSource
+from ais_assets.sources.landing.landing import FileSource
+from ais_assets.sources.rows.delimited import DelimitedReader, Layout
 from ais_assets.stream import RecordStream
 
 _MOBILE_TYPES: Final = {

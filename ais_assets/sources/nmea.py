@@ -19,9 +19,9 @@ from pyais.messages import AISSentence, MessageType24PartA, MessageType24PartB, 
 
 from ais_assets import schema
 from ais_assets.ledger import Ledger
-from ais_assets.sources.archive import row_blocks
-from ais_assets.sources.landing import FileSource
-from ais_assets.sources.record_table import (
+from ais_assets.sources.landing.landing import FileSource
+from ais_assets.sources.rows.archive import row_blocks
+from ais_assets.sources.rows.record_table import (
     OTHER_DAY,
     SAMPLE_CHARACTERS,
     TABLE_ROWS,
@@ -33,8 +33,8 @@ from ais_assets.sources.record_table import (
     on_other_days,
     record_table,
 )
-from ais_assets.sources.row_kernel import NULL, NULL_CODE, NULL_HEADING, Note, Reject
-from ais_assets.sources.sentences import (
+from ais_assets.sources.rows.row_kernel import NULL, NULL_CODE, NULL_HEADING, Note, Reject
+from ais_assets.sources.rows.sentences import (
     JOINED_PARTS,
     LINE_FAULTS,
     NO_SENTENCE,

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from ais_assets import schema
-from ais_assets.sources.delimited import DelimitedReader, Layout
-from ais_assets.sources.landing import FileSource
+from ais_assets.sources.landing.landing import FileSource
+from ais_assets.sources.rows.delimited import DelimitedReader, Layout
 from ais_assets.stream import RecordStream
 
 # By the number of the message (ITU-R M.1371-5, table 46).

@@ -18,12 +18,12 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ais_assets import schema
-from ais_assets.sources import fleet
-from ais_assets.sources.delimited import DelimitedReader
 from ais_assets.sources.dma import LAYOUT
-from ais_assets.sources.draws import draw, even
-from ais_assets.sources.fleet import Part, Ship, Station
-from ais_assets.sources.simulation import (
+from ais_assets.sources.rows.delimited import DelimitedReader
+from ais_assets.sources.simulation import fleet
+from ais_assets.sources.simulation.draws import draw, even
+from ais_assets.sources.simulation.fleet import Part, Ship, Station
+from ais_assets.sources.simulation.simulation import (
     AIRCRAFT,
     BLANK,
     CLASS_A,

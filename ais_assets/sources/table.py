@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 from ais_assets import schema
-from ais_assets.sources.delimited import DelimitedReader, Layout, TimeForm
-from ais_assets.sources.landing import FileSource, Patience, S3Access
-from ais_assets.sources.row_kernel import TIME_IS_TEXT
+from ais_assets.settings.table_mapping import UNITS, UNIX_PLACES, TableMapping
+from ais_assets.sources.landing.landing import FileSource, Patience, S3Access
+from ais_assets.sources.rows.delimited import DelimitedReader, Layout, TimeForm
+from ais_assets.sources.rows.row_kernel import TIME_IS_TEXT
 from ais_assets.stream import RecordStream
-from ais_assets.table_mapping import UNITS, UNIX_PLACES, TableMapping
 
 _UNDEFINED = schema.NAV_STATUSES.index("undefined")
 _TRANSCEIVERS: Final = {"A": "class A", "B": "class B", "Class A": "class A", "Class B": "class B"}

@@ -46,8 +46,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ais_assets import schema
-from ais_assets.pool import pooled
 from ais_assets.stream import RecordStream
+from ais_assets.transforms.buffers import pooled
 from ais_assets.transforms.split import is_validation
 
 OPEN_SEGMENTS: Final = 8

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from ais_assets.bench import ingest
-from ais_assets.cli import main
+from ais_assets.cli.main import main
 
 VESSELS, SEED = 6, 5
 

@@ -15,7 +15,7 @@ from ais_assets.bench import _loader_contenders as contenders
 from ais_assets.bench import _loader_device as on_device
 from ais_assets.bench._loader_data import Windows, simulated_windows, write_index
 from ais_assets.bench._loader_races import from_s3
-from ais_assets.cli import main
+from ais_assets.cli.main import main
 
 WINDOWS = 40
 BATCH = 16

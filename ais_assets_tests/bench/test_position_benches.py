@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from ais_assets.bench import storage, tracks
 from ais_assets.bench._simulated import row_groups, simulated_traffic
-from ais_assets.cli import main
+from ais_assets.cli.main import main
 
 SIZE = ["--vessels", "5", "--days", "1"]
 

@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner
 
 from ais_assets.bench.whole import write_raw_records
-from ais_assets.building import STAGES
-from ais_assets.cli import main
+from ais_assets.cli.main import main
 from ais_assets.io.lake import Lake
-from ais_assets.planning import Rates
+from ais_assets.operating.building import STAGES
+from ais_assets.operating.planning import Rates
 from ais_assets.settings import load_settings
 from ais_assets.transforms.clean import clean_day
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from ais_assets.bench import mds, parquet, shuffle
 from ais_assets.bench._simulated import Traffic, simulated_traffic, windows_of
 from ais_assets.bench.gather import shuffled_rows
-from ais_assets.cli import main
+from ais_assets.cli.main import main
 from ais_assets.io.mds import read_samples
 from ais_assets.transforms.windows import gather
 

@@ -21,16 +21,16 @@ from boto3.session import Session
 
 from ais_assets import schema
 from ais_assets.assets.windows import WindowGather
-from ais_assets.building import RANGE_END, RANGE_START, STAGES, partition_keys
 from ais_assets.definitions import build_definitions
-from ais_assets.io.dataset import accounts, publish_dataset
 from ais_assets.io.lake import Folder, Lake
 from ais_assets.io.streaming_loader import AISMDSDataset, LoaderError
 from ais_assets.ledger import Ledger
+from ais_assets.operating.building import RANGE_END, RANGE_START, STAGES, partition_keys
+from ais_assets.publishing.dataset import accounts, publish_dataset
 from ais_assets.settings import Settings, load_settings
 from ais_assets.stream import RecordStream
 from ais_assets_tests.integration.test_faults import run_ais
-from ais_assets_tests.io.mds_datasets import stock_dataset
+from ais_assets_tests.loader.mds_datasets import stock_dataset
 
 SMALL = {
     "simulated_vessels": 14,

@@ -10,12 +10,12 @@ import dagster as dg
 import pytest
 
 from ais_assets import schema
-from ais_assets.building import OF_DAYS, RANGE_END, RANGE_START, partition_keys
 from ais_assets.definitions import build_definitions
 from ais_assets.io.lake import Lake
+from ais_assets.operating.building import OF_DAYS, RANGE_END, RANGE_START, partition_keys
 from ais_assets.settings import Settings, load_settings
 from ais_assets_tests.integration.test_graph import run
-from ais_assets_tests.sources.rows import HEADER, row
+from ais_assets_tests.sources.csv_rows import HEADER, row
 
 FIRST = date(2024, 3, 1)
 DAYS = 10

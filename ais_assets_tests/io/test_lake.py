@@ -21,15 +21,15 @@ from boto3.session import Session
 from click.testing import CliRunner
 
 from ais_assets import schema
-from ais_assets.cli import main
+from ais_assets.cli.main import main
 from ais_assets.io.lake import Folder, Lake, PartitionMissingError
 from ais_assets.io.packed import PackedPositions
 from ais_assets.io.parquet import PartitionFileError
-from ais_assets.io.prune import Leftover, leftovers, remove
-from ais_assets.io.store import STAGING, StoreError, checked_key
 from ais_assets.ledger import Ledger, LedgerError
+from ais_assets.operating.prune import Leftover, leftovers, remove
+from ais_assets.store.objects import STAGING, StoreError, checked_key
 from ais_assets.stream import RecordStream
-from ais_assets_tests.io.mds_datasets import windows, windows_table
+from ais_assets_tests.loader.mds_datasets import windows, windows_table
 from ais_assets_tests.s3_server import S3Server
 
 

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pytest
 
 from ais_assets import schema
-from ais_assets.sources.archive import day_in_name
 from ais_assets.sources.dma import DmaSource
-from ais_assets_tests.sources.rows import MAX_BYTES
+from ais_assets.sources.rows.archive import day_in_name
+from ais_assets_tests.sources.csv_rows import MAX_BYTES
 
 FILES = {
     "2021-09-07-extra-columns.csv": (99, {}),

@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ais_assets.settings import SourceName
+from ais_assets.settings.table_mapping import TableMapping
 from ais_assets.sources import source_for
 from ais_assets.sources.source import Source, SourceError
-from ais_assets.table_mapping import TableMapping
-from ais_assets_tests.sources.rows import HEADER, MAX_BYTES, row
+from ais_assets_tests.sources.csv_rows import HEADER, MAX_BYTES, row
 
 DAY = date(2024, 3, 1)
 TABLE = TableMapping.model_validate(

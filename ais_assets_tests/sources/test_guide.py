@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ais_assets.sources.delimited import DelimitedReader, Layout
-from ais_assets.sources.landing import FileSource
+from ais_assets.settings.table_mapping import TableMapping
+from ais_assets.sources.landing.landing import FileSource
+from ais_assets.sources.rows.delimited import DelimitedReader, Layout
 from ais_assets.sources.table import TableSource
-from ais_assets.table_mapping import TableMapping
-from ais_assets_tests.sources.rows import MAX_BYTES
+from ais_assets_tests.sources.csv_rows import MAX_BYTES
 
 GUIDE = Path(__file__).resolve().parents[2] / "ais_assets" / "sources" / "README.md"
 DAY = date(2024, 3, 1)

@@ -21,8 +21,8 @@ from pyarrow.csv import read_csv
 from ais_assets import schema
 from ais_assets.sources.marinecadastre import MarineCadastreSource
 from ais_assets.sources.source import SourceError
-from ais_assets_tests.sources.rows import MARINECADASTRE_HEADER as HEADER
-from ais_assets_tests.sources.rows import MAX_BYTES
+from ais_assets_tests.sources.csv_rows import MARINECADASTRE_HEADER as HEADER
+from ais_assets_tests.sources.csv_rows import MAX_BYTES
 
 DAY = date(2024, 1, 1)
 

@@ -22,9 +22,9 @@ from pyais.util import checksum
 
 from ais_assets import schema
 from ais_assets.sources.nmea import RECEPTION_SECONDS, REJECTS, NmeaSource, UnusableMessageError, report
-from ais_assets.sources.sentences import MOST_LINES_APART, Message, MessageReader
+from ais_assets.sources.rows.sentences import MOST_LINES_APART, Message, MessageReader
 from ais_assets.sources.source import SourceError
-from ais_assets_tests.sources.rows import MAX_BYTES
+from ais_assets_tests.sources.csv_rows import MAX_BYTES
 
 DAY = date(2024, 3, 1)
 NOON = datetime(2024, 3, 1, 12, 0, 1, tzinfo=UTC)

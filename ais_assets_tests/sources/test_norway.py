@@ -12,7 +12,7 @@ import pytest
 
 from ais_assets import schema
 from ais_assets.sources.norway import NorwaySource
-from ais_assets_tests.sources.rows import MAX_BYTES
+from ais_assets_tests.sources.csv_rows import MAX_BYTES
 
 DAY = date(2022, 9, 1)
 HEADER = ";mmsi;imo_nr;length;date_time_utc;lon;lat;sog;cog;true_heading;nav_status;message_nr"

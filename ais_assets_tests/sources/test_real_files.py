@@ -9,12 +9,12 @@ from typing import NamedTuple
 import pytest
 
 from ais_assets.sources.dma import DmaSource
-from ais_assets.sources.landing import FileSource
+from ais_assets.sources.landing.landing import FileSource
 from ais_assets.sources.marinecadastre import MarineCadastreSource
 from ais_assets.sources.nmea import NmeaSource
 from ais_assets.sources.norway import NorwaySource
 from ais_assets.sources.source import SourceError
-from ais_assets_tests.sources.rows import MAX_BYTES
+from ais_assets_tests.sources.csv_rows import MAX_BYTES
 
 PROJECT = Path(__file__).resolve().parents[2]
 GUIDE = PROJECT / "ais_assets" / "sources" / "README.md"

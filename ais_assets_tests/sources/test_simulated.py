@@ -19,11 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ais_assets.schema import MAX_GAP_SECONDS
-from ais_assets.sources import fleet, simulated
-from ais_assets.sources.draws import Draws, draw
-from ais_assets.sources.fleet import WEEK, ship, silences, stations, voyage
+from ais_assets.sources import simulated
 from ais_assets.sources.simulated import HEADER, Fleet, SimulatedSource
-from ais_assets.sources.simulation import (
+from ais_assets.sources.simulation import fleet
+from ais_assets.sources.simulation.draws import Draws, draw
+from ais_assets.sources.simulation.fleet import WEEK, ship, silences, stations, voyage
+from ais_assets.sources.simulation.simulation import (
     CLASS_A,
     CLASS_B,
     DAY,
@@ -35,8 +36,8 @@ from ais_assets.sources.simulation import (
     reporting_interval,
     whereabouts,
 )
+from ais_assets.sources.simulation.waters import METRES_PER_DEGREE, PLACES, cosine, distance, lane
 from ais_assets.sources.source import SourceError
-from ais_assets.sources.waters import METRES_PER_DEGREE, PLACES, cosine, distance, lane
 
 SEED = 17
 VESSELS = 40

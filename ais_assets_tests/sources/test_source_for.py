@@ -8,9 +8,9 @@ from typing import get_args
 import pytest
 
 from ais_assets.settings import SourceName
+from ais_assets.settings.table_mapping import TableMapping
 from ais_assets.sources import source_for
 from ais_assets.sources.source import Source, SourceError
-from ais_assets.table_mapping import TableMapping
 
 TABLE = TableMapping.model_validate({name: {"column": name} for name in ("t", "mmsi", "lat", "lon")})
 

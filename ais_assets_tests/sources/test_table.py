@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from ais_assets.resources.source import SourceResource
 from ais_assets.settings import SettingsError, load_settings
+from ais_assets.settings.table_mapping import TableMapping
 from ais_assets.sources.source import SourceError
 from ais_assets.sources.table import TableSource
-from ais_assets.table_mapping import TableMapping
-from ais_assets_tests.sources.rows import MAX_BYTES
+from ais_assets_tests.sources.csv_rows import MAX_BYTES
 
 DAY = date(2024, 3, 1)
 NOON = datetime(2024, 3, 1, 12, 0, 1, tzinfo=UTC)

@@ -1,0 +1,5 @@
+"""All that a training machine needs, and nothing else: batches for PyTorch from a published dataset.
+
+Here belong reading, order, cache, verification, devices and normalization. Nothing here writes to a lake or knows
+Dagster.
+"""

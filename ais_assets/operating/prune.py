@@ -1,0 +1,119 @@
+"""What nothing names any more: folders of former archives and MDS shards in the lake, the caches made from them, and
+downloads that were given up."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ais_assets.io.lake import Lake
+from ais_assets.io.layout import PLACES, Kind, place_of
+from ais_assets.sources.landing import unfinished
+from ais_assets.store.objects import StoredObject, local_objects
+
+_FOLDER = re.compile(r"^([0-9A-Za-z][0-9A-Za-z._-]*)-[0-9a-z]{12}$")
+"""A folder that `Lake.write_folder` named: its partition, and the beginning of its digest."""
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Something that can go.
+
+    Attributes:
+        asset: of which it once was, or "cache".
+        where: its key in the lake, or its path in the cache.
+        size: bytes.
+        since: Unix time at which it was surely named no more.
+    """
+
+    asset: str
+    where: str
+    size: int
+    since: float
+
+
+def leftovers(lake: Lake, cache: Path, before: float) -> list[Leftover]:
+    """What neither a manifest nor the root index names, and did not at the Unix time `before`.
+
+    A folder counts from when it was written, its partition's manifest or the root index was, whichever came last: until
+    then a training run may have begun to read it. What has a name that the lake does not give is left alone.
+    """
+    found = []
+    kept: set[str] = set()
+    for asset in (asset for asset, place in PLACES.items() if place.kind is Kind.FOLDER):
+        folder = place_of(asset).folder
+        # Listed before the names are read: what is published in between is named by then.
+        objects = list(lake.store.objects(folder))
+        named = _named(lake, asset)
+        came = {each.key: each.modified for each in objects}
+        for name, files in _folders(objects, folder).items():
+            partition = _FOLDER.match(name)
+            if partition is None:
+                continue
+            others = (place_of(asset).key(partition[1]), f"{folder}/index.json")
+            since = max([each.modified for each in files] + [came[key] for key in others if key in came])
+            if name in named or since >= before:
+                kept.add(name)
+            else:
+                found.append(Leftover(asset, f"{folder}/{name}", sum(each.size for each in files), since))
+    found += _stale_packed(lake, cache / lake.identity(), before)
+    found += _unpacked(cache, kept, before)
+    return found + list(_given_up(cache, before))
+
+
+def remove(lake: Lake, leftover: Leftover) -> None:
+    """Deletes it. No build may be publishing the same partition meanwhile."""
+    if leftover.asset != "cache":
+        lake.store.delete(leftover.where)
+    elif Path(leftover.where).is_dir():
+        shutil.rmtree(leftover.where)
+    else:
+        Path(leftover.where).unlink(missing_ok=True)
+
+
+def _named(lake: Lake, asset: str) -> set[str]:
+    """Folders of the asset that its manifests name, or the root index."""
+    named = {lake.manifest(asset, partition)["folder"] for partition in lake.partitions(asset)}
+    if place_of(asset).folder == place_of("training_dataset").folder and lake.has("training_dataset"):
+        for shard in lake.json("training_dataset")["shards"]:
+            files = (shard["raw_data"], shard["zip_data"])
+            named |= {file["basename"].partition("/")[0] for file in files if file is not None}
+    return named
+
+
+def _folders(objects: list[StoredObject], root: str) -> dict[str, list[StoredObject]]:
+    """Objects by the folder directly below the root that they are in."""
+    folders: dict[str, list[StoredObject]] = {}
+    for each in objects:
+        name, _, rest = each.key.removeprefix(f"{root}/").partition("/")
+        if rest:
+            folders.setdefault(name, []).append(each)
+    return folders
+
+
+def _stale_packed(lake: Lake, folder: Path, before: float) -> Iterator[Leftover]:
+    """Packed positions of track shards that the lake no longer has so."""
+    shards = lake.partitions("track_shards")
+    current = {f"{shard}-{lake.object_version('track_shards', shard)}.packed" for shard in shards}
+    for file in local_objects(folder):
+        if ".packed" in file.key and file.key not in current and file.modified < before:
+            yield Leftover("cache", str(folder / file.key), file.size, file.modified)
+
+
+def _unpacked(cache: Path, kept: set[str], before: float) -> Iterator[Leftover]:
+    """The loader's folders of shards that the lake no longer has."""
+    for name, files in _folders([*local_objects(cache, "mds")], "mds").items():
+        since = max(each.modified for each in files)
+        if _FOLDER.match(name) and name not in kept and since < before:
+            yield Leftover("cache", os.fspath(cache / "mds" / name), sum(each.size for each in files), since)
+
+
+def _given_up(cache: Path, before: float) -> Iterator[Leftover]:
+    """Downloads that no run has gone on with."""
+    for file in local_objects(cache, unfinished.FOLDER):
+        if file.modified < before:
+            yield Leftover("cache", str(cache / file.key), file.size, file.modified)

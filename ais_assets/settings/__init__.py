@@ -1,0 +1,15 @@
+"""What a deployment can choose, and the checks that refuse what it cannot.
+
+Here belong the settings, their defaults and their meaning. What is done with them belongs to the room that does it.
+"""
+
+from ais_assets.settings.settings import (
+    MOST_PILES,
+    MOST_SHARDS,
+    Settings,
+    SettingsError,
+    SourceName,
+    load_settings,
+)
+
+__all__ = ["MOST_PILES", "MOST_SHARDS", "Settings", "SettingsError", "SourceName", "load_settings"]

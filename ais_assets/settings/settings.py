@@ -1,0 +1,227 @@
+"""Settings: every AIS_* environment variable, its default, and what it may be."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from ais_assets import schema
+from ais_assets.settings.table_mapping import TableMapping
+
+SourceName = Literal["dma", "marinecadastre", "nmea", "norway", "simulated", "table"]
+
+MOST_SHARDS = 4096
+MOST_PILES = 10_000
+
+_BUCKET = re.compile(r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?$")
+_SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*)://")
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the message says which, what it is and what it should be."""
+
+
+class Settings(BaseSettings):
+    """What a deployment can choose. Each field reads the environment variable AIS_<FIELD> (or `.env`)."""
+
+    model_config = SettingsConfigDict(env_prefix="AIS_", env_file=".env", extra="ignore", frozen=True)
+
+    lake: str = Field("data/lake", description="where every dataset lives: a folder or s3://bucket/prefix")
+    cache: Path = Field(Path("data/cache"), description="local folder of all runs here: packed positions, downloads")
+
+    s3_endpoint_url: str | None = Field(None, description="an S3 server other than AWS; default: AWS_ENDPOINT_URL")
+    s3_region: str | None = Field(None, description="default: AWS_REGION or the profile's")
+    s3_profile: str | None = Field(None, description="AWS profile with the credentials; default: AWS_PROFILE or AWS_*")
+
+    source: SourceName = Field("simulated", description="the raw format")
+    source_uri: str | None = Field(
+        None,
+        description="where the source's files are: a folder, s3://bucket/prefix, or a URL with {day} or {month}; "
+        "a file belongs to the day (or month) that its name carries",
+    )
+    table_columns: Annotated[TableMapping | None, NoDecode] = Field(
+        None, description="of the table source, as JSON: our columns, and the table's name, unit and form of each"
+    )
+    table_delimiter: str = Field(",", description="what separates the table source's columns; \\t for a tab")
+    first_day: date = Field(date(2024, 3, 1), description="first day, inclusive")
+    last_day: date = Field(date(2024, 3, 3), description="last day, inclusive")
+    published_after_days: int = Field(3, ge=0, description="a source has a day about so many days later")
+    awaited_for_days: int = Field(60, ge=0, description="a day that has not appeared by then is not asked for any more")
+    max_archive_gigabytes: float = Field(64.0, gt=0, description="refuse an archive that unpacks to more than this")
+
+    simulated_vessels: int = Field(60, ge=1, le=100_000, description="vessels of the simulated source")
+
+    shards: int = Field(16, ge=1, le=MOST_SHARDS, description="vessel shards: a vessel's days all fall into one")
+    piles: int = Field(8, ge=1, le=MOST_PILES, description="piles of the global shuffle, each a partition of windows")
+    partitions_per_run: int = Field(4, ge=1, description="partitions that one run of a backfill takes")
+    seed: int = Field(17, ge=0, lt=2**63, description="keys every random stream")
+    validation_fraction: float = Field(0.05, ge=0, lt=1, description="share of vessels kept for validation")
+    holdout_from: date | None = Field(
+        None,
+        description="first day of held-out time: windows that begin on it or later are neither trained on nor "
+        "validated with but kept apart, those that reach into it left out; default: none",
+    )
+    seq_len: int = Field(schema.SEQ_LEN, ge=1, description="positions a model sees")
+    max_horizon: int = Field(schema.MAX_HORIZON, ge=1, description="positions it may be asked to forecast")
+    stride: int = Field(schema.STRIDE, ge=1, description="positions from one window's start to the next one's")
+    max_gap_seconds: int = Field(
+        schema.MAX_GAP_SECONDS, ge=1, le=schema.MAX_GAP_SECONDS, description="a longer silence starts a new track"
+    )
+
+    gather_gigabytes: float | None = Field(
+        None,
+        gt=0,
+        description="windows that a run of pass 2 holds at a time, reading the tracks once for as many piles as fit; "
+        "default: windows are read from packed positions, memory-mapped in AIS_CACHE",
+    )
+    max_speed_knots: float = Field(
+        50.0, gt=0, description="an implied speed above this is no ship's; AISdb and mobiml use 50"
+    )
+    min_track_positions: int = Field(
+        2, ge=1, description="a track with fewer positions is a stray fix and dropped as such"
+    )
+    thin_seconds: int = Field(
+        0, ge=0, description="keep a position only when this long after the track's last one kept; 0: keep all"
+    )
+    stationary_seconds: int = Field(
+        0, ge=0, description="drop moored and anchored stretches that last at least this long; 0: keep them"
+    )
+    stationary_knots: float = Field(0.5, gt=0, description="a ship lying still reports a SOG below this")
+    repeat_seconds: int = Field(
+        120, ge=0, description="a moving fix seen again within this time is a rebroadcast; 0: keep them"
+    )
+    moving_knots: float = Field(0.5, ge=0.1, description="a ship at this SOG or above is under way")
+    ships_only: bool = Field(True, description="drop what base stations, aids to navigation and others sent")
+    classes: Annotated[tuple[Literal["class A", "class B", "unknown"], ...], NoDecode] = Field(
+        (), description="transponder classes to keep, separated by commas; default: all"
+    )
+    ship_types: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="types of ship to keep, in the source's words, separated by commas; default: all"
+    )
+    drop_position_at_zero: bool = Field(True, description="drop positions at exactly 0° N 0° E")
+
+    quality_days: int = Field(30, ge=7, description="days before each one that say what is usual")
+    quality_deviations: float = Field(
+        5.0, gt=0, description="a day's measure further from usual than so many robust standard deviations is named"
+    )
+
+    mds_size_limit: Annotated[int, Field(ge=1 << 16)] = Field(
+        1 << 26, description="bytes of an MDS shard before compression; MDSWriter's default"
+    )
+    mds_threads: int | None = Field(
+        None,
+        ge=1,
+        description="threads that compress a run's MDS shards; default: the cores over the runs of `ais build`, or "
+        "all cores where it is not that which runs, 4 at most",
+    )
+    zstd_level: int = Field(1, ge=1, le=19, description="compression of every file")
+
+    @property
+    def window_len(self) -> int:
+        """Positions of a window: what a model sees plus what it may forecast."""
+        return self.seq_len + self.max_horizon
+
+    @property
+    def days(self) -> list[date]:
+        """Every day of the range."""
+        return [self.first_day + timedelta(days=k) for k in range((self.last_day - self.first_day).days + 1)]
+
+    @property
+    def day_keys(self) -> list[str]:
+        """Names of the partitions that are days, in order: YYYY-MM-DD."""
+        return [day.isoformat() for day in self.days]
+
+    @property
+    def shard_keys(self) -> list[str]:
+        """Names of the partitions that are vessel shards, in order."""
+        return [f"{shard:04d}" for shard in range(self.shards)]
+
+    @property
+    def pile_keys(self) -> list[str]:
+        """Names of the partitions that are piles of windows, in order."""
+        return [f"{pile:05d}" for pile in range(self.piles)]
+
+    @field_validator("lake", "source_uri")
+    @classmethod
+    def _known_place(cls, uri: str | None) -> str | None:
+        if uri is None:
+            return None
+        if not uri.strip():
+            raise ValueError("is empty; name a folder or s3://bucket/prefix")
+        scheme = _SCHEME.match(uri)
+        if scheme is None:
+            return uri
+        if scheme[1] == "s3" and not _BUCKET.match(uri):
+            raise ValueError(f"{uri!r} is not s3://bucket/prefix")
+        if scheme[1] not in ("s3", "http", "https", "file"):
+            raise ValueError(f"{uri!r} has the scheme {scheme[1]!r}; known are s3, http(s), file and a plain folder")
+        return uri.rstrip("/")
+
+    @field_validator("table_columns", mode="before")
+    @classmethod
+    def _mapping(cls, columns: object) -> object:
+        if not isinstance(columns, str):
+            return columns
+        try:
+            return TableMapping.model_validate_json(columns)
+        except ValidationError as error:
+            faults = [f"{'.'.join(map(str, p['loc']))}: {p['msg']}".lstrip(": ") for p in error.errors()]
+            raise ValueError("; ".join(fault.removeprefix("Value error, ") for fault in faults)) from None
+
+    @field_validator("classes", "ship_types", mode="before")
+    @classmethod
+    def _list(cls, names: object) -> object:
+        if not isinstance(names, str):
+            return names
+        return tuple(name.strip() for name in names.split(",") if name.strip())
+
+    @field_validator("table_delimiter")
+    @classmethod
+    def _one_character(cls, delimiter: str) -> str:
+        delimiter = "\t" if delimiter == r"\t" else delimiter
+        if len(delimiter) != 1 or not (delimiter == "\t" or delimiter in ",;|:~^"):
+            raise ValueError("must be one of , ; | : ~ ^ or \\t")
+        return delimiter
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.last_day < self.first_day:
+            raise ValueError(f"AIS_LAST_DAY {self.last_day} is before AIS_FIRST_DAY {self.first_day}")
+        if self.holdout_from is not None and not self.first_day < self.holdout_from <= self.last_day:
+            raise ValueError(
+                f"AIS_HOLDOUT_FROM {self.holdout_from} must be after AIS_FIRST_DAY {self.first_day} and not after "
+                f"AIS_LAST_DAY {self.last_day}: both sides of it need days"
+            )
+        if self.thin_seconds > self.max_gap_seconds:
+            raise ValueError(
+                f"AIS_THIN_SECONDS {self.thin_seconds} is above AIS_MAX_GAP_SECONDS {self.max_gap_seconds}: "
+                "positions so far apart would each begin a track"
+            )
+        if self.lake.startswith(("http://", "https://")):
+            raise ValueError(f"AIS_LAKE {self.lake!r} must be a folder or s3://bucket/prefix")
+        if self.source != "simulated" and self.source_uri is None:
+            raise ValueError(f"AIS_SOURCE={self.source} needs AIS_SOURCE_URI: where its files are")
+        if self.source == "table" and self.table_columns is None:
+            raise ValueError("AIS_SOURCE=table needs AIS_TABLE_COLUMNS: which column is what")
+        return self
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment, with `overrides` by field name in their place.
+
+    Raises SettingsError that names each wrong variable, its value and what it should be.
+    """
+    try:
+        return Settings(**overrides)  # pyright: ignore[reportArgumentType]
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            name = "AIS_" + "_".join(str(part) for part in problem["loc"]).upper() if problem["loc"] else "settings"
+            given = f" (it is {problem['input']!r})" if problem["loc"] else ""
+            lines.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}{given}")
+        raise SettingsError("; ".join(lines)) from None

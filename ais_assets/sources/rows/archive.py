@@ -1,0 +1,345 @@
+"""Archives on this machine: what they hold, whether they are whole, and their rows, block by block."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zipfile
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Final, NamedTuple, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from isal import igzip, isal_zlib
+
+from ais_assets.sources.rows.parquet_text import parquet_text
+from ais_assets.sources.source import SourceError, bomb
+
+ROW_SUFFIX: Final = ".csv"
+PLAIN_SUFFIXES: Final = (ROW_SUFFIX, ".txt", ".log", ".nmea", ".raw")
+_COPY_BYTES = 1 << 23
+_VERIFY_BYTES = 1 << 20
+_LOCAL_HEADER = struct.Struct("<4s5H3L2H")
+_LOCAL_SIGNATURE = b"PK\x03\x04"
+_ENCRYPTED = 1
+_NAME_IS_UTF8 = 1 << 11
+_VERSION_ZIP64 = 45
+_IN_ZIP64 = 0xFFFFFFFF
+# A date with one separator throughout (2024-03-01, 2024_03_01, 20240301), not within a longer number.
+_DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)([-_]?)(\d\d)\2(\d\d)(?!\d)")
+_MONTH = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_]?(\d\d)(?![-_]?\d)")
+
+
+# isal's type stub has the class as an instance.
+_InflateError = cast(type[Exception], isal_zlib.IsalError)
+
+
+class Month(NamedTuple):
+    """A calendar month."""
+
+    year: int
+    month: int
+
+
+def day_in_name(name: str) -> date | None:
+    """The day that a file's name carries: the first YYYY-MM-DD, YYYY_MM_DD or YYYYMMDD in it that is a date."""
+    for year, _, month, day in _DAY.findall(name):
+        try:
+            return date(int(year), int(month), int(day))
+        except ValueError:
+            continue
+    return None
+
+
+def month_in_name(name: str) -> Month | None:
+    """The month that a file's name carries as YYYY-MM or YYYYMM, if it carries no day."""
+    if day_in_name(name) is None:
+        for year, month in _MONTH.findall(name):
+            if 1 <= int(month) <= 12:
+                return Month(int(year), int(month))
+    return None
+
+
+def open_zip(file: BinaryIO | Path, name: str) -> zipfile.ZipFile:
+    """A zip whose central directory has been read and fits the file.
+
+    Raises SourceError, naming the archive `name`, where it does not: the archive was cut off or is no zip.
+    """
+    try:
+        archive = zipfile.ZipFile(file)
+    except SourceError:
+        raise
+    except (zipfile.BadZipFile, struct.error, OSError, ValueError, NotImplementedError) as error:
+        raise SourceError(
+            f"{name}: not a whole zip archive ({error}): it was cut off or is another kind of file; fetch it again"
+        ) from error
+    members = sorted(archive.infolist(), key=lambda member: member.header_offset)
+    ends = [*(member.header_offset for member in members), archive.start_dir][1:]
+    for member, end in zip(members, ends, strict=False):
+        if member.header_offset + _LOCAL_HEADER.size + member.compress_size > end:
+            archive.close()
+            raise SourceError(
+                f"{name}: member {member.filename!r} at byte {member.header_offset:,} should take "
+                f"{member.compress_size:,} bytes, but the next part begins at byte {end:,}: "
+                "the archive is damaged; fetch it again"
+            )
+    return archive
+
+
+def day_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The members that hold rows; folders and files of other kinds do not."""
+    return [
+        member
+        for member in archive.infolist()
+        if not member.is_dir()
+        and member.filename.lower().endswith(ROW_SUFFIX)
+        and not member.filename.startswith("__MACOSX/")
+    ]
+
+
+def member_of_day(archive: zipfile.ZipFile, day: date, name: str) -> zipfile.ZipInfo | None:
+    """The member whose name carries `day`; None where none does. Raises SourceError where several do."""
+    found = [member for member in day_members(archive) if day_in_name(PurePosixPath(member.filename).name) == day]
+    if len(found) > 1:
+        names = ", ".join(repr(member.filename) for member in found)
+        raise SourceError(f"{name}: {len(found)} members carry {day} in their names ({names}); keep one")
+    return found[0] if found else None
+
+
+def copy_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, name: str) -> None:
+    """Writes a zip `target` with this one member, its compressed bytes as they are.
+
+    Only the last part of the member's name is kept. The CRC is for `verify` to check.
+    Raises SourceError where the archive is damaged.
+    """
+    source = cast(BinaryIO, archive.fp)
+    start = _data_start(source, member, name)
+    with target.open("wb") as output:
+        output.write(_local_header(member))
+        source.seek(start)
+        left = member.compress_size
+        while left:
+            chunk = source.read(min(left, _COPY_BYTES))
+            if not chunk:
+                raise SourceError(f"{name}: ends {left:,} bytes before member {member.filename!r} does; fetch it again")
+            output.write(chunk)
+            left -= len(chunk)
+        output.write(_central_directory(member, output.tell()))
+
+
+def row_blocks(
+    path: Path,
+    day: date,
+    *,
+    block_bytes: int,
+    max_bytes: int,
+    delimiter: str = ",",
+    wanted: Callable[[str], bool] = lambda _: True,
+) -> Iterator[bytes]:
+    """The unpacked bytes of an archive, at most `block_bytes` at a time.
+
+    Args:
+        path: the archive: .zip, .gz, .zst, .parquet (as delimited text, its column names first), or plain.
+        day: which member of a zip with several.
+        block_bytes: the longest block.
+        max_bytes: unpacked bytes after which the archive is taken for a decompression bomb.
+        delimiter: what shall stand between the columns of a .parquet.
+        wanted: tells by its name whether a column of a .parquet is read; others are blank.
+
+    Raises:
+        SourceError: the archive is damaged, unpacks to more than `max_bytes`, or holds no rows of `day`.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".zip":
+        blocks = _zip_blocks(path, day, block_bytes)
+    elif suffix == ".gz":
+        blocks = _gzip_blocks(path, block_bytes)
+    elif suffix == ".zst":
+        blocks = _zstd_blocks(path, block_bytes)
+    elif suffix == ".parquet":
+        blocks = parquet_text(path, delimiter, block_bytes, max_bytes, wanted)
+    elif suffix in PLAIN_SUFFIXES:
+        blocks = _plain_blocks(path, block_bytes)
+    else:
+        raise SourceError(
+            f"{path.name}: cannot be read; known are .zip, .gz, .zst, .parquet and {', '.join(PLAIN_SUFFIXES)}"
+        )
+    total = 0
+    for block in blocks:
+        total += len(block)
+        if total > max_bytes:
+            raise bomb(path.name, max_bytes)
+        yield block
+
+
+def verify(path: Path, day: date, where: str, max_bytes: int) -> None:
+    """Reads an archive to its end, so that what is damaged or cut off is refused before it is stored.
+
+    Packed bytes are unpacked and their checksums compared, at 0.7 to 1 GB of rows a second; of a Parquet file the end,
+    which says where all else is, is read. Text that is not packed carries nothing to tell.
+
+    Args:
+        path: the archive.
+        day: which member of a zip with several is read.
+        where: it came from, for messages.
+        max_bytes: as for `row_blocks`.
+
+    Raises:
+        SourceError: the archive is empty, damaged, unpacks to more than `max_bytes`, or holds no rows of `day`.
+    """
+    if not path.stat().st_size:
+        raise SourceError(f"{where}: is empty; fetch it again, or remove it if the source never published the day")
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".parquet":
+            pq.read_metadata(path)
+        elif suffix not in PLAIN_SUFFIXES:
+            for _ in row_blocks(path, day, block_bytes=_VERIFY_BYTES, max_bytes=max_bytes):
+                pass
+    except pa.ArrowException as error:
+        raise SourceError(f"{where}: is not a whole Parquet file ({error}); fetch it again") from error
+    except SourceError as error:
+        raise SourceError(f"{where}: is refused: {error}") from error
+
+
+def _plain_blocks(path: Path, block_bytes: int) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(block_bytes):
+            yield block
+
+
+def _gzip_blocks(path: Path, block_bytes: int) -> Iterator[bytes]:
+    unpacked = 0
+    with path.open("rb") as file, igzip.IGzipFile(fileobj=file) as stream:
+        try:
+            while block := stream.read(block_bytes):
+                unpacked += len(block)
+                yield block
+        except (EOFError, OSError, _InflateError) as error:
+            raise SourceError(_damage(path.name, file.tell(), unpacked, str(error))) from error
+
+
+def _zstd_blocks(path: Path, block_bytes: int) -> Iterator[bytes]:
+    unpacked = 0
+    # Arrow's stream, unlike zstandard's own, refuses a file that ends inside a frame.
+    with path.open("rb") as file, pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd") as stream:
+        try:
+            while block := stream.read(block_bytes):
+                unpacked += len(block)
+                yield block
+        except OSError as error:
+            raise SourceError(_damage(path.name, file.tell(), unpacked, str(error))) from error
+
+
+def _zip_blocks(path: Path, day: date, block_bytes: int) -> Iterator[bytes]:
+    with open_zip(path, path.name) as archive, path.open("rb") as file:
+        member = _only_member(archive, day, path.name)
+        where = f"{path.name}: member {member.filename!r}"
+        crc = unpacked = 0
+        file.seek(_data_start(file, member, path.name))
+        try:
+            for block in _inflated(file, member, block_bytes):
+                crc = isal_zlib.crc32(block, crc)
+                unpacked += len(block)
+                yield block
+        except (_InflateError, EOFError) as error:
+            raise SourceError(_damage(where, file.tell(), unpacked, str(error))) from error
+        if (unpacked, crc) != (member.file_size, member.CRC):
+            fault = f"{unpacked:,} bytes with CRC {crc:08x} where the directory says {member.file_size:,} with CRC "
+            raise SourceError(_damage(where, file.tell(), unpacked, fault + f"{member.CRC:08x}"))
+
+
+def _inflated(file: BinaryIO, member: zipfile.ZipInfo, block_bytes: int) -> Iterator[bytes]:
+    left = member.compress_size
+    # About what unpacks to a block, so that little is handed back unconsumed and copied.
+    step = max(block_bytes // 4, 1 << 10)
+    if member.compress_type == zipfile.ZIP_STORED:
+        while left:
+            block = file.read(min(left, block_bytes))
+            if not block:
+                raise EOFError(f"the file ends {left:,} bytes early")
+            left -= len(block)
+            yield block
+        return
+    inflater = isal_zlib.decompressobj(-isal_zlib.MAX_WBITS)
+    packed = b""
+    while not inflater.eof:
+        if not packed:
+            packed = file.read(min(left, step))
+            left -= len(packed)
+        block = inflater.decompress(packed, block_bytes)
+        if not block and not packed:
+            raise EOFError("the deflate stream has no end")
+        packed = inflater.unconsumed_tail
+        if block:
+            yield block
+
+
+def _only_member(archive: zipfile.ZipFile, day: date, name: str) -> zipfile.ZipInfo:
+    members = day_members(archive)
+    member = members[0] if len(members) == 1 else member_of_day(archive, day, name)
+    if member is None:
+        held = ", ".join(repr(info.filename) for info in archive.infolist()[:5]) or "nothing"
+        raise SourceError(f"{name}: holds {held}, but no {ROW_SUFFIX} file of {day}")
+    if member.flag_bits & _ENCRYPTED:
+        raise SourceError(f"{name}: member {member.filename!r} is encrypted; store it without a password")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise SourceError(
+            f"{name}: member {member.filename!r} is compressed by method {member.compress_type}; "
+            "only deflate is read: unpack it and keep the .csv, or pack it again"
+        )
+    return member
+
+
+def _data_start(file: BinaryIO, member: zipfile.ZipInfo, name: str) -> int:
+    """Where a member's compressed bytes begin: its local header has lengths of its own."""
+    # Python takes a wrong place of the directory for bytes before the archive, which can put a member before byte 0.
+    file.seek(max(member.header_offset, 0))
+    header = file.read(_LOCAL_HEADER.size) if member.header_offset >= 0 else b""
+    if len(header) < _LOCAL_HEADER.size or not header.startswith(_LOCAL_SIGNATURE):
+        raise SourceError(
+            f"{name}: no member begins at byte {member.header_offset:,}, where the directory has "
+            f"{member.filename!r}: the archive is damaged; fetch it again"
+        )
+    *_, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+    return member.header_offset + _LOCAL_HEADER.size + name_length + extra_length
+
+
+def _local_header(member: zipfile.ZipInfo) -> bytes:
+    """The header of a zip's only member, sizes in the zip64 field whether they need it or not (APPNOTE 4.3.7)."""
+    name = _plain_name(member)
+    fields = (_VERSION_ZIP64, *_flags_to_crc(member), _IN_ZIP64, _IN_ZIP64, len(name), len(_sizes(member)))
+    return struct.pack("<4s5H3L2H", _LOCAL_SIGNATURE, *fields) + name + _sizes(member)
+
+
+def _central_directory(member: zipfile.ZipInfo, offset: int) -> bytes:
+    """What ends a zip whose only member begins at byte 0 and ends at `offset` (APPNOTE 4.3.12 to 4.3.16)."""
+    name, sizes = _plain_name(member), _sizes(member)
+    versions = (_VERSION_ZIP64, _VERSION_ZIP64)
+    fields = (*versions, *_flags_to_crc(member), _IN_ZIP64, _IN_ZIP64, len(name), len(sizes), 0, 0, 0, 0, 0)
+    entry = struct.pack("<4s6H3L5H2L", b"PK\x01\x02", *fields) + name + sizes
+    end64 = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, *versions, 0, 0, 1, 1, len(entry), offset)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, offset + len(entry), 1)
+    return entry + end64 + locator + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, len(entry), _IN_ZIP64, 0)
+
+
+def _plain_name(member: zipfile.ZipInfo) -> bytes:
+    return PurePosixPath(member.filename.replace("\\", "/")).name.encode()
+
+
+def _flags_to_crc(member: zipfile.ZipInfo) -> tuple[int, int, int, int, int]:
+    year, month, day, hour, minute, second = member.date_time
+    dos_time = hour << 11 | minute << 5 | second // 2
+    dos_date = (year - 1980) << 9 | month << 5 | day
+    flags = _NAME_IS_UTF8 | member.flag_bits & _ENCRYPTED
+    return flags, member.compress_type, dos_time, dos_date, member.CRC
+
+
+def _sizes(member: zipfile.ZipInfo) -> bytes:
+    return struct.pack("<2H2Q", 1, 16, member.file_size, member.compress_size)
+
+
+def _damage(where: str, byte: int, unpacked: int, fault: str) -> str:
+    return f"{where} is damaged near byte {byte:,}, after {unpacked:,} bytes of rows: {fault}; fetch it again"

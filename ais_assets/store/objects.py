@@ -1,0 +1,403 @@
+"""Where bytes live: a local folder or an S3 prefix, with whole objects published atomically on either.
+
+Nothing above this module knows which of the two it is on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow.fs as pafs
+
+from ais_assets.store.s3_answers import s3_cure
+
+S3Client = Any
+"""A boto3 S3 client; boto3 makes its classes at run time."""
+
+STAGING = ".staging"
+
+
+class StoreError(OSError):
+    """The store cannot be reached or refuses; the message says where and what to do."""
+
+
+def checked_key(key: str) -> str:
+    """Returns an object's key as it is. Raises ValueError for one that would leave the store."""
+    path = PurePosixPath(key)
+    if path.is_absolute() or not key or any(part in ("..", ".", "") for part in key.split("/")):
+        raise ValueError(f"{key!r} is not a path inside the lake")
+    return key
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as a listing shows it: its key, its bytes, counted, and when it came there, Unix time."""
+
+    key: str
+    size: int
+    modified: float
+
+
+def local_objects(root: Path, folder: str = "") -> Iterator[StoredObject]:
+    """Files anywhere below a folder, by their path relative to the root; a link is itself, not what it leads to."""
+    for parent, _, names in os.walk(root / folder):
+        for name in names:
+            path = Path(parent, name)
+            stat = path.lstat()
+            # A file that is moved brings its time of modification along; the inode's time tells when it came.
+            yield StoredObject(path.relative_to(root).as_posix(), stat.st_size, max(stat.st_mtime, stat.st_ctime))
+
+
+class Store(ABC):
+    """Objects by key. A key is a relative POSIX path."""
+
+    uri: str
+
+    @abstractmethod
+    def publish(self, local: Path, key: str) -> None:
+        """Makes a finished local file the object `key`: readers see the former one or this one, whole.
+
+        The local file may be moved; it must lie in a folder from `staging`.
+        """
+
+    @abstractmethod
+    def exists(self, key: str) -> bool:
+        """Whether the object is there."""
+
+    @abstractmethod
+    def read(self, key: str) -> bytes:
+        """The object's bytes. Raises FileNotFoundError where there is none."""
+
+    @abstractmethod
+    def size(self, key: str) -> int:
+        """The object's bytes, counted. Raises FileNotFoundError where there is none."""
+
+    @abstractmethod
+    def version(self, key: str) -> str:
+        """Changes whenever the object does. Raises FileNotFoundError where there is none."""
+
+    @abstractmethod
+    def names(self, folder: str, suffix: str) -> list[str]:
+        """Names ending in `suffix` directly inside a folder, sorted; none where the folder is absent."""
+
+    @abstractmethod
+    def objects(self, folder: str) -> Iterator[StoredObject]:
+        """All objects below a folder, however deep; none where it is absent. On a disk links are not followed."""
+
+    @abstractmethod
+    def delete(self, folder: str) -> None:
+        """Removes all objects below a folder. On a disk links are not followed, and a folder behind one is refused."""
+
+    @abstractmethod
+    def fetch(self, key: str, into: Path) -> Path:
+        """A local path with the object's bytes: the object itself where it is local, else a copy in `into`."""
+
+    @abstractmethod
+    def filesystem(self) -> pafs.FileSystem:
+        """For pyarrow, which reads `path(key)` from it."""
+
+    @abstractmethod
+    def path(self, key: str) -> str:
+        """The key as `filesystem` knows it."""
+
+    @abstractmethod
+    def staging_root(self) -> Path:
+        """A local folder for files that will be published."""
+
+    def publish_bytes(self, data: bytes, key: str) -> None:
+        """Publishes an object from memory."""
+        with self.staging() as folder:
+            local = folder / "object"
+            local.write_bytes(data)
+            self.publish(local, key)
+
+    def s3_access(self) -> dict[str, str]:
+        """What another client of this place needs, as far as it is not standard: endpoint_url and the like."""
+        return {}
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """A new local folder for files on their way into the store; gone afterwards.
+
+        Folders that killed processes left behind are removed first: each is locked by its owner for as
+        long as the owner lives.
+        """
+        root = self.staging_root()
+        root.mkdir(parents=True, exist_ok=True)
+        _sweep(root)
+        folder = root / uuid.uuid4().hex
+        lock = root / f"{folder.name}.lock"
+        with lock.open("w") as owner:
+            fcntl.flock(owner, fcntl.LOCK_EX)
+            folder.mkdir()
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+                lock.unlink(missing_ok=True)
+
+
+def _sweep(root: Path) -> None:
+    for lock in root.glob("*.lock"):
+        try:
+            with lock.open("r+") as owner:
+                fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Also ours if its owner was just between creating and locking it: then the folder does not
+                # exist yet and the owner's lock file has no name any more, which harms nobody.
+                shutil.rmtree(root / lock.stem, ignore_errors=True)
+                lock.unlink(missing_ok=True)
+        except (BlockingIOError, FileNotFoundError):
+            continue
+
+
+class LocalStore(Store):
+    """A folder of this machine (or a network file system with atomic renames)."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+        self.uri = str(self._root)
+
+    def _file(self, key: str) -> Path:
+        return self._root / checked_key(key)
+
+    def publish(self, local: Path, key: str) -> None:
+        target = self._file(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with local.open("rb") as written:
+            os.fsync(written.fileno())
+        local.replace(target)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def exists(self, key: str) -> bool:
+        return self._file(key).is_file()
+
+    def read(self, key: str) -> bytes:
+        return self._file(key).read_bytes()
+
+    def size(self, key: str) -> int:
+        return self._file(key).stat().st_size
+
+    def version(self, key: str) -> str:
+        stat = self._file(key).stat()
+        return f"{stat.st_ino:x}-{stat.st_mtime_ns:x}-{stat.st_size:x}"
+
+    def names(self, folder: str, suffix: str) -> list[str]:
+        directory = self._file(folder)
+        if not directory.is_dir():
+            return []
+        return sorted(entry.name for entry in directory.iterdir() if entry.is_file() and entry.name.endswith(suffix))
+
+    def objects(self, folder: str) -> Iterator[StoredObject]:
+        return local_objects(self._root, checked_key(folder))
+
+    def delete(self, folder: str) -> None:
+        path = self._file(folder)
+        if path.is_symlink() or not path.resolve().is_relative_to(self._root.resolve()):
+            raise StoreError(f"{path} lies behind a link, which is not followed to delete: remove it by hand")
+        shutil.rmtree(path)
+
+    def fetch(self, key: str, into: Path) -> Path:
+        del into
+        path = self._file(key)
+        if not path.is_file():
+            raise FileNotFoundError(path)
+        return path
+
+    def filesystem(self) -> pafs.FileSystem:
+        return pafs.LocalFileSystem(use_mmap=True)
+
+    def path(self, key: str) -> str:
+        return str(self._file(key))
+
+    def staging_root(self) -> Path:
+        # Inside the lake, so that publishing is a rename on one file system.
+        return self._root / STAGING
+
+
+class S3Store(Store):
+    """A prefix of an S3 bucket."""
+
+    def __init__(self, uri: str, client: S3Client, profile: str | None = None) -> None:
+        parts = urlsplit(uri)
+        self._bucket = parts.netloc
+        self._prefix = parts.path.strip("/")
+        self._client = client
+        self._profile = profile
+        self._filesystem: pafs.FileSystem | None = None
+        self.uri = f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    def _key(self, key: str) -> str:
+        return f"{self._prefix}/{checked_key(key)}".lstrip("/")
+
+    @contextmanager
+    def _errors(self, key: str) -> Iterator[None]:
+        from boto3.exceptions import Boto3Error  # noqa: PLC0415 - a local lake needs no boto
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - a local lake needs no boto
+
+        try:
+            yield
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            if code in ("404", "NoSuchKey"):
+                raise FileNotFoundError(f"{self.uri}/{key}") from None
+            cure = s3_cure(code, no_bucket="create the bucket or correct AIS_LAKE")
+            raise StoreError(f"{self.uri}/{key}: S3 answered {code or error}: {cure}") from error
+        except (BotoCoreError, Boto3Error) as error:
+            raise StoreError(
+                f"{self.uri}/{key}: S3 cannot be reached ({error}): "
+                "check the endpoint (AIS_S3_ENDPOINT_URL), the network and the credentials"
+            ) from error
+
+    def publish(self, local: Path, key: str) -> None:
+        from boto3.exceptions import S3UploadFailedError  # noqa: PLC0415 - a local lake needs no boto
+
+        # A put or a completed multipart upload appears whole or not at all.
+        with self._errors(key):
+            try:
+                self._client.upload_file(str(local), self._bucket, self._key(key))
+            except S3UploadFailedError as error:
+                # boto3 wraps what S3 answered into a text.
+                raise error.__context__ or error from None
+        local.unlink()
+
+    def exists(self, key: str) -> bool:
+        try:
+            self.size(key)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def read(self, key: str) -> bytes:
+        with self._errors(key):
+            return self._client.get_object(Bucket=self._bucket, Key=self._key(key))["Body"].read()
+
+    def size(self, key: str) -> int:
+        with self._errors(key):
+            return self._client.head_object(Bucket=self._bucket, Key=self._key(key))["ContentLength"]
+
+    def version(self, key: str) -> str:
+        with self._errors(key):
+            head = self._client.head_object(Bucket=self._bucket, Key=self._key(key))
+        stamp = f"{head['ETag']} {head['LastModified'].timestamp()} {head['ContentLength']}"
+        return hashlib.sha256(stamp.encode()).hexdigest()[:20]
+
+    def names(self, folder: str, suffix: str) -> list[str]:
+        prefix = self._key(folder) + "/"
+        names = []
+        with self._errors(folder):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=prefix, Delimiter="/"
+            )
+            for page in pages:
+                names += [entry["Key"].removeprefix(prefix) for entry in page.get("Contents", [])]
+        return sorted(name for name in names if name.endswith(suffix))
+
+    def _pages(self, folder: str) -> Iterator[list[dict[str, Any]]]:
+        """Objects below a folder as S3 lists them, at most 1,000 at a time."""
+        with self._errors(folder):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._key(folder) + "/"
+            )
+            for page in pages:
+                yield page.get("Contents", [])
+
+    def objects(self, folder: str) -> Iterator[StoredObject]:
+        for page in self._pages(folder):
+            for entry in page:
+                key = entry["Key"].removeprefix(f"{self._prefix}/" if self._prefix else "")
+                yield StoredObject(key, entry["Size"], entry["LastModified"].timestamp())
+
+    def delete(self, folder: str) -> None:
+        for page in self._pages(folder):
+            if not page:
+                continue
+            keys = [{"Key": entry["Key"]} for entry in page]
+            with self._errors(folder):
+                answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": keys, "Quiet": True})
+            if answer.get("Errors"):
+                first = answer["Errors"][0]
+                raise StoreError(
+                    f"{self.uri}/{folder}: S3 kept {len(answer['Errors'])} objects, first {first['Key']}: "
+                    f"{first['Code']}: check the credentials' right to delete"
+                )
+
+    def fetch(self, key: str, into: Path) -> Path:
+        local = into / PurePosixPath(key).name
+        with self._errors(key):
+            self._client.download_file(self._bucket, self._key(key), str(local))
+        return local
+
+    def filesystem(self) -> pafs.FileSystem:
+        if self._filesystem is None:
+            self._filesystem = self._open_filesystem()
+        return self._filesystem
+
+    def _open_filesystem(self) -> pafs.FileSystem:
+        meta = self._client.meta
+        options: dict[str, Any] = {
+            "endpoint_override": meta.endpoint_url,
+            "region": meta.region_name,
+            "connect_timeout": 10,
+            "request_timeout": 60,
+        }
+        if self._profile is not None:
+            # pyarrow knows AWS_PROFILE and AWS_*, but not a profile chosen in AIS_S3_PROFILE.
+            from boto3.session import Session  # noqa: PLC0415 - a local lake needs no boto
+
+            credentials = Session(profile_name=self._profile).get_credentials()
+            if credentials is None:
+                raise StoreError(f"the AWS profile {self._profile!r} (AIS_S3_PROFILE) has no credentials")
+            frozen = credentials.get_frozen_credentials()
+            options |= {
+                "access_key": frozen.access_key,
+                "secret_key": frozen.secret_key,
+                "session_token": frozen.token,
+            }
+        return pafs.S3FileSystem(**options)
+
+    def s3_access(self) -> dict[str, str]:
+        meta = self._client.meta
+        access = {"endpoint_url": meta.endpoint_url, "region_name": meta.region_name, "profile_name": self._profile}
+        return {name: value for name, value in access.items() if value}
+
+    def path(self, key: str) -> str:
+        return f"{self._bucket}/{self._key(key)}"
+
+    def staging_root(self) -> Path:
+        return Path(tempfile.gettempdir()) / f"ais_assets-{os.getuid()}" / "staging"
+
+
+def open_store(uri: str | Path, s3_client: S3Client | None = None, s3_profile: str | None = None) -> Store:
+    """The store at a folder, file:// or s3:// address.
+
+    `s3_client` is a boto3 S3 client; without one it is made from the standard AWS settings.
+    Raises ValueError for another scheme.
+    """
+    text = str(uri)
+    if text.startswith("s3://"):
+        if s3_client is None:
+            from boto3.session import Session  # noqa: PLC0415 - a local lake needs no boto
+
+            s3_client = Session(profile_name=s3_profile).client("s3")
+        return S3Store(text, s3_client, s3_profile)
+    if text.startswith("file://"):
+        return LocalStore(Path(urlsplit(text).path))
+    if "://" in text:
+        raise ValueError(f"{text!r} is neither a folder nor s3://bucket/prefix")
+    return LocalStore(Path(text))

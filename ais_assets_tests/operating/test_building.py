@@ -1,0 +1,94 @@
+"""How a build spreads over processes, what it says of them, and how it ends when one of them is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from dagster import DagsterInstance, DagsterRunStatus
+
+from ais_assets.operating import building
+from ais_assets.operating.building import Done, Task, build
+from ais_assets.operating.planning import records_peak
+from ais_assets.settings import Settings, load_settings
+
+DAY_STAGES = ("raw_archives", "raw_records", "clean_records")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Two simulated days, of the environment, which the processes read."""
+    for name, value in {"LAKE": "lake", "CACHE": "cache"}.items():
+        monkeypatch.setenv(f"AIS_{name}", str(tmp_path / value))
+    monkeypatch.setenv("AIS_LAST_DAY", "2024-03-02")
+    monkeypatch.setenv("AIS_SIMULATED_VESSELS", "10")
+    (tmp_path / "dagster").mkdir()
+    (tmp_path / "dagster" / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    return load_settings()
+
+
+def test_a_worker_that_is_killed(settings: Settings, tmp_path: Path) -> None:
+    def kill_one(done: Done) -> None:
+        if done.task.asset == "raw_records":
+            children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+            worker = next(pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes())
+            os.kill(int(worker), signal.SIGKILL)
+
+    with DagsterInstance.from_config(str(tmp_path / "dagster")) as instance:
+        message = r"(?s)killed.*while these ran: (raw|clean)_records.*fewer --workers.*AIS_SHARDS.*AIS_PILES"
+        with pytest.raises(building.BuildError, match=message):
+            build(settings, instance, assets=DAY_STAGES, workers=2, on_done=kill_one)
+        assert all(run.status in (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE) for run in instance.get_runs())
+        build(settings, instance, assets=DAY_STAGES, workers=2)
+
+
+def test_warnings_of_runs_are_handed_over(settings: Settings, tmp_path: Path) -> None:
+    done: list[Done] = []
+    with DagsterInstance.from_config(str(tmp_path / "dagster")) as instance:
+        days = ["2024-03-01"]
+        build(settings, instance, assets=(*DAY_STAGES, "track_shards"), days=days, workers=1, on_done=done.append)
+    warned = {each.task.asset: each.warnings for each in done}
+    assert warned["track_shards"] == ("1 of 2 days are not materialized: ['2024-03-02']",)
+    assert not warned["clean_records"]
+
+
+@pytest.mark.parametrize(("runs_that_fit", "at_once"), [(0.5, 1), (2.5, 2), (100, 3)])
+def test_no_more_processes_than_fit_into_memory(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, runs_that_fit: float, at_once: int
+) -> None:
+    free = int(runs_that_fit * records_peak())
+    monkeypatch.setattr(building, "available_memory", lambda: free)
+    notes: list[str] = []
+    assert building._that_fit(("raw_records",), settings, 3, 1, notes.append) == at_once
+    if at_once < 3:
+        assert notes == [
+            f"raw_records: {at_once} of 3 processes at a time, since each may take 580 MB and "
+            f"{free / 1e6:,.0f} MB are free; --workers 3 would take them all"
+        ]
+    else:
+        assert not notes
+
+
+def test_so_many_tasks_at_a_time() -> None:
+    running, most = [0], [0]
+
+    def work(task: Task) -> Done:
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        time.sleep(0.01)
+        running[0] -= 1
+        return Done(task, "", 0.0, None)
+
+    tasks, done = [Task("raw_records", (f"{number}",)) for number in range(9)], list[Done]()
+    with ThreadPoolExecutor(8) as pool:
+
+        def submit(task: Task) -> Future[Done]:
+            return pool.submit(work, task)
+
+        building._take(tasks, submit, 2, done.append)
+    assert most == [2]
+    assert [each.task for each in sorted(done, key=lambda each: each.task.partitions)] == tasks
