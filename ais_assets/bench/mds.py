@@ -15,7 +15,7 @@ from ais_assets.bench._simulated import Traffic, simulated_traffic, traffic_opti
 from ais_assets.bench.race import Contender, Race, report, run_race
 from ais_assets.io.mds import COLUMNS, HASHES, write_shards
 from ais_assets.settings import Settings
-from ais_assets.transforms.tracks import stored_integers
+from ais_assets.transforms.kernels import stored_integers
 
 _MEGABYTE = 1_000_000
 _MILLISECONDS = 1_000

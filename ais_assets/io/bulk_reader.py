@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ais_assets.io import pages, thrift
 from ais_assets.io.bulk_writer import WRITER, is_integral
-from ais_assets.transforms.buffers import pooled
+from ais_assets.transforms.kernels import array_from_pool
 
 _MOST_BETWEEN: Final = 1 << 20
 """Bytes between two columns that are rather read along than asked for apart."""
@@ -98,7 +98,7 @@ class BulkFile(pq.ParquetFile):
     def _integers(self, group: int, name: str, data: memoryview, chunk: pq.ColumnChunkMetaData) -> pa.Array:
         """A column of a row group."""
         field, rows = self.schema_arrow.field(name), self.metadata.row_group(group).num_rows
-        values = pooled(rows, np.int64 if field.type.bit_width == 64 else np.int32)
+        values = array_from_pool(rows, np.int64 if field.type.bit_width == 64 else np.int32)
         valid = np.ones(rows, np.bool_) if field.nullable else None
         at = done = 0
         while done < rows:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from ais_assets.io import pages, thrift
 from ais_assets.io.thrift import BINARY, I16, I32, I64, LIST, STRUCT, Struct
-from ais_assets.transforms.buffers import pooled
+from ais_assets.transforms.kernels import array_from_pool
 
 PAGE_BYTES: Final = 1 << 20
 """Of a page's values before they are packed, about."""
@@ -320,7 +320,7 @@ def _pages_of_deltas(values: NDArray[Any], rows: _Rows, statistics: Struct) -> I
         statistics: gets the greatest and the least value in the end.
     """
     page_rows = PAGE_BYTES // values.itemsize
-    packed = pooled(pages.delta_bound(min(page_rows, len(values)), values.itemsize), np.uint8)
+    packed = array_from_pool(pages.delta_bound(min(page_rows, len(values)), values.itemsize), np.uint8)
     bounds = []
 
     def encode(first: int, end: int) -> bytes | memoryview:
@@ -384,7 +384,7 @@ def _pages_of_windows(values: NDArray[np.float32], width: int) -> Iterator[_Page
     for first in range(0, len(values), page_values):
         here = values[first : first + page_values]
         levels = _sized(window_levels * (len(here) // width)) + _sized(_ones(len(here)))
-        data = pooled(len(levels) + 4 * len(here), np.uint8)
+        data = array_from_pool(len(levels) + 4 * len(here), np.uint8)
         data[: len(levels)] = np.frombuffer(levels, np.uint8)
         pages.put_byte_streams(here.view(np.uint32), data[len(levels) :])
         yield _Page(data.data, len(here), _BYTE_STREAM_SPLIT)

@@ -17,7 +17,7 @@ import torch
 from ais_assets import schema
 from ais_assets.loader.normalize import split_input_target
 from ais_assets.transforms.dead_reckoning import LONGEST_SILENCE_SECONDS
-from ais_assets.transforms.tracks import EARTH_RADIUS_METRES, METRES_PER_NAUTICAL_MILE
+from ais_assets.transforms.geodesy import EARTH_RADIUS_METRES, METRES_PER_NAUTICAL_MILE
 
 INPUTS: Final = ("ahead", "right", "sog", "sin(turn)", "cos(turn)", "dt")
 

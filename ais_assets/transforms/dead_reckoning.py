@@ -24,7 +24,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ais_assets import schema
-from ais_assets.transforms.tracks import EARTH_RADIUS_METRES, METRES_PER_NAUTICAL_MILE
+from ais_assets.transforms.geodesy import EARTH_RADIUS_METRES, METRES_PER_NAUTICAL_MILE
 
 LONGEST_SILENCE_SECONDS: Final = 900
 """A horizon inside a longer silence (15 min) is not scored: where the ship was is not known well enough."""

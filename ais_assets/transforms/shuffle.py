@@ -31,8 +31,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from ais_assets import schema
 from ais_assets.stream import RecordStream
+from ais_assets.transforms.kernels import run_starts, stored_integers
 from ais_assets.transforms.statistics import WindowStatistics
-from ais_assets.transforms.tracks import run_starts, stored_integers
 from ais_assets.transforms.windows import gather, gather_shard, window_counts, windows_table
 
 PASS_THROW: Final = 1

@@ -19,13 +19,9 @@ from numpy.typing import NDArray
 
 from ais_assets import schema
 from ais_assets.stream import RecordStream
-from ais_assets.transforms.tracks import (
-    METRES_PER_NAUTICAL_MILE,
-    TRACK_SHIFT,
-    great_circle_millimetres,
-    run_starts,
-    stored_integers,
-)
+from ais_assets.transforms.geodesy import METRES_PER_NAUTICAL_MILE, great_circle_millimetres
+from ais_assets.transforms.kernels import run_starts, stored_integers
+from ais_assets.transforms.tracks import TRACK_SHIFT
 from ais_assets.transforms.windows import window_counts
 
 _HALF_TURN: Final = 180 * schema.MICRODEGREES

@@ -47,7 +47,8 @@ from numpy.typing import NDArray
 
 from ais_assets import schema
 from ais_assets.stream import RecordStream
-from ais_assets.transforms.buffers import pooled
+from ais_assets.transforms.geodesy import EARTH_RADIUS_METRES, METRES_PER_NAUTICAL_MILE, great_circle_millimetres
+from ais_assets.transforms.kernels import array_from_pool, run_starts, stored_integers
 from ais_assets.transforms.split import is_validation
 
 OPEN_SEGMENTS: Final = 8
@@ -59,11 +60,6 @@ SHORTEST_SECONDS: Final = 2
 POSITION_TOLERANCE_METRES: Final = 20
 """What two positions may be off together: 10 m each, AIS's bound of a high-accuracy fix (ITU-R M.1371-5).
 It also covers the sources that print four decimals of a degree, where rounding alone moves a fix by 8 m."""
-
-EARTH_RADIUS_METRES: Final = 6_371_008.8
-"""Mean radius of the WGS 84 ellipsoid (IUGG, R1). The sphere errs by 0.6 % at most."""
-
-METRES_PER_NAUTICAL_MILE: Final = 1_852
 
 CLEAN_COLUMNS: Final = ("mmsi", "t", "lat", "lon", "sog", "cog")
 """Columns of `schema.CLEAN_RECORDS` that tracks are made of."""
@@ -277,37 +273,11 @@ def _track_tables(
     stream.facts["dt_seconds"]["counts"] = histogram.tolist()
 
 
-def stored_integers(table: pa.Table, name: str, like: pa.Schema, missing: int | None = None) -> NDArray[Any]:
-    """The integers behind a column of integers, decimals or times, without a copy where it is one chunk.
-
-    Args:
-        table: holds the column.
-        name: its name.
-        like: the schema that says what its type must be.
-        missing: stands for null; None where there must be no null.
-
-    Raises:
-        ValueError: the column is absent, of another type, or null where it must not be.
-    """
-    if name not in table.column_names:
-        raise ValueError(f"there is no column {name!r}, only {', '.join(table.column_names)}")
-    column, wanted = table[name], like.field(name).type
-    if column.type != wanted:
-        raise ValueError(f"column {name!r} is {column.type}; it must be {wanted}")
-    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    integers = array.view(pa.int32() if wanted.bit_width == 32 else pa.int64())
-    if integers.null_count:
-        if missing is None:
-            raise ValueError(f"column {name!r} has {integers.null_count:,} nulls; it must have none")
-        integers = integers.fill_null(missing)
-    return integers.to_numpy()
-
-
 def _compact_day(table: pa.Table, number: int) -> _Vessels:
     try:
         mmsi = stored_integers(table, "mmsi", schema.CLEAN_RECORDS)
         milliseconds = stored_integers(table, "t", schema.CLEAN_RECORDS)
-        t, sog, cog = (pooled(len(mmsi), kind) for kind in (np.uint32, np.int16, np.int16))
+        t, sog, cog = (array_from_pool(len(mmsi), kind) for kind in (np.uint32, np.int16, np.int16))
         sog[:] = stored_integers(table, "sog", schema.CLEAN_RECORDS, _MISSING)
         cog[:] = stored_integers(table, "cog", schema.CLEAN_RECORDS, _MISSING)
         reports = _Reports(
@@ -335,13 +305,6 @@ def _moment(milliseconds: int) -> str:
     return str(np.datetime64(int(milliseconds), "ms")) + "Z"
 
 
-def run_starts(keys: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Rows at which a sorted column of keys shows a new one, int64; the first is 0 unless there are none."""
-    if len(keys) == 0:
-        return np.empty(0, np.int64)
-    return np.concatenate([np.zeros(1, np.int64), np.flatnonzero(keys[1:] != keys[:-1]) + 1])
-
-
 def _blocks(days: list[_Vessels]) -> Iterator[_Vessels]:
     """Merges the days: vessels in order, as many at a time as have TABLE_POSITIONS together, or one that has more."""
     vessels = np.unique(np.concatenate([np.empty(0, np.int32), *(day.vessels for day in days)]))
@@ -359,7 +322,7 @@ def _blocks(days: list[_Vessels]) -> Iterator[_Vessels]:
 
 def _merged(days: list[_Vessels], vessels: NDArray[np.int32], starts: NDArray[np.int64]) -> _Vessels:
     rows = int(starts[-1])
-    into = _Reports(*(pooled(rows, kind) for kind in (np.uint32, np.int32, np.int32, np.int16, np.int16)))
+    into = _Reports(*(array_from_pool(rows, kind) for kind in (np.uint32, np.int32, np.int32, np.int16, np.int16)))
     block = _Vessels(vessels, starts, into)
     ends = starts[:-1].copy()
     for number, day in enumerate(days):
@@ -380,7 +343,7 @@ def _merged(days: list[_Vessels], vessels: NDArray[np.int32], starts: NDArray[np
 def _tracks_of(block: _Vessels, limits: _Limits, stream: RecordStream) -> _Tracks:
     """Judges every report of a block, and accounts for those that are in no track."""
     reports, ledger = block.reports, stream.ledger
-    segment_of = pooled(len(reports.t), np.int32)
+    segment_of = array_from_pool(len(reports.t), np.int32)
     segments, thinned = _assign_segments(
         block, limits.max_gap_seconds, limits.millimetres_per_second, limits.thin_seconds, segment_of
     )
@@ -415,7 +378,7 @@ def _laid_out(reports: _Reports, tracks: _Tracks) -> _Positions:
     rows = int(tracks.bounds[-1])
     # `_Positions` in its order.
     kinds = (np.int32, np.int64, np.int64, np.int32, np.int32, np.int32, np.int32, np.int8)
-    positions = _Positions(*(pooled(rows, kind) for kind in kinds))
+    positions = _Positions(*(array_from_pool(rows, kind) for kind in kinds))
     _lay_out(reports, tracks, positions)
     return positions
 
@@ -506,20 +469,6 @@ def _seconds_between(reports: _Reports, a: int, b: int) -> np.int64:
 def _reach_millimetres(seconds: np.int64, millimetres_per_second: float) -> int:
     """How far a ship can be after so many seconds."""
     return math.floor(millimetres_per_second * max(seconds, SHORTEST_SECONDS)) + POSITION_TOLERANCE_METRES * 1_000
-
-
-@njit(cache=True, nogil=True)
-def great_circle_millimetres(lat_a: np.integer, lon_a: np.integer, lat_b: np.integer, lon_b: np.integer) -> int:
-    """Haversine distance of two positions in micro-degrees, rounded to a millimetre.
-
-    Rounded, since mathematical libraries differ in the last digit and the output may not. Differences of
-    longitude enter through sin² of half their angle, so ±180° is no edge.
-    """
-    half_lat = math.sin((lat_b - lat_a) * _RADIANS_PER_STEP / 2)
-    half_lon = math.sin((lon_b - lon_a) * _RADIANS_PER_STEP / 2)
-    across = math.cos(lat_a * _RADIANS_PER_STEP) * math.cos(lat_b * _RADIANS_PER_STEP)
-    haversine = min(1.0, half_lat * half_lat + across * half_lon * half_lon)
-    return round(2 * _MILLIMETRES_PER_RADIAN * math.asin(math.sqrt(haversine)))
 
 
 @njit(cache=True, nogil=True)

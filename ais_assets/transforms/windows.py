@@ -26,7 +26,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ais_assets import schema
-from ais_assets.transforms.tracks import TRACK_SHIFT, run_starts, stored_integers
+from ais_assets.transforms.kernels import run_starts, stored_integers
+from ais_assets.transforms.tracks import TRACK_SHIFT
 
 PACKED_WORDS: Final = 3
 """uint32 words of a packed position."""

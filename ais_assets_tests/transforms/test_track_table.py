@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ais_assets import schema
+from ais_assets.transforms.geodesy import EARTH_RADIUS_METRES
 from ais_assets.transforms.track_table import track_table
-from ais_assets.transforms.tracks import EARTH_RADIUS_METRES
 
 SHIP = 219_000_734
 OTHER = 257_706_000

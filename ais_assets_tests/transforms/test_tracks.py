@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from ais_assets import schema
 from ais_assets.stream import RecordStream
 from ais_assets.transforms import tracks as module
+from ais_assets.transforms.kernels import run_starts
 from ais_assets.transforms.split import is_validation
 from ais_assets.transforms.tracks import (
     DT_EDGES,
@@ -29,7 +30,6 @@ from ais_assets.transforms.tracks import (
     POSITION_TOLERANCE_METRES,
     SHORTEST_SECONDS,
     build_tracks,
-    run_starts,
 )
 
 SHIP = 219_000_734
