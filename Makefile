@@ -1,41 +1,65 @@
-# make demo | make test | make dev | make format: each does its own set-up; a second run reuses it.
+# make demo | test | dev | explore | format | lock | hooks | clean: each does its own set-up; a second run reuses it.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 HOME_FOLDER := data/dagster
+INSTANCE := $(HOME_FOLDER)/dagster.yaml
 
 export DO_NOT_TRACK := 1
+export DAGSTER_DG_UPDATE_CHECK_ENABLED := 0
+# uv installs here, and `dg` asks that the environment it runs in be the project's.
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
-.PHONY: demo test dev format clean
+.PHONY: demo test dev explore format lock hooks clean
 
 demo: $(READY)
 	$(BIN)/ais demo
 
-test: $(READY)
+test: $(READY) $(INSTANCE)
+	$(BIN)/uv lock --check --offline
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+	DAGSTER_HOME=$(CURDIR)/$(HOME_FOLDER) $(BIN)/dg check defs
 	$(BIN)/pytest -n 4 --dist loadfile
 
-dev: $(READY) $(HOME_FOLDER)/dagster.yaml
-	DAGSTER_HOME=$(CURDIR)/$(HOME_FOLDER) $(BIN)/dagster dev --host 127.0.0.1 --port 3000 --workspace workspace.yaml
+# Properties with seeds of their own, other ones every time; `make test` repeats the same examples.
+explore: $(READY)
+	$(BIN)/pytest -n 2 -m hypothesis --hypothesis-profile explore
+
+dev: $(READY) $(INSTANCE)
+	DAGSTER_HOME=$(CURDIR)/$(HOME_FOLDER) $(BIN)/dg dev --host 127.0.0.1 --port 3000
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:
-	rm -rf data build *.egg-info
+# After a change of pyproject.toml's dependencies; UPGRADE=1 takes the newest releases that it allows.
+lock: $(READY)
+	$(BIN)/uv lock $(if $(UPGRADE),--upgrade)
 
-$(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
-	  || { echo "ais_assets needs Python 3.11 or 3.12; name one: make PYTHON=python3.12"; exit 1; }
+hooks: $(READY)
+	$(BIN)/pre-commit install
+
+# What tools made. Lakes, caches and the history of runs (data/) are yours to delete.
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find ais_assets ais_assets_tests -name __pycache__ -prune -exec rm -rf {} +
+
+# The lock names every release; a torch build that is there already and of that release stays (docs/installing.md).
+$(READY): pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "ais_assets needs Python 3.11 to 3.13; name one: make PYTHON=python3.12"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	test -x $(BIN)/uv || $(BIN)/python -m pip install --disable-pip-version-check 'uv>=0.9,<1'
+	$(BIN)/uv export --frozen --quiet --all-extras --no-hashes --no-emit-project --output-file $(VENV)/constraints.txt
+	$(BIN)/uv pip install --constraints $(VENV)/constraints.txt --editable '.[dev,postgres]'
 	touch $@
 
-$(HOME_FOLDER)/dagster.yaml: dagster.yaml
-	mkdir -p $(HOME_FOLDER)
+# Its empty sister tells Dagster's UI that nobody needs to be welcomed to a mailing list.
+$(INSTANCE): ais_assets/operating/dagster.yaml
+	mkdir -p $(HOME_FOLDER)/.nux
+	touch $(HOME_FOLDER)/.nux/nux.yaml
 	cp $< $@

@@ -9,10 +9,17 @@ from pathlib import Path
 
 import pytest
 from boto3.session import Session
+from hypothesis import settings
 
 from ais_assets_tests.s3_server import S3Server, running_s3_server
 
 PROJECT = Path(__file__).resolve().parents[1]
+
+# The same examples every time, so that a red run can be repeated; `make explore` looks for others. No deadlines:
+# compiling a kernel at its first call takes longer than any example may.
+settings.register_profile("ci", derandomize=True, deadline=None, database=None)
+settings.register_profile("explore", deadline=None, print_blob=True)
+settings.load_profile("ci")
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from ais_assets import bench as bench_package
+from ais_assets import operating
 from ais_assets.cli.terminal import terminal
 from ais_assets.operating.planning import GIGABYTE, MEASURED_RATES, Load, Plan, Rates, plan, rates_file
 from ais_assets.settings import Settings, SettingsError, load_settings
@@ -35,6 +36,8 @@ MORE_THAN_NOUGHT = click.FloatRange(min=0, min_open=True)
 
 INSTANCE_FOLDER = Path("data/dagster")
 """Where runs are recorded when DAGSTER_HOME does not say otherwise."""
+DAGSTER_YAML = Path(operating.__file__).with_name("dagster.yaml")
+"""How an instance of one machine is set up."""
 
 
 class Failure(click.ClickException):
@@ -296,17 +299,15 @@ def open_instance() -> Iterator[DagsterInstance]:
 def instance_home() -> Path:
     """The folder that DAGSTER_HOME names, else data/dagster: absolute and there, as Dagster wants it.
 
-    One that had to be made, and data/dagster always, gets the project's dagster.yaml; a folder of the user's own is
-    left as it is. Raises Failure when it cannot be made.
+    One without a dagster.yaml, and data/dagster always, gets the project's: without one Dagster sends telemetry. A
+    dagster.yaml of the user's own is left as it is. Raises Failure when the folder cannot be made.
     """
     named = os.environ.get("DAGSTER_HOME")
     home = Path(named or INSTANCE_FOLDER).expanduser().absolute()
-    if named and home.is_dir():
-        return home
     try:
         home.mkdir(parents=True, exist_ok=True)
-        if Path("dagster.yaml").is_file():
-            shutil.copyfile("dagster.yaml", home / "dagster.yaml")
+        if not named or not (home / "dagster.yaml").exists():
+            shutil.copyfile(DAGSTER_YAML, home / "dagster.yaml")
     except OSError as error:
         raise Failure(
             f"runs cannot be recorded in {home}: {error}. Set DAGSTER_HOME to a folder that can be written"

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import yaml
 
+from ais_assets.cli.main import instance_home
 from ais_assets.io.lake import Lake
 from ais_assets_tests.s3_server import S3Server
 
@@ -109,13 +111,23 @@ def test_a_truncated_archive_and_its_cure(workplace: Workplace) -> None:
 
 def test_a_home_that_is_not_there_is_made(workplace: Workplace) -> None:
     write_archive(workplace.source, "2024-03-01", 5)
-    (workplace.folder / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
     # Relative to the folder that the command runs in; Dagster itself takes absolute ones only.
     built = workplace.ais("build", *DAY_STAGES, DAGSTER_HOME="some/where")
     assert built.returncode == 0, built.stderr
     home = workplace.folder / "some" / "where"
-    assert (home / "dagster.yaml").read_text() == (workplace.folder / "dagster.yaml").read_text()
+    assert yaml.safe_load((home / "dagster.yaml").read_text())["telemetry"] == {"enabled": False}
     assert (home / "history").is_dir()
+
+
+def test_a_dagster_yaml_of_the_users_own_is_left_and_a_missing_one_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    assert instance_home() == tmp_path
+    assert yaml.safe_load((tmp_path / "dagster.yaml").read_text())["telemetry"] == {"enabled": False}
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: true}")
+    assert instance_home() == tmp_path
+    assert (tmp_path / "dagster.yaml").read_text() == "telemetry: {enabled: true}"
 
 
 def test_a_home_that_cannot_be_made_is_named(workplace: Workplace) -> None:
