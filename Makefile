@@ -7,6 +7,9 @@ READY := $(VENV)/.ready
 HOME_FOLDER := data/dagster
 INSTANCE := $(HOME_FOLDER)/dagster.yaml
 
+# A run is a process: with this it would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 export DO_NOT_TRACK := 1
 export DAGSTER_DG_UPDATE_CHECK_ENABLED := 0
 # uv installs here, and `dg` asks that the environment it runs in be the project's.
@@ -55,7 +58,7 @@ $(READY): pyproject.toml uv.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(BIN)/python -m pip install --disable-pip-version-check 'uv>=0.9,<1'
 	$(BIN)/uv export --frozen --quiet --all-extras --no-hashes --no-emit-project --output-file $(VENV)/constraints.txt
-	$(BIN)/uv pip install --constraints $(VENV)/constraints.txt --editable '.[dev,postgres]'
+	$(BIN)/uv pip install --constraints $(VENV)/constraints.txt --compile-bytecode --editable '.[dev,postgres]'
 	touch $@
 
 # Its empty sister tells Dagster's UI that nobody needs to be welcomed to a mailing list.

@@ -15,6 +15,9 @@ from ais_assets_tests.s3_server import S3Server, running_s3_server
 
 PROJECT = Path(__file__).resolve().parents[1]
 
+# Several processes test at once, and each, and each that it starts, would otherwise have a thread a core for torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # The same examples every time, so that a red run can be repeated; `make explore` looks for others. No deadlines:
 # compiling a kernel at its first call takes longer than any example may.
 settings.register_profile("ci", derandomize=True, deadline=None, database=None)

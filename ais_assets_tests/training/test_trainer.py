@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 
 from ais_assets.io.streaming_loader import AISMDSDataset, ValidationDataset
+from ais_assets.training.__main__ import main
 from ais_assets.training.checkpoint import Checkpoint, CheckpointError, load
 from ais_assets.training.preemption import PreemptedError
 from ais_assets.training.trainer import CHECKPOINT_FILE, METRICS_FILE, Log, Plan, train
@@ -22,7 +24,8 @@ from ais_assets_tests.training.voyages import SEQ_LEN, small_lake
 
 STEPS = 20
 """Batches of two epochs of 160 windows, 16 at a time."""
-COMMAND = ("-m", "ais_assets.training", "--epochs", "2", "--log-every", "1", "--checkpoint-every", "3", "--json")
+MODULE = ("-m", "ais_assets.training")
+COMMAND = (*MODULE, "--epochs", "2", "--log-every", "1", "--checkpoint-every", "3", "--json")
 RANKS = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
@@ -40,8 +43,14 @@ def command(
 
 
 def run(lake: Path, out: Path, *launcher: str, **settings: Any) -> list[dict[str, Any]]:
-    """What a whole run logs."""
+    """What a whole run logs; without a launcher it is one of this process, which has imported torch already."""
     words, environment = command(lake, out, *launcher, **settings)
+    if not launcher:
+        # As OMP_NUM_THREADS says to the runs that are processes: sums of floats depend on it.
+        torch.set_num_threads(1)
+        here = CliRunner().invoke(main, words[len((sys.executable, *MODULE)) :], env=environment)
+        assert here.exit_code == 0, here.output
+        return [json.loads(line) for line in here.stdout.splitlines()]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(line) for line in done.stdout.splitlines()]
