@@ -9,7 +9,7 @@ from ais_assets.settings import Settings
 from ais_assets.settings.table_mapping import TableMapping
 from ais_assets.sources import source_for
 from ais_assets.sources.landing import unfinished
-from ais_assets.sources.landing.landing import S3Access
+from ais_assets.sources.landing.s3 import S3Access
 from ais_assets.sources.source import Source
 
 

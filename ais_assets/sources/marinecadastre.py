@@ -13,7 +13,8 @@ from typing import ClassVar, Final
 
 from ais_assets import schema
 from ais_assets.sources.landing.landing import FileSource
-from ais_assets.sources.rows.delimited import DelimitedReader, Layout
+from ais_assets.sources.rows.delimited import DelimitedReader
+from ais_assets.sources.rows.layout import Layout
 from ais_assets.stream import RecordStream
 
 _UNDEFINED = schema.NAV_STATUSES.index("undefined")

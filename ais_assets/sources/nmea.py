@@ -33,7 +33,7 @@ from ais_assets.sources.rows.record_table import (
     on_other_days,
     record_table,
 )
-from ais_assets.sources.rows.row_kernel import NULL, NULL_CODE, NULL_HEADING, Note, Reject
+from ais_assets.sources.rows.row_plan import NULL, NULL_CODE, NULL_HEADING, Note, Reject
 from ais_assets.sources.rows.sentences import (
     JOINED_PARTS,
     LINE_FAULTS,

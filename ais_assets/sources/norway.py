@@ -11,7 +11,8 @@ from typing import ClassVar, Final
 
 from ais_assets import schema
 from ais_assets.sources.landing.landing import FileSource
-from ais_assets.sources.rows.delimited import DelimitedReader, Layout
+from ais_assets.sources.rows.delimited import DelimitedReader
+from ais_assets.sources.rows.layout import Layout
 from ais_assets.stream import RecordStream
 
 # By the number of the message (ITU-R M.1371-5, table 46).

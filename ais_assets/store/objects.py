@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import pyarrow.fs as pafs
 
-from ais_assets.store.s3_answers import s3_cure
+from ais_assets.store.s3_answers import s3_refusal, s3_unreachable
 
 S3Client = Any
 """A boto3 S3 client; boto3 makes its classes at run time."""
@@ -256,13 +256,10 @@ class S3Store(Store):
             code = error.response.get("Error", {}).get("Code", "")
             if code in ("404", "NoSuchKey"):
                 raise FileNotFoundError(f"{self.uri}/{key}") from None
-            cure = s3_cure(code, no_bucket="create the bucket or correct AIS_LAKE")
-            raise StoreError(f"{self.uri}/{key}: S3 answered {code or error}: {cure}") from error
+            refusal = s3_refusal(f"{self.uri}/{key}", code or str(error), "create the bucket or correct AIS_LAKE")
+            raise StoreError(refusal) from error
         except (BotoCoreError, Boto3Error) as error:
-            raise StoreError(
-                f"{self.uri}/{key}: S3 cannot be reached ({error}): "
-                "check the endpoint (AIS_S3_ENDPOINT_URL), the network and the credentials"
-            ) from error
+            raise StoreError(s3_unreachable(f"{self.uri}/{key}", error)) from error
 
     def publish(self, local: Path, key: str) -> None:
         from boto3.exceptions import S3UploadFailedError  # noqa: PLC0415 - a local lake needs no boto

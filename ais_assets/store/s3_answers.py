@@ -1,4 +1,4 @@
-"""What to do where S3 refuses a request, by the code that it answers."""
+"""What to say, and to do, where S3 refuses a request or cannot be reached."""
 
 from __future__ import annotations
 
@@ -13,6 +13,15 @@ _CURES: Final = {
 }
 
 
-def s3_cure(code: str, no_bucket: str) -> str:
-    """The cure for an answer of this code; `no_bucket` is that for a bucket that is not there."""
-    return no_bucket if code == "NoSuchBucket" else _CURES.get(code, "see S3's documentation of this code")
+def s3_refusal(where: str, code: str, no_bucket: str) -> str:
+    """The message for an answer of this code; `no_bucket` is the cure for a bucket that is not there."""
+    cure = no_bucket if code == "NoSuchBucket" else _CURES.get(code, "see S3's documentation of this code")
+    return f"{where}: S3 answered {code}: {cure}"
+
+
+def s3_unreachable(where: str, error: Exception) -> str:
+    """The message where no answer came, or none that makes sense."""
+    return (
+        f"{where}: S3 cannot be reached or used ({error}): "
+        "check the endpoint (AIS_S3_ENDPOINT_URL or AWS_ENDPOINT_URL), the network and the credentials"
+    )

@@ -15,7 +15,8 @@ import pytest
 
 from ais_assets.settings.table_mapping import TableMapping
 from ais_assets.sources.landing.landing import FileSource
-from ais_assets.sources.rows.delimited import DelimitedReader, Layout
+from ais_assets.sources.rows.delimited import DelimitedReader
+from ais_assets.sources.rows.layout import Layout
 from ais_assets.sources.table import TableSource
 from ais_assets_tests.sources.csv_rows import MAX_BYTES
 

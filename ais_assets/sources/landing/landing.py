@@ -10,9 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-from ais_assets.sources.landing.places import FolderPlace, ListedPlace, Place, S3Access, S3Place, WebPlace
-from ais_assets.sources.landing.transfer import NotThereError, Patience, check_size
+from ais_assets.sources.landing.download import check_size
+from ais_assets.sources.landing.patience import NotThereError, Patience
+from ais_assets.sources.landing.places import FolderPlace, ListedPlace, Place
+from ais_assets.sources.landing.s3 import S3Access, S3Place
 from ais_assets.sources.landing.unfinished import unfinished
+from ais_assets.sources.landing.web import WebPlace
 from ais_assets.sources.rows.archive import (
     Month,
     copy_member,

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from ais_assets.sources.landing.transfer import note_of
+from ais_assets.sources.landing.download import note_of
 
 FOLDER: Final = "landing"
 """Their folder in the cache."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ais_assets import schema
-from ais_assets.sources.rows.row_kernel import NULL, NULL_CODE, NULL_HEADING, Records
+from ais_assets.sources.rows.row_plan import NULL, NULL_CODE, NULL_HEADING, Records
 
 TABLE_ROWS: Final = 1 << 20
 """Records of a table."""

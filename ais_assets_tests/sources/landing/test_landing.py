@@ -27,7 +27,7 @@ from ais_assets.resources.source import SourceResource
 from ais_assets.settings import load_settings
 from ais_assets.sources.dma import DmaSource
 from ais_assets.sources.landing.landing import FileSource
-from ais_assets.sources.landing.transfer import Patience
+from ais_assets.sources.landing.patience import Patience
 from ais_assets.sources.marinecadastre import MarineCadastreSource
 from ais_assets.sources.nmea import NmeaSource
 from ais_assets.sources.source import LandedArchive, SourceError

@@ -20,7 +20,8 @@ from ais_assets import schema
 from ais_assets.sources import marinecadastre
 from ais_assets.sources.dma import LAYOUT
 from ais_assets.sources.rows import delimited
-from ais_assets.sources.rows.delimited import DelimitedReader, Layout
+from ais_assets.sources.rows.delimited import DelimitedReader
+from ais_assets.sources.rows.layout import Layout
 from ais_assets.sources.source import SourceError
 from ais_assets_tests.sources.csv_rows import DAY, HEADER, MARINECADASTRE_HEADER, MAX_BYTES, read_table, row, write_csv
 

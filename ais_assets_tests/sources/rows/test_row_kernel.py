@@ -10,17 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ais_assets.sources.rows.row_kernel import (
-    PADDING,
-    add_to_set,
-    counted_milliseconds,
-    decimal,
-    formatted_milliseconds,
-    grown,
-    line_end,
-    span_hash,
-    unix_milliseconds,
-)
+from ais_assets.sources.rows.numbers import decimal
+from ais_assets.sources.rows.text import PADDING, add_to_set, grown, line_end, span_hash
+from ais_assets.sources.rows.times import counted_milliseconds, formatted_milliseconds, unix_milliseconds
 
 
 def as_text(raw: bytes) -> np.ndarray:

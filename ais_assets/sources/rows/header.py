@@ -1,0 +1,143 @@
+"""A file's header: which of its columns are those of a layout, and the plan for the compiled reader."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ais_assets import schema
+from ais_assets.sources.rows.layout import NEEDED_ROLES, ROLES, Layout, plain_name
+from ais_assets.sources.rows.record_table import SAMPLE_CHARACTERS
+from ais_assets.sources.rows.row_plan import (
+    NO_STATIC,
+    NULL_CODE,
+    RUN_BEGINS,
+    RUN_ENDS,
+    Codes,
+    Columns,
+    Meaning,
+    Role,
+    RowPlan,
+)
+from ais_assets.sources.rows.static_fields import split_row
+from ais_assets.sources.rows.text import PADDING, span_hash
+from ais_assets.sources.source import SourceError
+
+BOM = codecs.BOM_UTF8
+"""What some programs begin a file of UTF-8 with."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """A file's columns."""
+
+    names: tuple[str, ...]
+    roles: dict[int, Role]
+    static: dict[str, int]
+    static_runs: list[range]
+    static_open: bool
+
+    @classmethod
+    def read(cls, line: bytes, layout: Layout, where: str) -> Header:
+        """Finds the layout's columns by name. Raises SourceError where one is missing or stands twice."""
+        text = line.removeprefix(BOM).decode("utf-8", "replace").strip("\r\n")
+        try:
+            names = tuple(plain_name(name) for name in split_row(text, layout.delimiter))
+        except csv.Error:
+            names = ()
+        found = {column: _places(names, layout.spellings(column)) for column in layout.columns}
+        missing = [column for column in layout.needed if not found[column]]
+        twice = [column for column in layout.columns if len(found[column]) > 1]
+        if missing or twice:
+            lacks = ", ".join(" or ".join(layout.spellings(column)) for column in missing)
+            several = ", ".join(" or ".join(layout.spellings(column)) for column in twice)
+            fault = f"lacks {lacks}" if missing else f"has {several} more than once"
+            needed = ", ".join(" or ".join(layout.spellings(column)) for column in layout.needed)
+            raise SourceError(
+                f"{where}: the header {fault}. Found {text[:SAMPLE_CHARACTERS]!r}; a {layout.name} file needs the "
+                f"columns {needed}, separated by {layout.delimiter!r}"
+            )
+        place = {column: places[0] for column, places in found.items() if places}
+        static = {column: place[column] for column in schema.STATIC_COLUMNS if column in place}
+        company = {plain_name(name) for name in layout.static_company}
+        free = {column for column, name in enumerate(names) if name in company}
+        runs = _runs(sorted(static.values()), free)
+        return cls(
+            names,
+            {place[column]: role for column, role in ROLES.items() if column in place},
+            static,
+            runs,
+            bool(runs) and free.issuperset(range(runs[-1].stop, len(names))),
+        )
+
+    def plan(self, layout: Layout, samples_per_reason: int) -> RowPlan:
+        """The same for the kernel."""
+        last_role = max(self.roles)
+        last_needed = max(column for column, role in self.roles.items() if role in NEEDED_ROLES)
+        runs = self.static_runs
+        open_run = runs[-1:] if self.static_open else []
+        # An open run needs no look at its fields: it begins where the column before it ends.
+        last_read = max([last_role, *(run.start - 1 if run in open_run else run[-1] for run in runs)])
+        roles = np.zeros(last_read + 1, np.int8)
+        for column, role in self.roles.items():
+            roles[column] = role
+        marks = np.zeros(last_read + 1, np.uint8)
+        for run in runs:
+            if run.start <= last_read:
+                marks[run.start] |= RUN_BEGINS
+            if run not in open_run:
+                marks[run[-1]] |= RUN_ENDS
+        scales = np.ones(len(Role))
+        for name, scale in layout.scales.items():
+            if name in ROLES:
+                scales[ROLES[name]] = scale
+        return RowPlan(
+            ord(layout.delimiter),
+            roles,
+            Columns(len(self.names), last_needed, last_role, last_read, runs[0].start if runs else NO_STATIC),
+            marks,
+            self.static_open,
+            Meaning(
+                _codes(layout.mobile_types),
+                _codes(layout.nav_statuses),
+                np.frombuffer(layout.time.text.encode(), np.uint8),
+                layout.time.unix_places,
+                scales,
+                layout.motion_wraps,
+            ),
+            samples_per_reason,
+        )
+
+
+def _runs(static: list[int], free: set[int]) -> list[range]:
+    """Static columns, ascending, in runs with nothing in between but others that are free to stand there."""
+    runs: list[range] = []
+    for column in static:
+        if runs and free.issuperset(range(runs[-1].stop, column)):
+            runs[-1] = range(runs[-1].start, column + 1)
+        else:
+            runs.append(range(column, column + 1))
+    return runs
+
+
+def _places(names: tuple[str, ...], spellings: tuple[str, ...]) -> list[int]:
+    wanted = {plain_name(name) for name in spellings}
+    return [place for place, name in enumerate(names) if name in wanted]
+
+
+def _codes(texts: Mapping[str, int | None]) -> Codes:
+    size = 1 << (2 * len(texts)).bit_length()
+    hashes, codes = np.zeros(size, np.uint64), np.zeros(size, np.int8)
+    for text, code in texts.items():
+        raw = text.encode()
+        value = span_hash(np.frombuffer(raw + PADDING, np.uint8), 0, len(raw))
+        slot = int(value) % size
+        while hashes[slot]:
+            slot = (slot + 1) % size
+        hashes[slot] = value
+        codes[slot] = NULL_CODE if code is None else code
+    return Codes(hashes, codes)
