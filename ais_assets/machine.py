@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from math import ceil
@@ -36,6 +37,13 @@ def available_memory(proc: Path = _PROC, control_groups: Path = _CONTROL_GROUPS)
     available = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
     limits = [int(limit) for limit in _limits("memory.max", proc, control_groups) if limit != _NO_LIMIT]
     return min([available, *limits])
+
+
+@functools.cache
+def boot_id() -> str:
+    """A name for the time since the machine was started; empty where the system has none."""
+    path = _PROC / "sys/kernel/random/boot_id"
+    return path.read_text().strip() if path.is_file() else ""
 
 
 def is_alive(process: int) -> bool:

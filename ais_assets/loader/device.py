@@ -34,13 +34,18 @@ def check_worker(device: torch.device | None, *, pin_memory: bool) -> None:
         )
 
 
+def empty_tensor(shape: tuple[int, ...], dtype: torch.dtype, *, pin_memory: bool) -> torch.Tensor:
+    """Memory for a part of a batch."""
+    tensor = torch.empty(shape, dtype=dtype, pin_memory=pin_memory)
+    if get_worker_info() is not None:
+        # Filled where the training process can see it, it is not copied on its way there.
+        tensor.share_memory_()
+    return tensor
+
+
 def empty_batch(count: int, window_len: int, *, pin_memory: bool) -> torch.Tensor:
     """Memory for windows: (count, window_len, 5) float32."""
-    features = torch.empty((count, window_len, schema.FEATURE_COUNT), pin_memory=pin_memory)
-    if get_worker_info() is not None:
-        # Filled where the training process can see it, the batch is not copied on its way there.
-        features.share_memory_()
-    return features
+    return empty_tensor((count, window_len, schema.FEATURE_COUNT), torch.float32, pin_memory=pin_memory)
 
 
 def filled(values: NDArray[np.int64], *, pin_memory: bool) -> torch.Tensor:

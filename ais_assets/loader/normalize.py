@@ -41,7 +41,7 @@ def normalize_batch(
     """
     _check(batch, schema.FEATURE_COUNT)
     work = _computable(batch)
-    rows, offset, scale = _rows(work, _offsets_and_scales(statistics))
+    rows, offset, scale = _rows(work, offsets_and_scales(statistics))
     # The difference is new memory, which the quotient may take.
     scaled = (rows - offset).div_(scale).view(work.shape)
     if course_as_sine_cosine:
@@ -53,14 +53,19 @@ def normalize_batch(
 
 def normalize_in_place(batch: torch.Tensor, statistics: Mapping[str, Any] | None = None) -> None:
     """As `normalize_batch`, in the batch's own memory: for one that nobody else has yet."""
-    rows, offset, scale = _rows(batch, _offsets_and_scales(statistics))
+    scale_in_place(batch, *offsets_and_scales(statistics))
+
+
+def scale_in_place(batch: torch.Tensor, offsets: tuple[float, ...], scales: tuple[float, ...]) -> None:
+    """Takes an offset from each feature and divides it by a scale, in the batch's own memory: (..., features)."""
+    rows, offset, scale = _rows(batch, (offsets, scales))
     rows.sub_(offset).div_(scale)
 
 
 def check_normalize(normalize: str | Mapping[str, Any] | None, names: Sequence[str]) -> None:
     """Raises ValueError unless it is one of these names, statistics with every feature's, or None."""
     if isinstance(normalize, Mapping):
-        _offsets_and_scales(normalize)
+        offsets_and_scales(normalize)
     elif normalize is not None and normalize not in names:
         raise ValueError(
             f"normalize is {normalize!r}; it must be one of {', '.join(map(repr, names))}, the content of a "
@@ -81,7 +86,7 @@ def denormalize_batch(
     if course_as_sine_cosine:
         course = torch.rad2deg(torch.atan2(work[..., _COURSE], work[..., _COURSE + 1])) % 360
         work = torch.cat([work[..., : _COURSE + 1], work[..., _COURSE + 2 :]], dim=-1)
-    rows, offset, scale = _rows(work, _offsets_and_scales(statistics))
+    rows, offset, scale = _rows(work, offsets_and_scales(statistics))
     features = (rows * scale).add_(offset).view(work.shape)
     if course is not None:
         features = torch.cat([features[..., :_COURSE], course.unsqueeze(-1), features[..., _COURSE + 1 :]], dim=-1)
@@ -114,7 +119,11 @@ def _computable(batch: torch.Tensor) -> torch.Tensor:
     return batch.float() if batch.dtype in (torch.float16, torch.bfloat16) else batch
 
 
-def _offsets_and_scales(statistics: Mapping[str, Any] | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def offsets_and_scales(statistics: Mapping[str, Any] | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """What is taken from each of the five features, and what it is then divided by; without statistics, its range.
+
+    Raises ValueError for statistics without a finite mean and std of every feature.
+    """
     if statistics is None:
         return _LOW, _SPAN
     try:

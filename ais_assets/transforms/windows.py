@@ -9,6 +9,8 @@ A packed position is three uint32, 12 bytes, lossless at the sources' resolution
     word 0   bits 0-27   latitude in micro-degrees + 90,000,000
              bits 28-31  the low 4 bits of SOG in tenths of a knot
     word 1   bits 0-28   longitude in micro-degrees + 180,000,000
+             bit 29      SOG was not received but held, where the tracks say so
+             bit 30      COG likewise
     word 2   bits 0-13   dt_seconds: since the track's previous position, 0 at its first
              bits 14-25  COG in tenths of a degree
              bits 26-31  the high 6 bits of SOG
@@ -43,14 +45,15 @@ _SOG_LOW_BITS: Final = 32 - _LAT_BITS
 _SOG_HIGH_SHIFT: Final = _DT_BITS + _COG_BITS
 _LAT_MASK: Final = (1 << _LAT_BITS) - 1
 _LON_MASK: Final = (1 << _LON_BITS) - 1
-_DT_MASK: Final = (1 << _DT_BITS) - 1
+DT_MASK: Final = (1 << _DT_BITS) - 1
 _COG_MASK: Final = (1 << _COG_BITS) - 1
 _SOG_LOW_MASK: Final = (1 << _SOG_LOW_BITS) - 1
 _MAX_SOG: Final = (1 << _SOG_BITS) - 1
 _MAX_COG: Final = 3_600
 _MAX_DT: Final = schema.MAX_GAP_SECONDS
-_DEGREES_PER_STEP: Final = 1 / schema.MICRODEGREES
-_TENTH: Final = 0.1
+_HELD_COLUMNS: Final = ("sog_held", "cog_held")
+DEGREES_PER_STEP: Final = 1 / schema.MICRODEGREES
+TENTH: Final = 0.1
 _SECONDS_OF_TRACK: Final = (1 << TRACK_SHIFT) - 1
 
 
@@ -110,6 +113,10 @@ def pack_positions(table: pa.Table, before: LastPosition | None = None) -> NDArr
     bad = _pack(columns, track, t, packed)
     if bad >= 0:
         raise ValueError(_why_not_packed(columns, bad, LastPosition(track, t)))
+    for bit, name in enumerate(_HELD_COLUMNS, _LON_BITS):
+        if name in table.column_names:
+            held = table[name].combine_chunks().to_numpy(zero_copy_only=False)
+            packed[:, 1] |= held.astype(np.uint32) << np.uint32(bit)
     return packed
 
 
@@ -277,6 +284,28 @@ def _pack(columns: _Columns, last_track: int, last_t: int, packed: NDArray[np.ui
 
 
 @njit(cache=True, nogil=True)
+def unpacked(
+    positions: NDArray[np.uint32], row: int
+) -> tuple[np.int64, np.int64, np.int64, np.int64, np.int64, np.int64]:
+    """A packed position, for compiled kernels.
+
+    Latitude and longitude in micro-degrees, SOG and COG in tenths, dt_seconds, and the held flags: bit 0 SOG's, bit 1
+    COG's.
+    """
+    first = np.int64(positions[row, 0])
+    second = np.int64(positions[row, 1])
+    third = np.int64(positions[row, 2])
+    return (
+        (first & _LAT_MASK) - _LAT_OFFSET,
+        (second & _LON_MASK) - _LON_OFFSET,
+        (first >> _LAT_BITS) | ((third >> _SOG_HIGH_SHIFT) << _SOG_LOW_BITS),
+        (third >> _DT_BITS) & _COG_MASK,
+        third & DT_MASK,
+        second >> _LON_BITS,
+    )
+
+
+@njit(cache=True, nogil=True)
 def _gather(
     positions: NDArray[np.uint32], rows: NDArray[np.int64], windows: NDArray[np.int64], features: NDArray[np.float32]
 ) -> int:
@@ -293,17 +322,13 @@ def _gather(
             return w
         inner_starts = 0
         for p in range(window_len):
-            first = np.int64(positions[row + p, 0])
-            second = np.int64(positions[row + p, 1])
-            third = np.int64(positions[row + p, 2])
-            sog = (first >> _LAT_BITS) | ((third >> _SOG_HIGH_SHIFT) << _SOG_LOW_BITS)
-            dt = third & _DT_MASK
+            lat, lon, sog, cog, dt, _ = unpacked(positions, row + p)
             # Only a track's first position has dt 0, as times within a track differ by a second at least.
             inner_starts += p > 0 and dt == 0
-            features[w, p, 0] = ((first & _LAT_MASK) - _LAT_OFFSET) * _DEGREES_PER_STEP
-            features[w, p, 1] = ((second & _LON_MASK) - _LON_OFFSET) * _DEGREES_PER_STEP
-            features[w, p, 2] = sog * _TENTH
-            features[w, p, 3] = ((third >> _DT_BITS) & _COG_MASK) * _TENTH
+            features[w, p, 0] = lat * DEGREES_PER_STEP
+            features[w, p, 1] = lon * DEGREES_PER_STEP
+            features[w, p, 2] = sog * TENTH
+            features[w, p, 3] = cog * TENTH
             features[w, p, 4] = dt
         if inner_starts:
             return w
