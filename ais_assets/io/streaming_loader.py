@@ -1,15 +1,41 @@
-"""The import path that training code knows; the loader itself is the room `ais_assets.loader`."""
+"""The import path that training code knows; the loader itself is the room `ais_assets.loader`.
 
-from ais_assets.loader.mds import AISMDSDataset
-from ais_assets.loader.normalize import denormalize_batch, normalize_batch, split_input_target
-from ais_assets.loader.remote import LoaderError
-from ais_assets.loader.validation import ValidationDataset
+What is not asked for is not loaded: a dataset of tracks needs no mosaicml-streaming.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ais_assets.loader.mds import AISMDSDataset
+    from ais_assets.loader.normalize import denormalize_batch, normalize_batch, split_input_target
+    from ais_assets.loader.remote import LoaderError
+    from ais_assets.loader.tracks import TrackWindowDataset
+    from ais_assets.loader.validation import ValidationDataset
 
 __all__ = [
     "AISMDSDataset",
     "LoaderError",
+    "TrackWindowDataset",
     "ValidationDataset",
     "denormalize_batch",
     "normalize_batch",
     "split_input_target",
 ]
+
+_MODULES = {
+    "AISMDSDataset": "mds",
+    "LoaderError": "remote",
+    "TrackWindowDataset": "tracks",
+    "ValidationDataset": "validation",
+    "denormalize_batch": "normalize",
+    "normalize_batch": "normalize",
+    "split_input_target": "normalize",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a name at its first use (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(f"ais_assets.loader.{_MODULES[name]}"), name)

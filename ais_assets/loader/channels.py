@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ais_assets import schema
-from ais_assets.loader.packed_tracks import HEADING_BITS, NO_HEADING, NO_STATUS, PackedTracks, time_at
+from ais_assets.loader.packed_tracks import HEADING_BITS, NO_HEADING, NO_STATUS, PackedRows, PackedTracks, time_at
 from ais_assets.transforms.windows import DEGREES_PER_STEP, TENTH, gather_shard, unpacked
 
 
@@ -74,8 +74,8 @@ def needs_channels(numbers: NDArray[np.int64]) -> bool:
 
 
 def cut_windows(
-    tracks: PackedTracks,
-    rows: NDArray[np.int64],
+    packed: PackedRows,
+    begin: NDArray[np.int64],
     channels: NDArray[np.int64],
     features: NDArray[np.float32],
     mask: NDArray[np.bool_] | None,
@@ -83,119 +83,116 @@ def cut_windows(
     """Fills windows of consecutive positions.
 
     Args:
-        tracks: all tracks.
-        rows: int64 (k,), each window's first row.
+        packed: all rows.
+        begin: int64 (k,), each window's first row.
         channels: int64 (c,), as `channel_numbers` has them.
         features: float32 (k, window_len, c), written.
         mask: bool (k, window_len, c), written: what was received, not held or missing; None: not asked for.
 
-    Raises ValueError where a window is not inside of one track: the plan is not of these tracks.
+    Raises ValueError where a window is not inside of one track: the rows are not those of the plan.
     """
     if tuple(channels.tolist()) == _FIVE:
-        gather_shard(tracks.positions, 0, rows, np.arange(len(rows)), features)
+        gather_shard(packed.positions, 0, begin, np.arange(len(begin)), features)
     else:
-        _fill(tracks.positions, tracks.channels, rows, channels, features)
+        _fill(packed, begin, channels, features)
     if mask is not None:
-        _fill_mask(tracks.positions, tracks.channels, rows, channels, mask)
+        _fill_mask(packed, begin, channels, mask)
 
 
 def window_times(
-    tracks: PackedTracks, track: NDArray[np.int64], rows: NDArray[np.int64], times: NDArray[np.int64]
+    tracks: PackedTracks, track: NDArray[np.int64], begin: NDArray[np.int64], times: NDArray[np.int64]
 ) -> None:
     """Fills the Unix time of each position: int64 (k, window_len), of windows at these rows of these tracks (k,)."""
-    _fill_times(tracks.positions, tracks.anchors, rows, tracks.row[track], tracks.start[track], times)
+    _fill_times(tracks.rows, begin, tracks.row[track], tracks.start[track], times)
 
 
 @njit(cache=True, nogil=True)
 def _fill(
-    positions: NDArray[np.uint32],
-    extra: NDArray[np.uint16],
-    rows: NDArray[np.int64],
-    channels: NDArray[np.int64],
-    features: NDArray[np.float32],
+    packed: PackedRows, begin: NDArray[np.int64], channels: NDArray[np.int64], features: NDArray[np.float32]
 ) -> None:
-    for w in range(len(rows)):
+    # Channel by channel: which one it is, is then foreseen by the processor, and the window stays in its cache.
+    for w in range(len(begin)):
         for c in range(len(channels)):
             channel = channels[c]
             for p in range(features.shape[1]):
-                row = rows[w] + p
+                row = begin[w] + p
                 if channel < HEADING:
-                    lat, lon, sog, cog, dt, held = unpacked(positions, row)
-                    if channel == LAT:
-                        value = np.float32(lat * DEGREES_PER_STEP)
-                    elif channel == LON:
-                        value = np.float32(lon * DEGREES_PER_STEP)
-                    elif channel == SOG:
-                        value = np.float32(sog * TENTH)
-                    elif channel == COG:
-                        value = np.float32(cog * TENTH)
-                    elif channel == DT:
-                        value = np.float32(dt)
-                    elif channel == COURSE_SIN:
-                        value = SINES[cog]
-                    elif channel == COURSE_COS:
-                        value = COSINES[cog]
-                    else:
-                        value = np.float32((held >> (channel - SOG_HELD)) & 1)
+                    features[w, p, c] = _of_position(packed.positions, row, channel)
                 else:
-                    heading = np.int64(extra[row] & NO_HEADING)
-                    status = np.int64(extra[row] >> HEADING_BITS)
-                    if channel == STATUS:
-                        value = np.float32(np.nan) if status == NO_STATUS else np.float32(status)
-                    elif heading == NO_HEADING:
-                        value = np.float32(np.nan)
-                    elif channel == HEADING:
-                        value = np.float32(heading)
-                    elif channel == HEADING_SIN:
-                        value = SINES[10 * heading]
-                    else:
-                        value = COSINES[10 * heading]
-                features[w, p, c] = value
+                    features[w, p, c] = _of_channels(packed.channels, row, channel)
+
+
+@njit(cache=True, nogil=True)
+def _of_position(positions: NDArray[np.uint32], row: int, channel: int) -> np.float32:
+    lat, lon, sog, cog, dt, held = unpacked(positions, row)
+    if channel == COURSE_SIN:
+        return SINES[cog]
+    if channel == COURSE_COS:
+        return COSINES[cog]
+    if channel == LAT:
+        value = lat * DEGREES_PER_STEP
+    elif channel == LON:
+        value = lon * DEGREES_PER_STEP
+    elif channel == SOG:
+        value = sog * TENTH
+    elif channel == COG:
+        value = cog * TENTH
+    elif channel == DT:
+        value = np.float64(dt)
+    else:
+        value = np.float64((held >> (channel - SOG_HELD)) & 1)
+    return np.float32(value)
+
+
+@njit(cache=True, nogil=True)
+def _of_channels(channels: NDArray[np.uint16], row: int, channel: int) -> np.float32:
+    heading, status = np.int64(channels[row] & NO_HEADING), np.int64(channels[row] >> HEADING_BITS)
+    if channel == STATUS:
+        return np.float32(np.nan) if status == NO_STATUS else np.float32(status)
+    if heading == NO_HEADING:
+        return np.float32(np.nan)
+    if channel == HEADING_SIN:
+        return SINES[10 * heading]
+    if channel == HEADING_COS:
+        return COSINES[10 * heading]
+    return np.float32(heading)
 
 
 @njit(cache=True, nogil=True)
 def _fill_mask(
-    positions: NDArray[np.uint32],
-    extra: NDArray[np.uint16],
-    rows: NDArray[np.int64],
-    channels: NDArray[np.int64],
-    mask: NDArray[np.bool_],
+    packed: PackedRows, begin: NDArray[np.int64], channels: NDArray[np.int64], mask: NDArray[np.bool_]
 ) -> None:
-    for w in range(len(rows)):
+    for w in range(len(begin)):
         for c in range(len(channels)):
-            channel = channels[c]
             for p in range(mask.shape[1]):
-                mask[w, p, c] = was_received(positions, extra, rows[w] + p, channel)
+                mask[w, p, c] = was_received(packed, begin[w] + p, channels[c])
 
 
 @njit(cache=True, nogil=True)
-def was_received(
-    positions: NDArray[np.uint32], extra: NDArray[np.uint16], row: int, channel: int
-) -> bool:
+def was_received(packed: PackedRows, row: int, channel: int) -> bool:
     """Whether a position's value of a channel is what the ship sent, for compiled kernels."""
     if channel == SOG:
-        return (unpacked(positions, row)[5] & 1) == 0
+        return (unpacked(packed.positions, row)[5] & 1) == 0
     if channel in (COG, COURSE_SIN, COURSE_COS):
-        return (unpacked(positions, row)[5] & 2) == 0
+        return (unpacked(packed.positions, row)[5] & 2) == 0
     if channel == STATUS:
-        return (extra[row] >> HEADING_BITS) != NO_STATUS
+        return (packed.channels[row] >> HEADING_BITS) != NO_STATUS
     if channel >= HEADING:
-        return (extra[row] & NO_HEADING) != NO_HEADING
+        return (packed.channels[row] & NO_HEADING) != NO_HEADING
     return True
 
 
 @njit(cache=True, nogil=True)
 def _fill_times(
-    positions: NDArray[np.uint32],
-    anchors: NDArray[np.uint32],
-    rows: NDArray[np.int64],
+    packed: PackedRows,
+    begin: NDArray[np.int64],
     first_rows: NDArray[np.int64],
     starts: NDArray[np.int64],
     times: NDArray[np.int64],
 ) -> None:
-    for w in range(len(rows)):
-        time = time_at(positions, anchors, rows[w], first_rows[w], starts[w])
+    for w in range(len(begin)):
+        time = time_at(packed, begin[w], first_rows[w], starts[w])
         for p in range(times.shape[1]):
             if p:
-                time += unpacked(positions, rows[w] + p)[4]
+                time += unpacked(packed.positions, begin[w] + p)[4]
             times[w, p] = time

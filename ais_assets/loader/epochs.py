@@ -239,9 +239,7 @@ class EpochDataset(IterableDataset, ABC):
 
     def _steps(self, done: int) -> Steps:
         world = self._world
-        return Steps(
-            self.places, done, ranks=world.ranks, batch_size=self.batch_size, drop_last=self.drop_last
-        )
+        return Steps(self.places, done, ranks=world.ranks, batch_size=self.batch_size, drop_last=self.drop_last)
 
     def _begin_epoch(self) -> tuple[int, int]:
         """The epoch that begins, and how many of its places were yielded before, equal in all of a rank's workers."""

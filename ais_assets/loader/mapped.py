@@ -8,7 +8,7 @@ import os
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -50,7 +50,7 @@ def mapped_in_a_row(parts: Sequence[MappedPart], dtype: DTypeLike, width: int = 
     if not total:
         array = np.empty(0, kind)
         return array if width == 1 else array.reshape(0, width)
-    address = _map(None, total, _NO_ACCESS, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE, -1)
+    address = _map(None, total, _NO_ACCESS, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NO_RESERVE)
     held = (ctypes.c_uint8 * total).from_address(address)
     # Not at exit: a thread may still read.
     weakref.finalize(held, _libc.munmap, address, total).atexit = False
@@ -70,12 +70,12 @@ def _map_file(part: MappedPart, address: int) -> None:
         found = os.fstat(file.fileno()).st_size
         if found != part.size:
             raise ValueError(f"{part.path} has {found:,} bytes; it must have {part.size:,}")
-        _map(address, part.size, mmap.PROT_READ, mmap.MAP_SHARED | _FIXED, file.fileno(), str(part.path))
+        _map(address, part.size, mmap.PROT_READ, mmap.MAP_SHARED | _FIXED, file=file)
 
 
-def _map(address: int | None, size: int, protection: int, flags: int, file: int, name: str = "memory") -> int:
-    mapped = _libc.mmap(address, size, protection, flags, file, 0)
+def _map(address: int | None, size: int, protection: int, flags: int, *, file: BinaryIO | None = None) -> int:
+    mapped = _libc.mmap(address, size, protection, flags, -1 if file is None else file.fileno(), 0)
     if mapped == _FAILED:
         number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), name)
+        raise OSError(number, os.strerror(number), "memory" if file is None else file.name)
     return mapped

@@ -1,7 +1,7 @@
 """Tracks as arrays that a window can be cut from at any row.
 
     positions   12 bytes each: `transforms.windows` has the layout, with the flags of held SOG and COG in spare bits
-    channels    2 bytes each, where asked for: heading in bits 0-8 (511: none), navigational status in bits 9-13 (31: none)
+    channels    2 bytes each, where asked for: heading in bits 0-8 (511: none), navigational status in 9-13 (31: none)
     anchors     the Unix time of every 64th row, 4 bytes: any other row's is that and the dt_seconds since
     tracks      a few numbers for each track
 
@@ -14,7 +14,7 @@ import mmap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import tee
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ais_assets import schema
-from ais_assets.transforms.tracks import run_starts, stored_integers
+from ais_assets.transforms.kernels import run_starts, stored_integers
 from ais_assets.transforms.windows import DT_MASK, pack_tables
 
 ANCHOR_ROWS: Final = 64
@@ -41,20 +41,27 @@ TRACK_NUMBERS: Final = ("track", "row", "positions", "end", "split")
 place in `schema.SPLITS`."""
 
 
+class PackedRows(NamedTuple):
+    """The rows of all shards with their padding, mapped: what kernels read."""
+
+    positions: NDArray[np.uint32]
+    """(rows, 3)."""
+    channels: NDArray[np.uint16]
+    """(rows,); empty where not asked for."""
+    anchors: NDArray[np.uint32]
+    """(rows / 64,)."""
+
+
 @dataclass(frozen=True)
 class PackedTracks:
-    """All shards, mapped.
+    """All tracks.
 
     Attributes:
-        positions: uint32 (rows, 3), rows of all shards with their padding.
-        channels: uint16 (rows,); empty where not asked for.
-        anchors: uint32 (rows / 64,).
+        rows: their positions.
         track, row, count, end, split: int64 (tracks,) each; `row` counts over all shards.
     """
 
-    positions: NDArray[np.uint32]
-    channels: NDArray[np.uint16]
-    anchors: NDArray[np.uint32]
+    rows: PackedRows
     track: NDArray[np.int64]
     row: NDArray[np.int64]
     count: NDArray[np.int64]
@@ -173,29 +180,25 @@ class TrackList:
 
 
 @njit(cache=True, nogil=True)
-def time_at(
-    positions: NDArray[np.uint32], anchors: NDArray[np.uint32], row: int, first_row: int, start: int
-) -> np.int64:
+def time_at(packed: PackedRows, row: Any, first_row: Any, start: Any) -> np.int64:
     """Unix time of a row, for compiled kernels; of a track with this first row and Unix time of its start."""
     anchored = (row >> ANCHOR_SHIFT) << ANCHOR_SHIFT
     if anchored >= first_row:
-        time = np.int64(anchors[row >> ANCHOR_SHIFT])
+        time = np.int64(packed.anchors[row >> ANCHOR_SHIFT])
     else:
         anchored = first_row
         time = np.int64(start)
     for before in range(anchored + 1, row + 1):
-        time += np.int64(positions[before, 2] & DT_MASK)
+        time += np.int64(packed.positions[before, 2] & DT_MASK)
     return time
 
 
 @njit(cache=True, nogil=True)
-def first_row_from(
-    positions: NDArray[np.uint32], anchors: NDArray[np.uint32], stretch: tuple[int, int, int], time: int
-) -> np.int64:
+def first_row_from(packed: PackedRows, stretch: tuple[int, int, int], time: int) -> np.int64:
     """The first row at or after a Unix time, or the row behind the last: times ascend, so by halving.
 
     Args:
-        positions, anchors: as in `PackedTracks`.
+        packed: all rows.
         stretch: the first row, how many rows, and the first one's Unix time; all of one track.
         time: Unix time in seconds.
     """
@@ -203,7 +206,7 @@ def first_row_from(
     low, high = np.int64(first_row), np.int64(first_row + count)
     while low < high:
         middle = (low + high) >> 1
-        if time_at(positions, anchors, middle, first_row, start) < time:
+        if time_at(packed, middle, first_row, start) < time:
             low = middle + 1
         else:
             high = middle

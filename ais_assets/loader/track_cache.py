@@ -32,6 +32,7 @@ from ais_assets.loader.packed_tracks import (
     ANCHOR_ROWS,
     CHANNEL_COLUMNS,
     TRACK_NUMBERS,
+    PackedRows,
     PackedTracks,
     TrackList,
     packed_parts,
@@ -118,16 +119,12 @@ class TrackCache:
             of_file[:, 1] += begin
         track, row, count, end, split = np.ascontiguousarray(np.concatenate(numbers).T)
         has_channels = "channels" in kinds
-        return PackedTracks(
+        packed = PackedRows(
             mapped_in_a_row(parts("positions", _POSITION_BYTES), np.uint32, 3),
             mapped_in_a_row(parts("channels", 2) if has_channels else [], np.uint16),
             mapped_in_a_row(parts("anchors", 4 / ANCHOR_ROWS), np.uint32),
-            track,
-            row,
-            count,
-            end,
-            split,
         )
+        return PackedTracks(packed, track, row, count, end, split)
 
     @staticmethod
     def _stem(file: IndexedFile) -> str:
@@ -248,7 +245,7 @@ class TrackCache:
                 raise LoaderError(f"{where} holds no tracks that this loader can read: {error}") from error
             if rows != rows_of_index:
                 raise LoaderError(
-                    f"{where} has {rows:,} positions; the index says {rows_of_index:,}: materialize training_dataset again"
+                    f"{where} has {rows:,} positions, the index {rows_of_index:,}: materialize training_dataset again"
                 )
             out["tracks"].write(tracks.numbers().data)
             for kind, row_bytes in (*_ROW_BYTES.items(), ("anchors", 4 / ANCHOR_ROWS)):
@@ -356,8 +353,8 @@ class TrackCache:
 
 
 _CURE: Final = (
-    "if the dataset was published anew since this job started, start it again; else restore the file, or materialize its "
-    "shard in track_shards again, then training_dataset"
+    "if the dataset was published anew since this job started, start it again; else restore the file, or materialize "
+    "its shard in track_shards again, then training_dataset"
 )
 
 

@@ -1,18 +1,16 @@
 """Windows cut from the tracks themselves while training: any length, any channel, any selection, no windows on disk.
 
-    track_index           what is published
-    track_cache           the files, fetched, checked and packed into a local folder
-    packed_tracks         what they are packed into
-    window_plan           which windows there are
-    channels              what a position holds, and cutting
-    permutation, window_order, epochs    the order, and who has which of it
+track_index           what is published
+track_cache           the files, fetched, checked and packed into a local folder
+packed_tracks         what they are packed into
+window_plan           which windows there are
+channels              what a position holds, and cutting
+permutation, window_order, epochs    the order, and who has which of it
 """
 
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
@@ -127,9 +125,12 @@ class TrackWindowDataset(EpochDataset):
         self._remote = Remote(_published_at(remote, local), retries=download_retry, timeout=download_timeout, s3=s3)
         self.index = _read_index(self._remote)
         self._cache = TrackCache(Path(fspath(local)), self._remote, self.index, threads or min(8, usable_cores()))
-        asked = {"seq_len": seq_len, "max_horizon": max_horizon, "stride": stride}
         published = {name: int(self.index.settings.get(name, _GEOMETRY[name])) for name in _GEOMETRY}
-        self.geometry = Geometry(**{name: published[name] if asked[name] is None else asked[name] for name in asked})
+        self.geometry = Geometry(
+            published["seq_len"] if seq_len is None else seq_len,
+            published["max_horizon"] if max_horizon is None else max_horizon,
+            published["stride"] if stride is None else stride,
+        )
         self._split, self._shuffle, self._seed, self._epoch_size = split, shuffle, seed, epoch_size
         self._opened: _Opened | None = None
         plan = self._open().plan
@@ -154,7 +155,7 @@ class TrackWindowDataset(EpochDataset):
         """Positions of a window."""
         return self.geometry.window_len
 
-    def batch(self, windows: NDArray[np.int64] | Sequence[int]) -> Batch:
+    def batch(self, windows: NDArray[np.int64] | Sequence[int]) -> Any:
         """Windows by their number among the split's, 0 to `windows` − 1, as they are yielded, on the host.
 
         Raises IndexError where there is no such window.
@@ -215,7 +216,7 @@ class TrackWindowDataset(EpochDataset):
 
     def _cut(self, windows: NDArray[np.int64]) -> Batch:
         tracks, plan, _ = self._open()
-        stretch, rows = plan.locate(windows)
+        stretch, begin = plan.locate(windows)
         track = plan.stretches.track[stretch]
         shape = len(windows), self.window_len, len(self._channels)
         features = empty_tensor(shape, torch.float32, pin_memory=self.pin_memory)
@@ -226,14 +227,14 @@ class TrackWindowDataset(EpochDataset):
             return others[name].numpy()
 
         mask = other("mask", shape, torch.bool) if self.mask else None
-        cut_windows(tracks, rows, self._channels, features.numpy(), mask)
+        cut_windows(tracks.rows, begin, self._channels, features.numpy(), mask)
         if self.times:
-            window_times(tracks, track, rows, other("times", shape[:2], torch.int64))
+            window_times(tracks, track, begin, other("times", shape[:2], torch.int64))
         if self.provenance:
             other("mmsi", shape[:1], torch.int64)[:] = tracks.mmsi[track]
             other("track", shape[:1], torch.int64)[:] = tracks.track[track]
             starts = np.empty((len(windows), 1), np.int64)
-            window_times(tracks, track, rows, starts)
+            window_times(tracks, track, begin, starts)
             other("start", shape[:1], torch.int64)[:] = starts[:, 0]
         return (features, others) if others else features
 
@@ -280,8 +281,3 @@ def _scaling(
         offsets |= dict(zip(schema.FEATURE_NAMES, means, strict=True))
         scales |= dict(zip(schema.FEATURE_NAMES, deviations, strict=True))
     return tuple(offsets[channel.name] for channel in chosen), tuple(scales[channel.name] for channel in chosen)
-
-
-def options_digest(options: Mapping[str, Any]) -> str:
-    """A short name for options that are JSON values."""
-    return hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:16]

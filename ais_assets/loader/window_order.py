@@ -24,7 +24,7 @@ class PassOrder:
     Args:
         windows: their number.
         epoch_size: places of an epoch: its places are those that follow the former epoch's in the passes, so that an
-            epoch of all windows is a pass, and shorter or longer ones hold every window as often as any other, but for 1.
+            epoch of all windows is a pass, and others hold every window as often as any other, but for 1.
         seed: keys the order.
         shuffle: False: the dataset's order.
     """

@@ -90,7 +90,7 @@ class WindowPlan:
         """The stretch of each of these windows, and where it begins there, as `Stretches.begin`: int64 (k,) each."""
         stretch = np.empty(len(windows), np.int64)
         begin = np.empty(len(windows), np.int64)
-        _locate(windows, self._ends, self.stretches.begin, self.geometry.stride, stretch, begin)
+        _locate(windows, (self._ends, self.stretches.begin), self.geometry.stride, stretch, begin)
         return stretch, begin
 
 
@@ -107,9 +107,7 @@ def position_plan(tracks: PackedTracks, geometry: Geometry, split: str, holdout_
     """
     before = _positions_before(tracks, holdout_from)
     first, count = share_of_split(tracks, geometry, split, tracks.count, before)
-    return WindowPlan(
-        geometry, Stretches(np.arange(len(first)), tracks.row + first * geometry.stride, count)
-    )
+    return WindowPlan(geometry, Stretches(np.arange(len(first)), tracks.row + first * geometry.stride, count))
 
 
 def share_of_split(
@@ -143,19 +141,20 @@ def _positions_before(tracks: PackedTracks, holdout_from: int | None) -> NDArray
     before[tracks.start >= holdout_from] = 0
     for number in np.flatnonzero((tracks.start < holdout_from) & (tracks.end >= holdout_from)).tolist():
         row, count, start = (int(column[number]) for column in (tracks.row, tracks.count, tracks.start))
-        before[number] = first_row_from(tracks.positions, tracks.anchors, (row, count, start), holdout_from) - row
+        before[number] = first_row_from(tracks.rows, (row, count, start), holdout_from) - row
     return before
 
 
 @njit(cache=True, nogil=True)
 def _locate(
     windows: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    begins: NDArray[np.int64],
+    stretches: tuple[NDArray[np.int64], NDArray[np.int64]],
     stride: int,
     stretch: NDArray[np.int64],
     begin: NDArray[np.int64],
 ) -> None:
+    """`stretches`: how many windows there are up to the end of each, and where its first one begins."""
+    ends, begins = stretches
     for k in range(len(windows)):
         low, high = 0, len(ends) - 1
         while low < high:
