@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -285,7 +285,7 @@ def _pack(columns: _Columns, last_track: int, last_t: int, packed: NDArray[np.ui
 
 @njit(cache=True, nogil=True)
 def unpacked(
-    positions: NDArray[np.uint32], row: int
+    positions: NDArray[np.uint32], row: Any
 ) -> tuple[np.int64, np.int64, np.int64, np.int64, np.int64, np.int64]:
     """A packed position, for compiled kernels.
 

@@ -144,8 +144,8 @@ def _first_that_differs(low: int, high: int, unit: float, steps: float) -> int:
 
 def test_multiplying_gives_the_float32_that_division_gives_for_every_value() -> None:
     lon = 180 * schema.MICRODEGREES
-    assert _first_that_differs(-lon, lon, module._DEGREES_PER_STEP, float(schema.MICRODEGREES)) == lon + 1
-    assert _first_that_differs(0, 3_600, module._TENTH, 10.0) == 3_601
+    assert _first_that_differs(-lon, lon, module.DEGREES_PER_STEP, float(schema.MICRODEGREES)) == lon + 1
+    assert _first_that_differs(0, 3_600, module.TENTH, 10.0) == 3_601
 
 
 @settings(deadline=None)
