@@ -20,22 +20,24 @@ from dagster import (
     schedule,
     sensor,
 )
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from ais_assets.io.lake import Lake
+from ais_assets.jobs import job_name
 from ais_assets.resources.lake import LakeResource
 from ais_assets.resources.source import SourceResource
 from ais_assets.settings import Settings
 from ais_assets.sources.source import SourceError
 
+ARCHIVES_JOB = job_name("raw_archives")
+
 ASKING_SECONDS = 30.0
 """After which a tick asks for no further day: Dagster ends one after a minute, and a slow answer may take 20 s."""
 
 
-def newest_day_schedule(settings: Settings, archives_job: UnresolvedAssetJobDefinition) -> ScheduleDefinition:
+def newest_day_schedule(settings: Settings) -> ScheduleDefinition:
     """Every morning, lands the newest day that should be published by now."""
 
-    @schedule(job=archives_job, cron_schedule="0 6 * * *", execution_timezone="UTC", name="newest_day")
+    @schedule(job_name=ARCHIVES_JOB, cron_schedule="0 6 * * *", execution_timezone="UTC", name="newest_day")
     def newest_day(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
         day = (context.scheduled_execution_time - timedelta(days=settings.published_after_days)).date()
         if not settings.first_day <= day <= settings.last_day:
@@ -47,10 +49,10 @@ def newest_day_schedule(settings: Settings, archives_job: UnresolvedAssetJobDefi
     return newest_day
 
 
-def late_day_sensor(settings: Settings, archives_job: UnresolvedAssetJobDefinition) -> SensorDefinition:
+def late_day_sensor(settings: Settings) -> SensorDefinition:
     """Lands days that were not there when they should have been, once the source has them; asks every hour."""
 
-    @sensor(job=archives_job, name="late_day", minimum_interval_seconds=3600)
+    @sensor(job_name=ARCHIVES_JOB, name="late_day", minimum_interval_seconds=3600)
     def late_day(
         context: SensorEvaluationContext, lake: LakeResource, source: SourceResource
     ) -> Iterator[RunRequest | SkipReason]:

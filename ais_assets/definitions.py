@@ -1,8 +1,16 @@
-"""The one Definitions object: assets, checks, jobs, schedules, sensors, resources."""
+"""The code location: assets, checks, jobs, schedules, sensors and resources for given settings."""
 
 import warnings
 
-from dagster import AssetsDefinition, BetaWarning, Definitions, in_process_executor
+from dagster import (
+    AssetsDefinition,
+    AssetSelection,
+    BetaWarning,
+    Definitions,
+    define_asset_job,
+    definitions,
+    in_process_executor,
+)
 
 from ais_assets.assets.checks import asset_checks
 from ais_assets.assets.ingest import ingest_assets
@@ -10,40 +18,38 @@ from ais_assets.assets.tracks import track_assets
 from ais_assets.assets.training import training_assets
 from ais_assets.assets.windows import window_assets
 from ais_assets.automation import late_day_sensor, new_day_sensor, newest_day_schedule
-from ais_assets.jobs import everything_job, stage_jobs
+from ais_assets.jobs import everything_job, job_name
 from ais_assets.resources.lake import IO_MANAGERS, LakeIOManager, LakeResource
 from ais_assets.resources.source import SourceResource
 from ais_assets.resources.training_loader import TrainingLoaderResource
 from ais_assets.settings import Settings, load_settings
 
 
-def build_definitions(settings: Settings) -> Definitions:
-    """The platform for these settings."""
+def platform_assets(settings: Settings) -> dict[str, AssetsDefinition]:
+    """Every asset by its name. Their dependencies are the one source of what comes after what."""
     with warnings.catch_warnings():
         # Once an asset otherwise: BackfillPolicy, which Dagster calls beta, is what spreads a backfill over runs.
         warnings.simplefilter("ignore", BetaWarning)
-        return _definitions(settings)
+        parts = (ingest_assets, track_assets, window_assets, training_assets)
+        return {asset.key.path[-1]: asset for part in parts for asset in part(settings)}
 
 
-def _definitions(settings: Settings) -> Definitions:
-    by_name: dict[str, AssetsDefinition] = {}
-
-    def add(assets: list[AssetsDefinition]) -> None:
-        by_name.update({asset.key.path[-1]: asset for asset in assets})
-
-    add(ingest_assets(settings))
-    add(track_assets(settings, by_name["clean_records"], by_name["vessels"]))
-    add(window_assets(settings, by_name["track_shards"]))
-    add(training_assets(settings, by_name["materialized_windows"], by_name["validation"], by_name["holdout"]))
-    assets = list(by_name.values())
-    jobs = stage_jobs(assets)
+def build_definitions(settings: Settings) -> Definitions:
+    """The platform for these settings."""
+    assets = platform_assets(settings)
     lake = LakeResource.from_settings(settings)
     return Definitions(
-        assets=assets,
-        asset_checks=asset_checks(settings, by_name),
-        jobs=[*jobs, everything_job(settings)],
-        schedules=[newest_day_schedule(settings, jobs[0])],
-        sensors=[new_day_sensor(), late_day_sensor(settings, jobs[0])],
+        assets=assets.values(),
+        asset_checks=asset_checks(settings, assets),
+        jobs=[
+            *(
+                define_asset_job(job_name(name), AssetSelection.assets(asset), description=f"Materializes {name}.")
+                for name, asset in assets.items()
+            ),
+            everything_job(settings, list(assets.values())),
+        ],
+        schedules=[newest_day_schedule(settings)],
+        sensors=[new_day_sensor(), late_day_sensor(settings)],
         resources={
             "lake": lake,
             "source": SourceResource.from_settings(settings),
@@ -55,4 +61,7 @@ def _definitions(settings: Settings) -> Definitions:
     )
 
 
-defs = build_definitions(load_settings())
+@definitions
+def defs() -> Definitions:
+    """The platform for the settings of the environment, read when Dagster asks for it."""
+    return build_definitions(load_settings())

@@ -1,44 +1,32 @@
-"""A job for each stage, and one for everything."""
+"""The name of each stage's job, and the job for everything."""
 
-from dagster import (
-    AssetsDefinition,
-    AssetSelection,
-    Config,
-    JobDefinition,
-    OpExecutionContext,
-    define_asset_job,
-    job,
-    op,
-)
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from collections.abc import Sequence
 
-from ais_assets.operating.building import Done, build
+from dagster import AssetsDefinition, Config, JobDefinition, OpExecutionContext, job, op
+
+from ais_assets.operating.building import Watch, build
+from ais_assets.operating.stages import turns
+from ais_assets.operating.tasks import Done
+from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
 
 
-def stage_jobs(assets: list[AssetsDefinition]) -> list[UnresolvedAssetJobDefinition]:
-    """One job an asset, partitioned like it: what a backfill, a schedule or the command line launches."""
-    return [
-        define_asset_job(
-            f"{asset.key.path[-1]}_job",
-            AssetSelection.assets(asset),
-            description=f"Materializes {asset.key.path[-1]}.",
-        )
-        for asset in assets
-    ]
+def job_name(asset: str) -> str:
+    """Of the job that materializes one asset, which a backfill, a schedule or the command line launches."""
+    return f"{asset}_job"
 
 
 class EverythingConfig(Config):
-    """Processes to use; 0: one a core."""
+    """Runs at a time; 0: one a core."""
 
     workers: int = 0
 
 
-def everything_job(settings: Settings) -> JobDefinition:
+def everything_job(settings: Settings, assets: Sequence[AssetsDefinition]) -> JobDefinition:
     """Every stage in order over all partitions; Dagster's asset jobs cannot mix days, shards and piles."""
 
     @op
-    def build_everything(context: OpExecutionContext, config: EverythingConfig) -> None:
+    def build_everything(context: OpExecutionContext, config: EverythingConfig, lake: LakeResource) -> None:
         """Runs the stages one after the other, each over its partitions in parallel runs of this instance."""
 
         def report(done: Done) -> None:
@@ -46,7 +34,15 @@ def everything_job(settings: Settings) -> JobDefinition:
             for warning in done.warnings:
                 context.log.warning(f"{done.task}: {warning}")
 
-        build(settings, context.instance, workers=config.workers or None, on_done=report, on_note=context.log.warning)
+        build(
+            turns(assets),
+            lake.open(),
+            settings,
+            context.instance,
+            workers=config.workers or None,
+            parent=context.run,
+            watch=Watch(on_done=report, on_note=context.log.warning),
+        )
 
     @job(name="everything", description="Every stage in order, over all days, shards and piles.")
     def everything() -> None:

@@ -32,8 +32,6 @@ FLOORS = (
 )
 """From the top. A module imports from its own floor and those below; the two sides of the lowest floors, what is read
 and what is made of it, do not know each other."""
-LATE = {("operating/building.py", "definitions")}
-"""A run's process loads the definitions, of which the module that starts it is a part."""
 
 
 def floor_of(room: str) -> int:
@@ -73,22 +71,29 @@ def test_imports_point_downwards() -> None:
     upwards = [
         (str(path), room)
         for path, room in imports()
-        if floor_of(room) < floor_of(path.parts[0].removesuffix(".py")) and (str(path), room) not in LATE
-        if path != Path("__init__.py")
+        if floor_of(room) < floor_of(path.parts[0].removesuffix(".py")) and path != Path("__init__.py")
     ]
     assert not upwards
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
-    late = {(f"ais_assets.{path.removesuffix('.py').replace('/', '.')}", f"ais_assets.{room}") for path, room in LATE}
-    graph = {
-        name: {found for found in imported_by(path) if found != name and (name, found) not in late}
-        for name, path in MODULES.items()
-    }
+    graph = {name: set(imported_by(path)) - {name} for name, path in MODULES.items()}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
+
+
+def test_what_is_private_to_dagster_is_taken_in_one_module() -> None:
+    takers = {
+        str(path.relative_to(PACKAGE))
+        for path in MODULES.values()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        and "._" in (node.module or "")
+        and (node.module or "").startswith("dagster")
+    }
+    assert takers == {"operating/code_location.py"}
 
 
 def test_the_top_level_is_a_plan_to_take_in_at_a_glance() -> None:

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
-from dagster import AssetDep, AssetExecutionContext, AssetsDefinition, AutomationCondition, asset
+from dagster import AssetExecutionContext, AssetsDefinition, AutomationCondition
 
 from ais_assets import schema
 from ais_assets.assets import partitions
-from ais_assets.assets.ownership import OWNERS
+from ais_assets.assets.stage import every, stage
 from ais_assets.io.lake import Folder, Lake
 from ais_assets.ledger import Ledger
 from ais_assets.resources.io_managers import Partitions, each_partition, unpartitioned
@@ -28,15 +28,16 @@ GROUP = "ingest"
 def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
     """`raw_archives`, `raw_records`, `clean_records`, `daily_quality` and `vessels` for these settings."""
     days = partitions.days(settings)
+    by_itself = AutomationCondition.eager()
+    simulation = ("simulated_vessels", "seed", "first_day") if settings.source == "simulated" else ()
 
-    @asset(
-        partitions_def=days,
-        group_name=GROUP,
-        owners=OWNERS,
+    @stage(
+        settings,
+        group=GROUP,
         kinds={settings.source, "file"},
-        code_version="1",
-        io_manager_key="folder",
-        backfill_policy=partitions.per_run(settings),
+        stored_as="folder",
+        cut=days,
+        made_with=("source", *simulation),
     )
     def raw_archives(context: AssetExecutionContext, lake: LakeResource, source: SourceResource) -> Partitions:
         """The source's file of the day, as published, landed once: size, sha256 and where it is from.
@@ -44,64 +45,49 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         A day that the source never published is stored as such, so that the stages after it need not wait.
         """
         place, feed = lake.open(), source.open()
-        return each_partition(context, lambda day: _landed(place, feed, date.fromisoformat(day)))
+        return each_partition(context, lambda day: landed_archive(place, feed, date.fromisoformat(day)))
 
-    @asset(
-        partitions_def=days,
-        deps=[raw_archives],
-        group_name=GROUP,
-        owners=OWNERS,
+    @stage(
+        settings,
+        group=GROUP,
         kinds={"parquet"},
-        code_version="1",
-        io_manager_key="parquet",
-        backfill_policy=partitions.per_run(settings),
-        automation_condition=AutomationCondition.eager(),
+        stored_as="parquet",
+        cut=days,
+        deps=["raw_archives"],
+        made_with=("source", "table_columns", "table_delimiter"),
+        automation_condition=by_itself,
     )
     def raw_records(context: AssetExecutionContext, lake: LakeResource, source: SourceResource) -> Partitions:
         """Every row of the archive that parses, typed; every row that does not, counted with its reason."""
         place, feed = lake.open(), source.open()
-        return each_partition(context, lambda day: _parsed(place, feed, date.fromisoformat(day)))
+        return each_partition(context, lambda day: typed_records(place, feed, date.fromisoformat(day)))
 
-    @asset(
-        partitions_def=days,
-        deps=[raw_records],
-        group_name=GROUP,
-        owners=OWNERS,
+    @stage(
+        settings,
+        group=GROUP,
         kinds={"parquet", "numba"},
-        code_version="1",
-        io_manager_key="parquet",
-        backfill_policy=partitions.per_run(settings),
-        automation_condition=AutomationCondition.eager(),
+        stored_as="parquet",
+        cut=days,
+        deps=["raw_records"],
+        made_with=(
+            *("shards", "repeat_seconds", "moving_knots", "ships_only", "classes", "ship_types"),
+            "drop_position_at_zero",
+        ),
+        automation_condition=by_itself,
     )
     def clean_records(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """Usable positions, deduplicated, by (vessel shard, MMSI, time); a count for every rule that dropped any."""
         place = lake.open()
-        columns = (*clean.RAW_COLUMNS, "ship_type") if settings.ship_types else clean.RAW_COLUMNS
-        return each_partition(
-            context,
-            lambda day: clean.clean_day(
-                place.row_groups("raw_records", day, columns),
-                date.fromisoformat(day),
-                shards=settings.shards,
-                repeat_seconds=settings.repeat_seconds,
-                moving_knots=settings.moving_knots,
-                ships_only=settings.ships_only,
-                classes=settings.classes,
-                ship_types=settings.ship_types,
-                drop_position_at_zero=settings.drop_position_at_zero,
-            ),
-        )
+        return each_partition(context, lambda day: cleaned_records(place, date.fromisoformat(day), settings))
 
-    @asset(
-        partitions_def=days,
-        deps=[raw_records, clean_records],
-        group_name=GROUP,
-        owners=OWNERS,
+    @stage(
+        settings,
+        group=GROUP,
         kinds={"parquet"},
-        code_version="1",
-        io_manager_key="parquet",
-        backfill_policy=partitions.per_run(settings),
-        automation_condition=AutomationCondition.eager(),
+        stored_as="parquet",
+        cut=days,
+        deps=["raw_records", "clean_records"],
+        automation_condition=by_itself,
     )
     def daily_quality(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """What the day's data were like: volume, fields not available, rejects, coverage by hour, reporting interval.
@@ -109,32 +95,19 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         Rows in are the file's, rows out its clean positions: the day's whole account in one table.
         """
         place = lake.open()
-        return each_partition(
-            context,
-            lambda day: quality.day_quality(
-                date.fromisoformat(day),
-                place.row_groups("raw_records", day, quality.RAW_COLUMNS),
-                place.row_groups("clean_records", day, quality.CLEAN_COLUMNS),
-                place.ledger("raw_records", day),
-                place.ledger("clean_records", day),
-            ),
-        )
+        return each_partition(context, lambda day: measured_quality(place, date.fromisoformat(day)))
 
-    @asset(
-        deps=[AssetDep(raw_records, partition_mapping=partitions.EVERY)],
-        group_name=GROUP,
-        owners=OWNERS,
+    @stage(
+        settings,
+        group=GROUP,
         kinds={"parquet", "duckdb"},
-        code_version="1",
-        io_manager_key="parquet",
+        stored_as="parquet",
+        deps=[every("raw_records")],
+        made_with=("validation_fraction", "seed"),
     )
     def vessels(lake: LakeResource) -> Partitions:
         """Who each vessel MMSI is (name, IMO, type, size, class, flag), from every day; conflicts shown, not hidden."""
-        place = lake.open()
-        present = days_present(place, "raw_records", settings)
-        records = place.dataset("raw_records", present)
-        stream = vessel_table(records, validation_fraction=settings.validation_fraction, seed=settings.seed)
-        return unpartitioned(stream)
+        return unpartitioned(known_vessels(lake.open(), settings))
 
     return [raw_archives, raw_records, clean_records, daily_quality, vessels]
 
@@ -151,7 +124,11 @@ def days_present(lake: Lake, asset_name: str, settings: Settings) -> list[str]:
 
 
 @contextmanager
-def _landed(lake: Lake, source: Source, day: date) -> Iterator[Folder]:
+def landed_archive(lake: Lake, source: Source, day: date) -> Iterator[Folder]:
+    """The source's file of the day in a folder of its own, for as long as the context lasts.
+
+    Raises SourceError as the source does.
+    """
     with lake.store.staging() as folder:
         archive = source.land(day, folder)
         if archive is None:
@@ -169,7 +146,11 @@ def _landed(lake: Lake, source: Source, day: date) -> Iterator[Folder]:
 
 
 @contextmanager
-def _parsed(lake: Lake, source: Source, day: date) -> Iterator[RecordStream]:
+def typed_records(lake: Lake, source: Source, day: date) -> Iterator[RecordStream]:
+    """The rows of the day's archive, which is at hand for as long as the context lasts; none of a day never published.
+
+    Raises PartitionMissingError when no archive was landed, and as the source does.
+    """
     facts = lake.manifest("raw_archives", day.isoformat())["facts"]
     if not facts["published"]:
         nothing = {"published": False, "file": None, REJECTS: []}
@@ -179,6 +160,40 @@ def _parsed(lake: Lake, source: Source, day: date) -> Iterator[RecordStream]:
         stream = source.read(archive, day)
         stream.facts["file"] = facts["file"]
         yield stream
+
+
+def cleaned_records(lake: Lake, day: date, settings: Settings) -> RecordStream:
+    """The day's usable positions; `clean.clean_day` has the rules."""
+    columns = (*clean.RAW_COLUMNS, "ship_type") if settings.ship_types else clean.RAW_COLUMNS
+    return clean.clean_day(
+        lake.row_groups("raw_records", day.isoformat(), columns),
+        day,
+        shards=settings.shards,
+        repeat_seconds=settings.repeat_seconds,
+        moving_knots=settings.moving_knots,
+        ships_only=settings.ships_only,
+        classes=settings.classes,
+        ship_types=settings.ship_types,
+        drop_position_at_zero=settings.drop_position_at_zero,
+    )
+
+
+def measured_quality(lake: Lake, day: date) -> RecordStream:
+    """What the day's typed and clean records are like. Raises PartitionMissingError when either is missing."""
+    key = day.isoformat()
+    return quality.day_quality(
+        day,
+        lake.row_groups("raw_records", key, quality.RAW_COLUMNS),
+        lake.row_groups("clean_records", key, quality.CLEAN_COLUMNS),
+        lake.ledger("raw_records", key),
+        lake.ledger("clean_records", key),
+    )
+
+
+def known_vessels(lake: Lake, settings: Settings) -> RecordStream:
+    """A row for each vessel MMSI in the typed records. Raises LookupError when there is no day of them."""
+    records = lake.dataset("raw_records", days_present(lake, "raw_records", settings))
+    return vessel_table(records, validation_fraction=settings.validation_fraction, seed=settings.seed)
 
 
 def _sha256(path: Path) -> str:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from dagster import AllPartitionMapping, BackfillPolicy, DailyPartitionsDefinition, StaticPartitionsDefinition
+from dagster import BackfillPolicy, DailyPartitionsDefinition, StaticPartitionsDefinition
 
 from ais_assets.settings import Settings
-
-EVERY = AllPartitionMapping()
-"""Day to shard and shard to pile: each partition depends on every one before it."""
 
 
 def per_run(settings: Settings) -> BackfillPolicy:

@@ -1,13 +1,13 @@
 """Vessel shards: all days of 1/N of the vessels as tracks, and a table of these tracks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
-from dagster import AssetDep, AssetExecutionContext, AssetsDefinition, asset
+from dagster import AssetExecutionContext, AssetsDefinition
 
 from ais_assets.assets import partitions
 from ais_assets.assets.ingest import days_present
-from ais_assets.assets.ownership import OWNERS
+from ais_assets.assets.stage import every, stage
 from ais_assets.io.lake import Lake
 from ais_assets.io.parquet import describe
 from ais_assets.resources.io_managers import Partitions, each_partition
@@ -17,21 +17,26 @@ from ais_assets.stream import RecordStream
 from ais_assets.transforms.track_table import track_table
 from ais_assets.transforms.tracks import CLEAN_COLUMNS, build_tracks
 
+GROUP = "tracks"
+TRACKED_BY = (
+    *("shards", "max_gap_seconds", "max_speed_knots", "min_track_positions", "thin_seconds"),
+    *("stationary_seconds", "stationary_knots", "validation_fraction", "seed"),
+)
+"""Settings that tracks are made by."""
 
-def track_assets(
-    settings: Settings, clean_records: AssetsDefinition, vessels: AssetsDefinition
-) -> list[AssetsDefinition]:
+
+def track_assets(settings: Settings) -> list[AssetsDefinition]:
     """`track_shards` and `tracks` for these settings."""
+    shards = partitions.shards(settings)
 
-    @asset(
-        partitions_def=partitions.shards(settings),
-        deps=[AssetDep(clean_records, partition_mapping=partitions.EVERY)],
-        group_name="tracks",
-        owners=OWNERS,
+    @stage(
+        settings,
+        group=GROUP,
         kinds={"parquet", "numba"},
-        code_version="1",
-        io_manager_key="parquet",
-        backfill_policy=partitions.per_run(settings),
+        stored_as="parquet",
+        cut=shards,
+        deps=[every("clean_records")],
+        made_with=TRACKED_BY,
     )
     def track_shards(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """All days of 1/N of the vessels as tracks: cut at silences over 4 h and impossible speeds, split by vessel."""
@@ -40,17 +45,16 @@ def track_assets(
         absent = sorted(set(settings.day_keys) - set(present))
         if absent:
             context.log.warning(f"{len(absent)} of {len(settings.days)} days are not materialized: {absent[:10]}")
-        return each_partition(context, lambda shard: _tracks(place, present, int(shard), settings, absent))
+        return each_partition(context, lambda shard: tracks_of_shard(place, int(shard), present, settings))
 
-    @asset(
-        partitions_def=partitions.shards(settings),
-        deps=[track_shards, vessels],
-        group_name="tracks",
-        owners=OWNERS,
+    @stage(
+        settings,
+        group=GROUP,
         kinds={"parquet", "numba"},
-        code_version="1",
-        io_manager_key="parquet",
-        backfill_policy=partitions.per_run(settings),
+        stored_as="parquet",
+        cut=shards,
+        deps=["track_shards", "vessels"],
+        made_with=("window_len", "stride"),
     )
     def tracks(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """One row a track: vessel, class and type, start and end, length, bounding box, split, windows."""
@@ -69,7 +73,11 @@ def track_assets(
     return [track_shards, tracks]
 
 
-def _tracks(lake: Lake, days: list[str], shard: int, settings: Settings, absent: list[str]) -> RecordStream:
+def tracks_of_shard(lake: Lake, shard: int, days: Sequence[str], settings: Settings) -> RecordStream:
+    """The tracks of the shard's vessels over these days of clean records; `build_tracks` has the rules.
+
+    Raises ValueError when a day was written for another number of shards.
+    """
     stream = build_tracks(
         _shard_of_days(lake, days, shard, settings.shards),
         max_gap_seconds=settings.max_gap_seconds,
@@ -81,11 +89,11 @@ def _tracks(lake: Lake, days: list[str], shard: int, settings: Settings, absent:
         stationary_seconds=settings.stationary_seconds,
         stationary_knots=settings.stationary_knots,
     )
-    stream.facts |= {"days": len(days), "days_absent": absent}
+    stream.facts |= {"days": len(days), "days_absent": sorted(set(settings.day_keys) - set(days))}
     return stream
 
 
-def _shard_of_days(lake: Lake, days: list[str], shard: int, shards: int) -> Iterator[pa.Table]:
+def _shard_of_days(lake: Lake, days: Sequence[str], shard: int, shards: int) -> Iterator[pa.Table]:
     for day in days:
         with lake.open("clean_records", day) as file:
             written_for = describe(file, lake.uri_of("clean_records", day)).facts["shards"]

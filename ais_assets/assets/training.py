@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from dagster import AssetDep, AssetExecutionContext, AssetsDefinition, MaterializeResult, MetadataValue, Output, asset
+from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, MetadataValue, Output
 
 from ais_assets.assets import partitions
-from ais_assets.assets.ownership import OWNERS
+from ais_assets.assets.stage import every, stage
 from ais_assets.io.lake import Folder, Lake
 from ais_assets.io.mds import write_shards
 from ais_assets.ledger import Ledger
@@ -24,33 +24,31 @@ GROUP = "training"
 HORIZONS_MINUTES = (10, 30, 60)
 
 
-def training_assets(
-    settings: Settings, materialized_windows: AssetsDefinition, validation: AssetsDefinition, holdout: AssetsDefinition
-) -> list[AssetsDefinition]:
+def training_assets(settings: Settings) -> list[AssetsDefinition]:
     """`mds_shards`, `training_dataset` and `dead_reckoning` for these settings."""
 
-    @asset(
-        partitions_def=partitions.piles(settings),
-        deps=[materialized_windows],
-        group_name=GROUP,
-        owners=OWNERS,
+    @stage(
+        settings,
+        group=GROUP,
         kinds={"mds"},
+        stored_as="folder",
+        cut=partitions.piles(settings),
+        deps=["materialized_windows"],
+        made_with=("seq_len", "window_len", "mds_size_limit"),
         code_version="2",
-        io_manager_key="mds",
-        backfill_policy=partitions.per_run(settings),
     )
     def mds_shards(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """The pile's windows in the same order as MDS shards, for mosaicml-streaming."""
         place = lake.open()
-        return each_partition(context, lambda pile: _sharded(place, pile, settings))
+        return each_partition(context, lambda pile: sharded_windows(place, pile, settings))
 
-    @asset(
-        deps=[AssetDep(mds_shards, partition_mapping=partitions.EVERY), validation, holdout],
-        group_name=GROUP,
-        owners=OWNERS,
+    @stage(
+        settings,
+        group=GROUP,
         kinds={"mds", "json"},
+        stored_as="json",
+        deps=[every("mds_shards"), "validation", "holdout"],
         code_version="2",
-        io_manager_key="json",
     )
     def training_dataset(lake: LakeResource) -> MaterializeResult:
         """The commit point: the root index over all piles, the statistics and the dataset card."""
@@ -67,13 +65,13 @@ def training_assets(
             }
         )
 
-    @asset(
-        deps=[training_dataset, validation],
-        group_name=GROUP,
-        owners=OWNERS,
+    @stage(
+        settings,
+        group=GROUP,
         kinds={"pytorch"},
-        code_version="1",
-        io_manager_key="json",
+        stored_as="json",
+        deps=["training_dataset", "validation"],
+        made_with=("seq_len",),
     )
     def dead_reckoning(training_loader: TrainingLoaderResource) -> Output[dict[str, Any]]:
         """The baseline that every model must beat: forecast error of holding course and speed, in nautical miles."""
@@ -87,7 +85,8 @@ def training_assets(
 
 
 @contextmanager
-def _sharded(lake: Lake, pile: str, settings: Settings) -> Iterator[Folder]:
+def sharded_windows(lake: Lake, pile: str, settings: Settings) -> Iterator[Folder]:
+    """The pile's windows as a local folder of MDS shards, for as long as the context lasts."""
     windows = lake.describe("materialized_windows", pile)
     durations = WindowDurations(settings.seq_len, settings.window_len)
     with lake.store.staging() as staging:

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
-from dagster import AssetDep, AssetExecutionContext, AssetsDefinition, asset
+from dagster import AssetExecutionContext, AssetsDefinition
 
 from ais_assets import schema
 from ais_assets.assets import partitions
-from ais_assets.assets.ownership import OWNERS
+from ais_assets.assets.stage import every, stage
 from ais_assets.io.lake import Lake
 from ais_assets.io.packed import PackedPositions, PackedShard, read_packed
 from ais_assets.io.parquet import describe
@@ -23,62 +23,45 @@ GIGABYTE = 1_000_000_000
 FLOAT_BYTES = 4
 
 
-def window_assets(settings: Settings, track_shards: AssetsDefinition) -> list[AssetsDefinition]:
+def window_assets(settings: Settings) -> list[AssetsDefinition]:
     """`window_piles`, `validation`, `holdout` and `materialized_windows` for these settings."""
+    gathered_from = [every("window_piles"), every("track_shards")]
+    gathered_with = ("window_len", "seed")
 
-    @asset(
-        partitions_def=partitions.shards(settings),
-        deps=[track_shards],
-        group_name=GROUP,
-        owners=OWNERS,
+    @stage(
+        settings,
+        group=GROUP,
         kinds={"parquet"},
-        code_version="1",
-        io_manager_key="parquet",
-        backfill_policy=partitions.per_run(settings),
+        stored_as="parquet",
+        cut=partitions.shards(settings),
+        deps=["track_shards"],
+        made_with=("piles", "window_len", "stride", "seed", "holdout_from"),
     )
     def window_piles(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """Pass 1 of the global shuffle: a reference to every window, thrown into a random pile, iid."""
         place = lake.open()
-        return each_partition(context, lambda shard: _thrown(place, shard, settings))
+        return each_partition(context, lambda shard: thrown_windows(place, shard, settings))
 
-    references = AssetDep(window_piles, partition_mapping=partitions.EVERY)
-    positions = AssetDep(track_shards, partition_mapping=partitions.EVERY)
-
-    @asset(
-        deps=[references, positions],
-        group_name=GROUP,
-        owners=OWNERS,
-        kinds={"parquet"},
-        code_version="1",
-        io_manager_key="parquet",
-    )
+    @stage(settings, group=GROUP, kinds={"parquet"}, stored_as="parquet", deps=gathered_from, made_with=gathered_with)
     def validation(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """The validation vessels' windows, shuffled; no vessel of theirs is in the training windows."""
         gather = WindowGather(lake.open(), settings)
         return unpartitioned(next(gather.piles([schema.VALIDATION_PILE], context)))
 
-    @asset(
-        deps=[references, positions],
-        group_name=GROUP,
-        owners=OWNERS,
-        kinds={"parquet"},
-        code_version="1",
-        io_manager_key="parquet",
-    )
+    @stage(settings, group=GROUP, kinds={"parquet"}, stored_as="parquet", deps=gathered_from, made_with=gathered_with)
     def holdout(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """All vessels' windows from AIS_HOLDOUT_FROM on, shuffled; empty without it. No other has that time in it."""
         gather = WindowGather(lake.open(), settings)
         return unpartitioned(next(gather.piles([schema.HOLDOUT_PILE], context)))
 
-    @asset(
-        partitions_def=partitions.piles(settings),
-        deps=[references, positions],
-        group_name=GROUP,
-        owners=OWNERS,
+    @stage(
+        settings,
+        group=GROUP,
         kinds={"parquet", "numba"},
-        code_version="1",
-        io_manager_key="parquet",
-        backfill_policy=partitions.per_run(settings),
+        stored_as="parquet",
+        cut=partitions.piles(settings),
+        deps=gathered_from,
+        made_with=gathered_with,
     )
     def materialized_windows(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """Pass 2: a pile's references shuffled, then the windows gathered from the tracks."""
@@ -89,7 +72,11 @@ def window_assets(settings: Settings, track_shards: AssetsDefinition) -> list[As
     return [window_piles, validation, holdout, materialized_windows]
 
 
-def _thrown(lake: Lake, shard: str, settings: Settings) -> RecordStream:
+def thrown_windows(lake: Lake, shard: str, settings: Settings) -> RecordStream:
+    """References to every window of the shard's tracks, by the pile that each was thrown into.
+
+    Raises ValueError when the tracks were materialized anew while they were being read.
+    """
     tracks = lake.describe("track_shards", shard).fingerprint
     stream = throw_windows(
         _positions(lake, shard, tracks),

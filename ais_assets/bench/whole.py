@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,7 +26,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from dagster import DagsterInstance
-from dagster._core.instance.ref import InstanceRef
 from rich.table import Table
 
 from ais_assets import schema
@@ -34,12 +33,16 @@ from ais_assets.bench._simulated import FIRST_DAY
 from ais_assets.bench.race import machine
 from ais_assets.bench.rates import median_rates
 from ais_assets.cli.terminal import terminal
+from ais_assets.definitions import platform_assets
 from ais_assets.io.lake import Lake
 from ais_assets.io.layout import Kind, place_of
 from ais_assets.ledger import Ledger
 from ais_assets.machine import usable_cores
-from ais_assets.operating.building import STAGES, Task, partition_keys, run_task
+from ais_assets.operating import code_location
+from ais_assets.operating.local_runs import run_task
 from ais_assets.operating.planning import Load, Stage, plan
+from ais_assets.operating.stages import turns
+from ais_assets.operating.tasks import Task
 from ais_assets.publishing.dataset import INDEX_FILE
 from ais_assets.settings import Settings, load_settings
 from ais_assets.sources.simulated import SimulatedSource
@@ -122,7 +125,7 @@ def disk_pace(folder: Path) -> float:
 class Runs:
     """Dagster runs in processes of their own, timed together."""
 
-    def __init__(self, reference: InstanceRef, workers: int) -> None:
+    def __init__(self, reference: code_location.Reference, workers: int) -> None:
         self._reference = reference
         self._workers = workers
 
@@ -132,7 +135,7 @@ class Runs:
             # Everyone loads the definitions before the clock starts, as a run's process does once for many partitions.
             for ready in [pool.submit(_load) for _ in range(4 * self._workers)]:
                 ready.result(timeout=600)
-            with _peaks(list(pool._processes)) as peaks:
+            with _peaks([process.pid for process in active_children() if process.pid]) as peaks:
                 started = time.perf_counter()
                 for done in [pool.submit(run_task, self._reference, task) for task in tasks]:
                     error = done.result(timeout=7200).error
@@ -143,8 +146,7 @@ class Runs:
 
 
 def _load() -> None:
-    from ais_assets.definitions import defs  # noqa: F401, PLC0415
-
+    code_location.repository()
     time.sleep(0.2)
 
 
@@ -195,7 +197,8 @@ plan."""
 
 def run_stages(settings: Settings, runs: Runs, lake: Lake, workers: int) -> dict[str, Measured]:
     """Builds everything from the typed records on; of the training windows the lake keeps no features."""
-    measured = {asset: _run(runs, lake, asset, partition_keys(asset, settings)) for asset in BEFORE}
+    stages = {stage.asset: stage for turn in turns(platform_assets(settings).values()) for stage in turn}
+    measured = {asset: _run(runs, lake, asset, stages[asset].partitions) for asset in BEFORE}
     parts: dict[str, list[Measured]] = {asset: [] for asset in OF_PILES}
     piles = settings.pile_keys
     for first in range(0, len(piles), 2 * workers):
@@ -209,7 +212,7 @@ def run_stages(settings: Settings, runs: Runs, lake: Lake, workers: int) -> dict
                     file.unlink()
     measured |= {asset: _together(done) for asset, done in parts.items()}
     measured |= {asset: _run(runs, lake, asset, []) for asset in AFTER}
-    return {asset: measured[asset] for stage in STAGES for asset in stage if asset in measured}
+    return {asset: measured[asset] for asset in stages if asset in measured}
 
 
 def _empty(windows: Path) -> None:

@@ -562,13 +562,13 @@ def _before(work: Work, rates: Rates) -> list[list[Stage]]:
             Stage(
                 *("clean_records", records, "rows", days, records / rates.records_cleaned),
                 *(record_bytes, clean_bytes, clean_peak(clean / days)),
-            )
-        ],
-        [
+            ),
             Stage(
                 *("vessels", records, "rows", 1, records / rates.records_merged),
                 *(record_bytes, 0.0, _PROCESS_BYTES + _SCAN_BYTES, cores),
             ),
+        ],
+        [
             Stage(
                 *("daily_quality", records, "rows", days, records / rates.records_judged),
                 *(record_bytes + clean_bytes, 0.0, records_peak()),

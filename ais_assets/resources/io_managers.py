@@ -1,8 +1,7 @@
 """Dagster's IO managers over the lake: Parquet partitions, folders (archives, MDS piles), JSON values.
 
-An asset hands over `Partitions`: one payload for each partition of its run, made one after the other. A
-consumer gets what its annotation asks for: a lazy `pyarrow.dataset.Dataset` (also the default), a
-`pyarrow.Table`, or a `duckdb.DuckDBPyRelation`. Of several partitions it gets one dataset over all of them.
+An asset hands over `Partitions`: one payload for each partition of its run, made one after the other. Who loads an
+asset through Dagster gets a lazy `pyarrow.dataset.Dataset` over the partitions, a manifest each, or the JSON value.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 from dagster import (
@@ -122,14 +120,12 @@ class ParquetIOManager(IOManager):
         asset = context.asset_key.path[-1]
         store_partitions(context, obj, RecordStream, lambda key, stream: self._lake.write(asset, key, stream))
 
-    def load_input(self, context: InputContext) -> ds.Dataset | pa.Table | duckdb.DuckDBPyRelation:
-        asset = context.asset_key.path[-1]
-        dataset = self._lake.dataset(asset, _partitions_of(context))
-        return _as_annotated(dataset, context)
+    def load_input(self, context: InputContext) -> ds.Dataset:
+        return self._lake.dataset(context.asset_key.path[-1], _partitions_of(context))
 
 
 class FolderIOManager(IOManager):
-    """Stores `Partitions` of folders; loads a partition's manifest, with the folder's address as "uri"."""
+    """Stores `Partitions` of folders; loads each partition's manifest, with the folder's address as "uri"."""
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
@@ -138,29 +134,12 @@ class FolderIOManager(IOManager):
         asset = context.asset_key.path[-1]
         store_partitions(context, obj, Folder, lambda key, folder: self._lake.write_folder(asset, key or "", folder))
 
-    def load_input(self, context: InputContext) -> dict[str, Any]:
+    def load_input(self, context: InputContext) -> dict[str, dict[str, Any]]:
         asset = context.asset_key.path[-1]
-        keys = _partitions_of(context) or []
-        loaded = {key: self.load_partition(asset, key, context) for key in keys}
-        return loaded[keys[0]] if len(keys) == 1 else loaded
-
-    def load_partition(self, asset: str, key: str, context: InputContext) -> Any:
-        """One partition as the consumer wants it."""
-        del context
-        return self._lake.manifest(asset, key) | {"uri": self._lake.folder_uri(asset, key)}
-
-
-class MDSIOManager(FolderIOManager):
-    """Stores piles as MDS folders; loads a manifest, or the samples themselves as a `pyarrow.Table`."""
-
-    def load_partition(self, asset: str, key: str, context: InputContext) -> Any:
-        if context.dagster_type.typing_type is not pa.Table:
-            return super().load_partition(asset, key, context)
-        from ais_assets.io.mds import read_samples  # noqa: PLC0415 - loads torch
-
-        window_len = self._lake.manifest(asset, key)["facts"]["window_len"]
-        with self._lake.local_folder(asset, key) as folder:
-            return read_samples(folder, window_len)
+        return {
+            key: self._lake.manifest(asset, key) | {"uri": self._lake.folder_uri(asset, key)}
+            for key in _partitions_of(context) or []
+        }
 
 
 class JSONIOManager(IOManager):
@@ -219,17 +198,3 @@ def _summary(key: str | None, published: Published) -> str:
 
 def _partitions_of(context: InputContext) -> Sequence[str] | None:
     return list(context.asset_partition_keys) if context.has_asset_partitions else None
-
-
-def _as_annotated(dataset: ds.Dataset, context: InputContext) -> ds.Dataset | pa.Table | duckdb.DuckDBPyRelation:
-    wanted = context.dagster_type.typing_type
-    if wanted is pa.Table:
-        return dataset.to_table()
-    if wanted is duckdb.DuckDBPyRelation:
-        return duckdb.connect().from_arrow(dataset)
-    if wanted is ds.Dataset or wanted is Any:
-        return dataset
-    raise TypeError(
-        f"{context.asset_key.path[-1]} cannot be loaded as {wanted}; annotate pyarrow.dataset.Dataset, "
-        "pyarrow.Table or duckdb.DuckDBPyRelation"
-    )

@@ -13,13 +13,12 @@ from dagster import (
 from dagster_aws.s3 import S3Resource
 
 from ais_assets.io.lake import Lake
-from ais_assets.resources.io_managers import FolderIOManager, JSONIOManager, MDSIOManager, ParquetIOManager
+from ais_assets.resources.io_managers import FolderIOManager, JSONIOManager, ParquetIOManager
 from ais_assets.settings import Settings
 
 IO_MANAGERS = {
     "parquet": ParquetIOManager,
     "folder": FolderIOManager,
-    "mds": MDSIOManager,
     "json": JSONIOManager,
 }
 
@@ -54,7 +53,7 @@ class LakeResource(ConfigurableResource):
 
 
 class LakeIOManager(ConfigurableIOManagerFactory):
-    """An IO manager over the lake: `form` is parquet, folder, mds or json."""
+    """An IO manager over the lake: `form` is parquet, folder or json."""
 
     lake: ResourceDependency[LakeResource]
     form: str

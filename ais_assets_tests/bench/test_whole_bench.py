@@ -15,9 +15,10 @@ from click.testing import CliRunner
 
 from ais_assets.bench.whole import write_raw_records
 from ais_assets.cli.main import main
+from ais_assets.definitions import platform_assets
 from ais_assets.io.lake import Lake
-from ais_assets.operating.building import STAGES
 from ais_assets.operating.planning import Rates
+from ais_assets.operating.stages import turns
 from ais_assets.settings import load_settings
 from ais_assets.transforms.clean import clean_day
 
@@ -50,7 +51,8 @@ def test_predicted_beside_measured() -> None:
     assert shown.exit_code == 0, shown.output
     found = json.loads(shown.stdout)
     assert list(found["predicted"]) == list(found["measured"])
-    assert list(found["measured"]) == [asset for stage in STAGES[2:] for asset in stage]
+    built = turns(platform_assets(load_settings()).values())[2:]
+    assert list(found["measured"]) == [stage.asset for turn in built for stage in turn]
     for asset, measured in found["measured"].items():
         if found["predicted"][asset]["unit"] == "windows" and measured["rows"]:
             assert measured["rows"] == found["predicted"][asset]["units"]

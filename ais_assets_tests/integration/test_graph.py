@@ -14,18 +14,18 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from boto3.session import Session
 
 from ais_assets import schema
 from ais_assets.assets.windows import WindowGather
-from ais_assets.definitions import build_definitions
+from ais_assets.definitions import build_definitions, platform_assets
 from ais_assets.io.lake import Folder, Lake
 from ais_assets.io.streaming_loader import AISMDSDataset, LoaderError
 from ais_assets.ledger import Ledger
-from ais_assets.operating.building import RANGE_END, RANGE_START, STAGES, partition_keys
+from ais_assets.operating.stages import Stage, turns
+from ais_assets.operating.tasks import RANGE_END, RANGE_START
 from ais_assets.publishing.dataset import accounts, publish_dataset
 from ais_assets.settings import Settings, load_settings
 from ais_assets.stream import RecordStream
@@ -46,11 +46,21 @@ SMALL = {
 }
 
 
+def stages_of(settings: Settings) -> dict[str, Stage]:
+    """Every stage by its asset's name, in the order of the build."""
+    return {stage.asset: stage for turn in turns(platform_assets(settings).values()) for stage in turn}
+
+
+def partition_keys(asset: str, settings: Settings) -> list[str]:
+    """The partitions of an asset, in order; none for an unpartitioned one."""
+    return list(stages_of(settings)[asset].partitions)
+
+
 def materialize(settings: Settings, instance: dg.DagsterInstance, *, together: bool, reverse: bool = False) -> None:
     """Runs every stage: all partitions of an asset in one run, or one run a partition (last first if `reverse`)."""
     job = build_definitions(settings).resolve_implicit_global_asset_job_def()
-    for asset in (asset for stage in STAGES for asset in stage):
-        keys = partition_keys(asset, settings)
+    for asset, stage in stages_of(settings).items():
+        keys = stage.partitions
         ranges = [(keys[0], keys[-1])] if keys and together else [(key, key) for key in keys]
         for first, last in (ranges[::-1] if reverse else ranges) or [("", "")]:
             tags = {RANGE_START: first, RANGE_END: last} if keys else {}
@@ -98,10 +108,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, 
 def test_everything_is_there(built: tuple[Settings, dg.DagsterInstance]) -> None:
     settings, instance = built
     lake = Lake(settings.lake)
-    for asset in (asset for stage in STAGES for asset in stage):
-        keys = partition_keys(asset, settings)
+    for asset, stage in stages_of(settings).items():
+        keys = stage.partitions
         if keys:
-            assert lake.partitions(asset) == keys
+            assert lake.partitions(asset) == list(keys)
             assert set(instance.get_materialized_partitions(dg.AssetKey(asset))) == set(keys)
         else:
             assert lake.has(asset)
@@ -575,30 +585,20 @@ def test_a_build_fails_of_a_failed_check(built: tuple[Settings, dg.DagsterInstan
 @pytest.mark.parametrize(
     "asset", ["raw_records", "clean_records", "track_shards", "window_piles", "materialized_windows"]
 )
-@pytest.mark.parametrize("form", [ds.Dataset, pa.Table])
-def test_load_asset_value(built: tuple[Settings, dg.DagsterInstance], asset: str, form: type) -> None:
+def test_load_asset_value(built: tuple[Settings, dg.DagsterInstance], asset: str) -> None:
     settings, instance = built
     key = partition_keys(asset, settings)[0]
-    loaded: Any = build_definitions(settings).load_asset_value(
-        dg.AssetKey(asset), python_type=form, instance=instance, partition_key=key
-    )
-    assert isinstance(loaded, form)
-    table = loaded.to_table() if isinstance(loaded, ds.Dataset) else loaded
-    assert table.num_rows == Lake(settings.lake).describe(asset, key).rows
+    loaded: Any = build_definitions(settings).load_asset_value(dg.AssetKey(asset), instance=instance, partition_key=key)
+    assert loaded.count_rows() == Lake(settings.lake).describe(asset, key).rows
 
 
 def test_folder_and_json_assets_load(built: tuple[Settings, dg.DagsterInstance]) -> None:
     settings, instance = built
     definitions = build_definitions(settings)
-    archive: Any = definitions.load_asset_value("raw_archives", instance=instance, partition_key="2024-03-01")
+    landed: Any = definitions.load_asset_value("raw_archives", instance=instance, partition_key="2024-03-01")
+    archive = landed["2024-03-01"]
     assert archive["facts"]["published"]
     assert (Path(archive["uri"]) / archive["facts"]["file"]).stat().st_size == archive["facts"]["bytes"]
-    pile: Any = definitions.load_asset_value(
-        "mds_shards", python_type=pa.Table, instance=instance, partition_key="00000"
-    )
-    assert pile.select(["mmsi", "track"]).equals(
-        Lake(settings.lake).table("materialized_windows", ["00000"]).select(["mmsi", "track"])
-    )
     index: Any = definitions.load_asset_value("training_dataset", instance=instance)
     assert sum(shard["samples"] for shard in index["shards"]) > 0
     report: Any = definitions.load_asset_value("dead_reckoning", instance=instance)

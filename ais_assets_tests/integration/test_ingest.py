@@ -12,9 +12,9 @@ import pytest
 from ais_assets import schema
 from ais_assets.definitions import build_definitions
 from ais_assets.io.lake import Lake
-from ais_assets.operating.building import OF_DAYS, RANGE_END, RANGE_START, partition_keys
+from ais_assets.operating.tasks import RANGE_END, RANGE_START
 from ais_assets.settings import Settings, load_settings
-from ais_assets_tests.integration.test_graph import run
+from ais_assets_tests.integration.test_graph import partition_keys, run, stages_of
 from ais_assets_tests.sources.csv_rows import HEADER, row
 
 FIRST = date(2024, 3, 1)
@@ -56,8 +56,9 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Setting
         shards=2,
     )
     with dg.DagsterInstance.ephemeral() as instance:
-        for asset in OF_DAYS:
-            assert materialized(settings, instance, asset).success
+        for stage in stages_of(settings).values():
+            if stage.of_days:
+                assert materialized(settings, instance, stage.asset).success
         yield settings, instance
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
-from ais_assets.operating.building import end_orphans
+from ais_assets.operating.local_runs import end_orphans
 from ais_assets.settings import load_settings
 from ais_assets.store.objects import STAGING
 from ais_assets_tests.integration.test_graph import SMALL, digests

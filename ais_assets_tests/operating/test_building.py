@@ -5,15 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 
-from ais_assets.operating import building
-from ais_assets.operating.building import Done, Task, build
+from ais_assets.definitions import platform_assets
+from ais_assets.operating import building, memory
+from ais_assets.operating.building import Watch
+from ais_assets.operating.memory import runs_that_fit
 from ais_assets.operating.planning import records_peak
+from ais_assets.operating.stages import turns
+from ais_assets.operating.tasks import Done, Task
+from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings, load_settings
 
 DAY_STAGES = ("raw_archives", "raw_records", "clean_records")
@@ -31,6 +38,12 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return load_settings()
 
 
+def build(settings: Settings, instance: DagsterInstance, *, on_done: Callable[[Done], None], **options: Any) -> None:
+    """Builds the platform of these settings."""
+    lake, stages = LakeResource.from_settings(settings).open(), turns(platform_assets(settings).values())
+    building.build(stages, lake, settings, instance, watch=Watch(on_done=on_done), **options)
+
+
 def test_a_worker_that_is_killed(settings: Settings, tmp_path: Path) -> None:
     def kill_one(done: Done) -> None:
         if done.task.asset == "raw_records":
@@ -43,7 +56,7 @@ def test_a_worker_that_is_killed(settings: Settings, tmp_path: Path) -> None:
         with pytest.raises(building.BuildError, match=message):
             build(settings, instance, assets=DAY_STAGES, workers=2, on_done=kill_one)
         assert all(run.status in (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE) for run in instance.get_runs())
-        build(settings, instance, assets=DAY_STAGES, workers=2)
+        build(settings, instance, assets=DAY_STAGES, workers=2, on_done=lambda done: None)
 
 
 def test_warnings_of_runs_are_handed_over(settings: Settings, tmp_path: Path) -> None:
@@ -56,14 +69,16 @@ def test_warnings_of_runs_are_handed_over(settings: Settings, tmp_path: Path) ->
     assert not warned["clean_records"]
 
 
-@pytest.mark.parametrize(("runs_that_fit", "at_once"), [(0.5, 1), (2.5, 2), (100, 3)])
+@pytest.mark.parametrize(("fitting", "at_once"), [(0.5, 1), (2.5, 2), (100, 3)])
 def test_no_more_processes_than_fit_into_memory(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, runs_that_fit: float, at_once: int
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, fitting: float, at_once: int
 ) -> None:
-    free = int(runs_that_fit * records_peak())
-    monkeypatch.setattr(building, "available_memory", lambda: free)
+    free = int(fitting * records_peak())
+    monkeypatch.setattr(memory, "available_memory", lambda: free)
     notes: list[str] = []
-    assert building._that_fit(("raw_records",), settings, 3, 1, notes.append) == at_once
+    lake = LakeResource.from_settings(settings).open()
+    found = runs_that_fit(("raw_records",), lake, settings, processes=3, threads=1, on_note=notes.append)
+    assert found == at_once
     if at_once < 3:
         assert notes == [
             f"raw_records: {at_once} of 3 processes at a time, since each may take 580 MB and "

@@ -1,0 +1,58 @@
+"""`ais prune`: deletes what nothing names any more."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import click
+from rich.table import Table
+
+from ais_assets.cli.terminal import failures, open_lake, settings_or_fail, terminal
+from ais_assets.operating.prune import Leftover, leftovers, remove
+
+
+@click.command("prune")
+@click.option(
+    "--older-than", type=click.FloatRange(min=0), default=24.0, show_default=True, help="Hours that nothing names them."
+)
+@click.option("--dry-run", is_flag=True, help="Show what would go, and delete nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def command(*, older_than: float, dry_run: bool, as_json: bool) -> None:
+    """Deletes former archives and MDS shards that nothing names any more, and what AIS_CACHE still has of them.
+
+    A rebuilt partition leaves its former folder to those who read it. A training run that began with a former index
+    needs its shards to the end: give it more hours than it takes. Not while a build is running.
+    """
+    settings = settings_or_fail()
+    with failures():
+        lake = open_lake(settings)
+        found = leftovers(lake, settings.cache, before=time.time() - 3600 * older_than)
+        for leftover in [] if dry_run else found:
+            remove(lake, leftover)
+    if as_json:
+        rows = [
+            {"asset": of.asset, "where": of.where, "bytes": of.size, "since": f"{_utc(of.since):%FT%TZ}"}
+            for of in found
+        ]
+        click.echo(json.dumps({"lake": settings.lake, "deleted": not dry_run, "leftovers": rows}, indent=1))
+    else:
+        terminal().print(leftover_table(found, deleted=not dry_run))
+
+
+def leftover_table(found: Sequence[Leftover], *, deleted: bool) -> Table:
+    """What goes, for people."""
+    table = Table(title="Deleted" if deleted else "Would be deleted", title_justify="left", show_footer=True)
+    table.add_column("asset", "all", no_wrap=True)
+    table.add_column("where", f"{len(found):,}", no_wrap=True)
+    table.add_column("bytes", f"{sum(of.size for of in found):,}", justify="right", no_wrap=True)
+    table.add_column("named by nothing since", justify="right", no_wrap=True)
+    for of in found:
+        table.add_row(of.asset, of.where, f"{of.size:,}", f"{_utc(of.since):%F %R} UTC")
+    return table
+
+
+def _utc(unix_time: float) -> datetime:
+    return datetime.fromtimestamp(unix_time, UTC)

@@ -1,0 +1,91 @@
+"""Runs of the code location, made and executed outside Dagster's own servers.
+
+Dagster has no public way to make a run that belongs to a code location (so that the timeline shows it and the UI can
+execute it again) other than through its web server, nor to execute such a run in the process at hand (a new process
+a run, as its launchers have it, costs seconds of imports). All that is taken from Dagster's private modules for this
+is taken here; what breaks if they move is `ais build` and the job `everything`, and the tests of this module say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from dagster import AssetKey, DagsterInstance, DagsterRun, RepositoryDefinition
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.execution.api import execute_run
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.remote_origin import RemoteRepositoryOrigin
+from dagster._core.workspace.context import BaseWorkspaceRequestContext, WorkspaceProcessContext
+from dagster._core.workspace.load_target import ModuleTarget
+
+MODULE = "ais_assets.definitions"
+ATTRIBUTE = "defs"
+NAME = "ais_assets"
+"""Of the code location, as workspace.yaml and pyproject.toml have it."""
+
+Reference = InstanceRef
+"""How another process finds the instance."""
+
+
+@cache
+def repository() -> RepositoryDefinition:
+    """The code location's definitions, loaded as Dagster does, once a process, from the environment's settings."""
+    return _reconstructable().get_definition()
+
+
+def create_run(
+    instance: DagsterInstance, asset: str, tags: Mapping[str, str], parent: DagsterRun | None = None, *, quiet: bool
+) -> DagsterRun:
+    """A run that materializes this asset with its checks, recorded as one of the code location and not yet begun.
+
+    Args:
+        instance: where it is recorded.
+        asset: its name.
+        tags: of the run; a range of partitions is given by these.
+        parent: a run of the code location in which this is asked for, whose origin (such as the image that it runs
+            in) the new run gets too.
+        quiet: whether its log goes to the instance only, and not to the standard error of its process too.
+    """
+    job = repository().get_implicit_global_asset_job_def().get_subset(asset_selection={AssetKey(asset)})
+    remote, python = _origins(parent)
+    return instance.create_run_for_job(
+        job,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}} if quiet else {},
+        tags=tags,
+        asset_selection={AssetKey(asset)},
+        remote_job_origin=remote.get_job_origin(job.name),
+        job_code_origin=JobPythonOrigin(job.name, python),
+    )
+
+
+def execute(instance: DagsterInstance, run: DagsterRun) -> None:
+    """Executes the run in this process. The instance has what becomes of it; no failure of it is raised."""
+    job = repository().get_implicit_global_asset_job_def()
+    execute_run(InMemoryJob(job), run, instance)
+
+
+@contextmanager
+def workspace(instance: DagsterInstance) -> Iterator[BaseWorkspaceRequestContext]:
+    """The code location behind a server of its own, as run launchers and run coordinators ask for it."""
+    with WorkspaceProcessContext(instance, _target()) as context:
+        yield context.create_request_context()
+
+
+def _reconstructable() -> ReconstructableRepository:
+    return ReconstructableRepository.for_module(MODULE, ATTRIBUTE, str(Path.cwd()))
+
+
+def _target() -> ModuleTarget:
+    return ModuleTarget(module_name=MODULE, attribute=None, working_directory=str(Path.cwd()), location_name=NAME)
+
+
+def _origins(parent: DagsterRun | None) -> tuple[RemoteRepositoryOrigin, RepositoryPythonOrigin]:
+    if parent is not None and parent.remote_job_origin is not None and parent.job_code_origin is not None:
+        return parent.remote_job_origin.repository_origin, parent.job_code_origin.repository_origin
+    (location,) = _target().create_origins()
+    return RemoteRepositoryOrigin(location, repository().name), _reconstructable().get_python_origin()

@@ -1,0 +1,86 @@
+"""Runs where the instance's run launcher puts them: a Ray cluster, Kubernetes, or whatever it has been given."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, DefaultRunLauncher
+
+from ais_assets.operating import code_location
+from ais_assets.operating.tasks import Done, Task, done
+
+START_PATIENCE_SECONDS = 1800.0
+"""For a run to begin: a cluster may have to start machines first."""
+_LOOK_SECONDS = 1.0
+_WAITING = (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING)
+
+
+def launches_elsewhere(instance: DagsterInstance) -> bool:
+    """Whether the instance has a run launcher of its own; the default one starts a process a run on this machine."""
+    return instance.is_persistent and not isinstance(instance.run_launcher, DefaultRunLauncher)
+
+
+class NotStartedError(RuntimeError):
+    """A run was submitted and has not begun; the message says what to look at."""
+
+
+class LaunchedRuns:
+    """Submits runs to the instance's run coordinator and waits for their ends.
+
+    Args:
+        instance: with a run launcher.
+        at_once: runs that are under way at a time, at most.
+        parent: the run in which this is asked for, if it is one.
+    """
+
+    def __init__(self, instance: DagsterInstance, at_once: int, parent: DagsterRun | None = None) -> None:
+        self._instance = instance
+        self._parent = parent
+        self._threads = ThreadPoolExecutor(at_once)
+        self._stack = ExitStack()
+        self._under_way: set[str] = set()
+
+    def __enter__(self) -> Self:
+        self._workspace = self._stack.enter_context(code_location.workspace(self._instance))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            for run_id in list(self._under_way):
+                self._instance.run_launcher.terminate(run_id)
+        self._threads.shutdown(cancel_futures=True)
+        self._stack.close()
+
+    def submit(self, task: Task) -> Future[Done]:
+        """Submits the task's run; the future is done when the run has ended."""
+        return self._threads.submit(self._run, task)
+
+    def _run(self, task: Task) -> Done:
+        started = time.monotonic()
+        run_id = code_location.create_run(self._instance, task.asset, task.tags, self._parent, quiet=False).run_id
+        self._instance.submit_run(run_id, self._workspace)
+        self._under_way.add(run_id)
+        try:
+            self._await(task, run_id, started)
+        finally:
+            self._under_way.discard(run_id)
+        return done(self._instance, task, run_id, time.monotonic() - started)
+
+    def _await(self, task: Task, run_id: str, started: float) -> None:
+        """Until the run has ended. Once it has begun, the instance's run monitoring bounds how long it may take."""
+        while True:
+            run = self._instance.get_run_by_id(run_id)
+            if run is None or run.is_finished:
+                return
+            if run.status in _WAITING and time.monotonic() - started > START_PATIENCE_SECONDS:
+                raise NotStartedError(
+                    f"{task} is {run.status.value.lower()} since {START_PATIENCE_SECONDS:,.0f} s (run {run_id}): see "
+                    "whether a daemon is running, which queued runs wait for, and what the run launcher says"
+                )
+            time.sleep(_LOOK_SECONDS)

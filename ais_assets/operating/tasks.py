@@ -1,0 +1,92 @@
+"""Runs of a build: what one materializes, and what became of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from dagster import AssetCheckSeverity, DagsterInstance, DagsterRunStatus
+from dagster_shared.error import SerializableErrorInfo
+
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run: a range of an asset's partitions, or the whole of an unpartitioned asset."""
+
+    asset: str
+    partitions: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if not self.partitions:
+            return self.asset
+        first, last = self.partitions[0], self.partitions[-1]
+        return f"{self.asset}[{first}]" if first == last else f"{self.asset}[{first} … {last}]"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """How Dagster is told of the partitions."""
+        if not self.partitions:
+            return {}
+        return {RANGE_START: self.partitions[0], RANGE_END: self.partitions[-1]}
+
+
+@dataclass(frozen=True)
+class Done:
+    """A task's end."""
+
+    task: Task
+    run_id: str
+    seconds: float
+    error: str | None
+    warnings: tuple[str, ...] = ()
+
+
+def tasks_of(asset: str, keys: Sequence[str], workers: int, largest: int = 16) -> list[Task]:
+    """Cuts an asset's partitions into runs: enough for every worker to have some, none over `largest`."""
+    if not keys:
+        return [Task(asset)]
+    size = max(1, min(largest, -(-len(keys) // (2 * workers))))
+    return [Task(asset, tuple(keys[start : start + size])) for start in range(0, len(keys), size)]
+
+
+def done(instance: DagsterInstance, task: Task, run_id: str, seconds: float) -> Done:
+    """What became of a run that has ended, from its records: faults, and what people should be warned of."""
+    faults, warnings = list(_failed_checks(instance, run_id, AssetCheckSeverity.ERROR)), []
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.status is not DagsterRunStatus.SUCCESS:
+        status = "gone" if run is None else run.status.value.lower()
+        faults = list(_step_errors(instance, run_id)) or [f"the run is {status}: see its log"]
+    else:
+        warnings = [*_warned_in_log(instance, run_id), *_failed_checks(instance, run_id, AssetCheckSeverity.WARN)]
+    return Done(task, run_id, seconds, "; ".join(faults) or None, tuple(warnings))
+
+
+def _step_errors(instance: DagsterInstance, run_id: str) -> Iterator[str]:
+    for entry in instance.all_logs(run_id):
+        event = entry.dagster_event
+        if event is not None and event.is_step_failure and event.step_failure_data.error is not None:
+            yield _own_error(event.step_failure_data.error)
+
+
+def _failed_checks(instance: DagsterInstance, run_id: str, severity: AssetCheckSeverity) -> Iterator[str]:
+    for entry in instance.all_logs(run_id):
+        evaluation = entry.asset_check_evaluation
+        if evaluation is not None and not evaluation.passed and evaluation.severity is severity:
+            yield f"the check {evaluation.check_name} did not pass: {evaluation.description}"
+
+
+def _warned_in_log(instance: DagsterInstance, run_id: str) -> Iterator[str]:
+    for entry in instance.all_logs(run_id):
+        if entry.level == logging.WARNING and not entry.is_dagster_event:
+            yield entry.user_message
+
+
+def _own_error(error: SerializableErrorInfo) -> str:
+    """The error that the stage raised, from inside the wrappers that Dagster puts around it."""
+    while error.cause is not None and (error.cls_name or "").startswith("Dagster"):
+        error = error.cause
+    return error.message.strip()
