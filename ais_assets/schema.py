@@ -121,6 +121,16 @@ def _motion_fields(*, nullable: bool) -> list[pa.Field]:
     ]
 
 
+_COARSE = _field("coarse", pa.bool_(), "1", "position to a tenth of a minute, as in message 27 (ITU-R M.1371-5)")
+
+
+def _posture_fields() -> list[pa.Field]:
+    return [
+        _field("heading", pa.int16(), "degree", "true heading, 0 to 359; null: not available", nullable=True),
+        _field("nav_status", _NAMES, "1", "navigational status; null: not available", nullable=True),
+    ]
+
+
 RAW_RECORDS: Final = pa.schema(
     [
         _TIME,
@@ -128,8 +138,8 @@ RAW_RECORDS: Final = pa.schema(
         _field("mobile_type", _NAMES, "1", "what sent the message"),
         *_position_fields(nullable=True),
         *_motion_fields(nullable=True),
-        _field("heading", pa.int16(), "degree", "true heading, 0 to 359; null: not available", nullable=True),
-        _field("nav_status", _NAMES, "1", "navigational status; null: not available", nullable=True),
+        *_posture_fields(),
+        _COARSE,
         # Static data repeat on every row of most feeds. They are kept on the row on which this MMSI first
         # showed this very combination in the file and null on its repeats.
         _field("imo", pa.int32(), "1", "IMO ship number, where new", nullable=True),
@@ -161,7 +171,9 @@ CLEAN_RECORDS: Final = pa.schema(
         _TIME,
         *_position_fields(nullable=False),
         *_motion_fields(nullable=True),
+        *_posture_fields(),
         _field("mobile_type", _NAMES, "1", "what sent the message"),
+        _COARSE,
     ]
 )
 """Usable positions of one day by (vessel shard, mmsi, t); one row group a shard."""
@@ -209,6 +221,9 @@ TRACK_POSITIONS: Final = pa.schema(
         _TIME,
         *_position_fields(nullable=False),
         *_motion_fields(nullable=False),
+        *_posture_fields(),
+        _field("sog_held", pa.bool_(), "1", "the SOG was not received with this position"),
+        _field("cog_held", pa.bool_(), "1", "the COG was not received with this position"),
         _field("split", _NAMES, "1", "train or validation, by vessel"),
     ]
 )

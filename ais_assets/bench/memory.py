@@ -69,6 +69,19 @@ def motion(count: int) -> dict[str, pa.Array]:
     }
 
 
+def unremarkable(count: int) -> dict[str, pa.Array]:
+    """Ahead, under way, everything received."""
+    status = pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int8)), pa.array(schema.NAV_STATUSES))
+    no = pa.array(np.zeros(count, np.bool_))
+    return {
+        "heading": pa.array(np.zeros(count, np.int16)),
+        "nav_status": status,
+        "coarse": no,
+        "sog_held": no,
+        "cog_held": no,
+    }
+
+
 def clean_days(days: int, positions: int, vessels: int = VESSELS) -> Iterator[pa.Table]:
     """CLEAN_RECORDS of every vessel, `positions` a day, ten seconds apart over all days."""
     mmsi = np.repeat(np.arange(vessels, dtype=np.int32) + FIRST_VESSEL, positions)
@@ -79,6 +92,7 @@ def clean_days(days: int, positions: int, vessels: int = VESSELS) -> Iterator[pa
             "mmsi": pa.array(mmsi),
             "t": column(np.tile(1_000 * second, vessels), schema.UTC),
             "mobile_type": mobile_type,
+            **unremarkable(len(mmsi)),
         }
         yield pa.Table.from_arrays([columns[name] for name in schema.CLEAN_RECORDS.names], schema=schema.CLEAN_RECORDS)
 
@@ -92,6 +106,7 @@ def shard_tracks(shard: int) -> pa.Table:
         "track": pa.array((mmsi.astype(np.int64) << 32) + FIRST_SECOND),
         "t": column(1_000 * second, schema.UTC),
         "split": pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(mmsi), np.int8)), pa.array(schema.SPLITS)),
+        **unremarkable(len(mmsi)),
     }
     return pa.Table.from_arrays([columns[name] for name in schema.TRACK_POSITIONS.names], schema=schema.TRACK_POSITIONS)
 

@@ -83,6 +83,8 @@ def _encodings(schema: pa.Schema) -> tuple[list[str], dict[str, str]]:
             dictionary.append(field.name)
         elif pa.types.is_list(kind):
             dictionary.append(f"{field.name}.list.element")
+        elif pa.types.is_boolean(kind):
+            encoding[field.name] = "RLE"
         elif pa.types.is_floating(kind):
             encoding[field.name] = "BYTE_STREAM_SPLIT"
         else:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple
 
 import attr
+import numpy as np
 import pyarrow as pa
 from pyais.exceptions import AISBaseException
 from pyais.messages import AISSentence, MessageType24PartA, MessageType24PartB, MessageType24PartBAuxiliaryCraft
@@ -105,6 +106,7 @@ class Report(NamedTuple):
         sog, cog: tenths of a knot and of a degree.
         heading: degrees.
         nav_status: code in `schema.NAV_STATUSES`.
+        coarse: whether the position is message 27's, to a tenth of a minute.
         static: values of `schema.STATIC_COLUMNS`.
         notes: what was not plausible.
     """
@@ -117,6 +119,7 @@ class Report(NamedTuple):
     cog: int | None
     heading: int | None
     nav_status: int | None
+    coarse: bool
     static: tuple[StaticValue, ...]
     notes: tuple[str, ...]
 
@@ -149,6 +152,7 @@ _TYPES: Final = {
     24: _Type("class B", "mmsi", static=True),
     27: _Type("class A", "course", no_sog=63.0, no_cog=511.0),
 }
+_LONG_RANGE: Final = 27
 # Message 24 comes in parts with fields of their own.
 _LAST_FIELDS: Final = {
     MessageType24PartA: "shipname",
@@ -215,6 +219,7 @@ def report(ais: AISSentence) -> Report:
         cog,
         heading,
         None if status is None or int(status) == _UNDEFINED else int(status),
+        ais.ais_id == _LONG_RANGE,
         _static(message, len(ais.bv)) if type_.static else _NO_STATIC,
         tuple(notes),
     )
@@ -335,6 +340,7 @@ class _Log:
         self.blank_lines = 0
         self._day = day
         self._records = empty_records(TABLE_ROWS)
+        self._coarse = np.zeros(TABLE_ROWS, np.bool_)
         self._static = StaticData()
         self._receptions = _Receptions()
         self._rows_out = 0
@@ -367,12 +373,13 @@ class _Log:
             getattr(self._records, name)[row] = NULL if value is None else value
         self._records.heading[row] = NULL_HEADING if said.heading is None else said.heading
         self._records.nav_status[row] = NULL_CODE if said.nav_status is None else said.nav_status
+        self._coarse[row] = said.coarse
         self._static.add(row, said.mmsi, said.static)
         self._notes.update(said.notes)
 
     def table(self) -> pa.Table:
         """The records since the last table."""
-        table = record_table(self._records, self.rows, self._static)
+        table = record_table(self._records, self.rows, self._static, self._coarse[: self.rows])
         self._notes[OTHER_DAY] += on_other_days(self._records.t[: self.rows], self._day)
         self._rows_out += self.rows
         self.rows = 0

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from ais_assets import schema
 from ais_assets.ledger import Ledger
 from ais_assets.stream import RecordStream
+from ais_assets.transforms.kernels import arrow_array
 from ais_assets.transforms.mmsi import SHIP_TYPES, is_ship_number
 from ais_assets.transforms.split import mix64, shard_of
 
@@ -56,8 +57,7 @@ POSITION_AT_ZERO: Final = "position_at_zero"
 Watch). Off with `drop_position_at_zero=False`, say for a survey ship that works there."""
 
 EXACT_DUPLICATE: Final = "exact_duplicate"
-"""Same MMSI, time, position, SOG, COG and mobile type as a report kept: one message through several base
-stations (40 to 47 % of a DMA day)."""
+"""The same in every column as a report kept: one message through several base stations (40 to 47 % of a DMA day)."""
 
 REBROADCAST: Final = "rebroadcast"
 """A ship that says it moves (SOG ≥ `moving_knots`) with exactly the position, SOG and COG of an earlier second, up
@@ -74,9 +74,9 @@ then: if SOG × time is more than the step's diagonal. The step is that of the d
 
 SAME_SECOND: Final = "same_second"
 """Another report of this vessel and second is preferred (MobilityDB keeps one a second too; a track has no two
-positions at once). The preferred one has SOG, then COG; is from class A, then B, then unknown; then has the
-least latitude, longitude, SOG, COG. After REBROADCAST, since where a vessel has two reports in a second one of
-them is often (9 of 41 times in slices of DMA days) an old one, which the values alone don't show."""
+positions at once). The preferred one is not coarse; has SOG, then COG; is from class A, then B, then unknown; then has
+the least latitude, status, longitude, SOG, COG, heading. After REBROADCAST, since where a vessel has two reports in a
+second one of them is often (9 of 41 times in slices of DMA days) an old one, which the values alone don't show."""
 
 RULES: Final = (
     OTHER_DAY,
@@ -123,7 +123,7 @@ _COUNTS: Final = (
     _COG_OUT_OF_RANGE,
 ) = range(len(_COUNTS))
 
-RAW_COLUMNS: Final = ("t", "mmsi", "mobile_type", "lat", "lon", "sog", "cog")
+RAW_COLUMNS: Final = ("t", "mmsi", "mobile_type", "lat", "lon", "sog", "cog", "heading", "nav_status", "coarse")
 """Columns of `schema.RAW_RECORDS` that cleaning needs."""
 UNKNOWN_TYPE: Final = "unknown"
 """Ship type of a vessel that showed none all day."""
@@ -140,20 +140,33 @@ _MAX_LAT: Final = round(_LAT.high * schema.MICRODEGREES)
 _MAX_LON: Final = round(_LON.high * schema.MICRODEGREES)
 _MAX_SOG: Final = round(_SOG.high * _TENTHS)
 _MAX_COG: Final = round(_COG.high * _TENTHS)
+_FULL_TURN: Final = 360
 
 _MISSING: Final = -(2**31)
 """What stands for null in an int32 column on its way into a kernel. Out of every column's range."""
 
 # A packed report: two int64 words that compare like the report.
-#   word 0: second of the day | SOG missing | COG missing | place in _TYPES | latitude
-#   word 1: longitude | SOG | COG
-# Missing SOG and COG are all ones, so that the position, SOG and COG of two reports are equal if and only if
-# their latitudes and second words are.
+#   word 0: second of the day | coarse | SOG missing | COG missing | place in _TYPES | latitude | status
+#   word 1: longitude | SOG | COG | heading
+# Missing values are all ones. The position, SOG and COG of two reports are equal if and only if their latitudes and
+# all but the headings of their second words are.
 _LAT_BITS: Final = (2 * _MAX_LAT).bit_length()
 _TYPE_BITS: Final = (len(_TYPES) - 1).bit_length()
 _SOG_BITS: Final = (_MAX_SOG + 1).bit_length()
 _COG_BITS: Final = (_MAX_COG + 1).bit_length()
-_SECOND_SHIFT: Final = _LAT_BITS + _TYPE_BITS + 2
+_HEADING_BITS: Final = 9
+_STATUS_BITS: Final = 4
+_NO_HEADING: Final = (1 << _HEADING_BITS) - 1
+_NO_STATUS: Final = (1 << _STATUS_BITS) - 1
+"""Also what a message says that has none, so that all others have a code below it."""
+_COG_SHIFT: Final = _HEADING_BITS
+_SOG_SHIFT: Final = _COG_SHIFT + _COG_BITS
+_LON_SHIFT: Final = _SOG_SHIFT + _SOG_BITS
+_LAT_SHIFT: Final = _STATUS_BITS
+_TYPE_SHIFT: Final = _LAT_SHIFT + _LAT_BITS
+_PREFERENCE_SHIFT: Final = _TYPE_SHIFT + _TYPE_BITS
+_COARSE_SHIFT: Final = _PREFERENCE_SHIFT + 2
+_SECOND_SHIFT: Final = _COARSE_SHIFT + 1
 _LAT_MASK: Final = (1 << _LAT_BITS) - 1
 _TYPE_MASK: Final = (1 << _TYPE_BITS) - 1
 _NO_SOG: Final = (1 << _SOG_BITS) - 1
@@ -194,6 +207,10 @@ class _RawColumns(NamedTuple):
     lon: NDArray[np.int32]
     sog: NDArray[np.int32]
     cog: NDArray[np.int32]
+    heading: NDArray[np.int16]  # _NO_HEADING where not available
+    status: NDArray[np.int8]
+    statuses: NDArray[np.int8]  # of each `status` its code in schema.NAV_STATUSES; of null, the last, _NO_STATUS
+    coarse: NDArray[np.bool_]
 
 
 class _CleanColumns(NamedTuple):
@@ -204,7 +221,10 @@ class _CleanColumns(NamedTuple):
     lon: NDArray[np.int32]
     sog: NDArray[np.int32]
     cog: NDArray[np.int32]
+    heading: NDArray[np.int16]  # _NO_HEADING where not available
+    status: NDArray[np.int8]  # _NO_STATUS where not available
     place: NDArray[np.int8]
+    coarse: NDArray[np.bool_]
 
 
 class _VesselIndex(NamedTuple):
@@ -370,13 +390,20 @@ class _Reports:
                 self.ledger.note(name, count)
 
     def _take_batch(self, batch: pa.RecordBatch, first_row: int, where: str) -> None:
-        kinds = batch.column("mobile_type")
+        kinds, statuses = batch.column("mobile_type"), batch.column("nav_status")
         columns = _RawColumns(
             _values(batch.column("t"), np.int64),
             _values(batch.column("mmsi"), np.int32),
             _values(kinds.indices, np.int8),
             _places(kinds.dictionary, where),
-            *(_values(batch.column(name), np.int32) for name in ("lat", "lon", "sog", "cog")),
+            _values(batch.column("lat"), np.int32),
+            _values(batch.column("lon"), np.int32),
+            _values(batch.column("sog"), np.int32),
+            _values(batch.column("cog"), np.int32),
+            batch.column("heading").fill_null(_NO_HEADING).to_numpy(),
+            statuses.indices.fill_null(len(statuses.dictionary)).to_numpy(),
+            _statuses(statuses.dictionary, where),
+            batch.column("coarse").to_numpy(zero_copy_only=False),
         )
         if batch.num_rows > self.senders.size:
             self.packed, self.senders = np.empty((batch.num_rows, 2), np.int64), np.empty(batch.num_rows, np.int32)
@@ -475,6 +502,15 @@ def _places(names: pa.Array, where: str) -> NDArray[np.int8]:
     return np.array([_TYPES.index(kind) for kind in kinds], np.int8)
 
 
+def _statuses(names: pa.Array, where: str) -> NDArray[np.int8]:
+    """For each navigational status of a column's dictionary, and for null, its code, _NO_STATUS for "undefined"."""
+    statuses = names.to_pylist()
+    unknown = [status for status in statuses if status not in schema.NAV_STATUSES]
+    if unknown:
+        raise ValueError(f"{where}: nav_status holds {unknown}; known are {list(schema.NAV_STATUSES)}")
+    return np.array([*(schema.NAV_STATUSES.index(status) for status in statuses), _NO_STATUS], np.int8)
+
+
 def _unpacked(
     packed: NDArray[np.int64],
     starts: NDArray[np.int64],
@@ -486,25 +522,25 @@ def _unpacked(
     rows = ends - starts
     n = int(rows.sum())
     lat, lon, sog, cog = np.empty((4, n), np.int32)
-    clean = _CleanColumns(np.empty(n, np.int64), lat, lon, sog, cog, np.empty(n, np.int8))
+    heading, status, place = np.empty(n, np.int16), np.empty(n, np.int8), np.empty(n, np.int8)
+    clean = _CleanColumns(np.empty(n, np.int64), lat, lon, sog, cog, heading, status, place, np.empty(n, np.bool_))
     _unpack(packed, starts, ends, midnight, clean)
     codes = np.array([schema.MOBILE_TYPES.index(kind) for kind in _TYPES], np.int8)
     columns = {
         "mmsi": pa.array(np.repeat(mmsi, rows)),
-        "t": _arrow(schema.UTC, clean.t),
-        "lat": _arrow(schema.DEGREES, clean.lat),
-        "lon": _arrow(schema.DEGREES, clean.lon),
-        "sog": _arrow(schema.TENTHS, clean.sog, clean.sog != _MISSING),
-        "cog": _arrow(schema.TENTHS, clean.cog, clean.cog != _MISSING),
+        "t": arrow_array(schema.UTC, clean.t),
+        "lat": arrow_array(schema.DEGREES, clean.lat),
+        "lon": arrow_array(schema.DEGREES, clean.lon),
+        "sog": arrow_array(schema.TENTHS, clean.sog, clean.sog != _MISSING),
+        "cog": arrow_array(schema.TENTHS, clean.cog, clean.cog != _MISSING),
+        "heading": arrow_array(pa.int16(), heading, heading != _NO_HEADING),
+        "nav_status": pa.DictionaryArray.from_arrays(
+            arrow_array(pa.int8(), status, status != _NO_STATUS), pa.array(schema.NAV_STATUSES)
+        ),
+        "coarse": pa.array(clean.coarse),
         "mobile_type": pa.DictionaryArray.from_arrays(pa.array(codes[clean.place]), pa.array(schema.MOBILE_TYPES)),
     }
     return pa.Table.from_arrays([columns[name] for name in schema.CLEAN_RECORDS.names], schema=schema.CLEAN_RECORDS)
-
-
-def _arrow(kind: pa.DataType, values: NDArray[Any], valid: NDArray[np.bool_] | None = None) -> pa.Array:
-    """An Arrow array over the memory of `values`; null where not valid."""
-    validity = None if valid is None or valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
-    return pa.Array.from_buffers(kind, values.size, [validity, pa.py_buffer(values)])
 
 
 @njit(cache=True, nogil=True)
@@ -584,15 +620,19 @@ def _pack(start: _Progress, columns: _RawColumns, rules: _RowRules, index: _Vess
                 slots[slot, 1] = vessels
                 index.mmsi[vessels] = mmsi
                 vessels += 1
-            preference = (np.int64(no_sog) << 1 | np.int64(no_cog)) << _TYPE_BITS | np.int64(place)
+            heading, status = np.int64(columns.heading[row]), np.int64(columns.statuses[columns.status[row]])
+            if heading < 0 or heading >= _FULL_TURN:
+                heading = np.int64(_NO_HEADING)
+            preference = np.int64(columns.coarse[row]) << 2 | np.int64(no_sog) << 1 | np.int64(no_cog)
             # True for both steps within a few rows of most files, and then two reads.
             for number in range(len(_STEPS)):
                 if not taken.finer[0, number]:
                     taken.finer[0, number] = lat % _STEPS[number] != 0
                 if not taken.finer[1, number]:
                     taken.finer[1, number] = lon % _STEPS[number] != 0
-            packed[reports, 0] = second << _SECOND_SHIFT | preference << _LAT_BITS | (lat + _MAX_LAT)
-            packed[reports, 1] = ((lon + _MAX_LON) << _SOG_BITS | sog) << _COG_BITS | cog
+            of_sender = preference << _PREFERENCE_SHIFT | np.int64(place) << _TYPE_SHIFT
+            packed[reports, 0] = second << _SECOND_SHIFT | of_sender | (lat + _MAX_LAT) << _LAT_SHIFT | status
+            packed[reports, 1] = (lon + _MAX_LON) << _LON_SHIFT | sog << _SOG_SHIFT | cog << _COG_SHIFT | heading
             vessel = slots[slot, 1]
             taken.senders[reports] = vessel
             index.reports[vessel] += 1
@@ -744,7 +784,8 @@ def _drop_repeats(reports: NDArray[np.int64], first: int, end: int, repeats: _Re
     write = first
     for report in range(first, end):
         a, b = reports[report, 0], reports[report, 1]
-        second, lat = a >> _SECOND_SHIFT, a & _LAT_MASK
+        second, lat = a >> _SECOND_SHIFT, a >> _LAT_SHIFT & _LAT_MASK
+        b >>= _COG_SHIFT
         speed = b >> _COG_BITS & _NO_SOG
         fresh = True
         if speed >= repeats.moving_sog and speed != _NO_SOG:
@@ -760,7 +801,7 @@ def _drop_repeats(reports: NDArray[np.int64], first: int, end: int, repeats: _Re
                 fresh = age == 0 or speed * age <= repeats.hidden
         if fresh:
             reports[write, 0] = a
-            reports[write, 1] = b
+            reports[write, 1] = reports[report, 1]
             write += 1
     return write
 
@@ -790,11 +831,14 @@ def _unpack(
     for vessel in range(starts.size):
         for report in range(starts[vessel], ends[vessel]):
             a, b = packed[report, 0], packed[report, 1]
-            sog, cog = b >> _COG_BITS & _NO_SOG, b & _NO_COG
+            sog, cog = b >> _SOG_SHIFT & _NO_SOG, b >> _COG_SHIFT & _NO_COG
             clean.t[row] = midnight + (a >> _SECOND_SHIFT) * 1000
-            clean.lat[row] = (a & _LAT_MASK) - _MAX_LAT
-            clean.lon[row] = (b >> _SOG_BITS + _COG_BITS) - _MAX_LON
+            clean.lat[row] = (a >> _LAT_SHIFT & _LAT_MASK) - _MAX_LAT
+            clean.lon[row] = (b >> _LON_SHIFT) - _MAX_LON
             clean.sog[row] = _MISSING if sog == _NO_SOG else sog
             clean.cog[row] = _MISSING if cog == _NO_COG else cog
-            clean.place[row] = a >> _LAT_BITS & _TYPE_MASK
+            clean.heading[row] = b & _NO_HEADING
+            clean.status[row] = a & _NO_STATUS
+            clean.place[row] = a >> _TYPE_SHIFT & _TYPE_MASK
+            clean.coarse[row] = a >> _COARSE_SHIFT & 1
             row += 1

@@ -35,6 +35,12 @@ def stored_integers(table: pa.Table, name: str, like: pa.Schema, missing: int | 
     return integers.to_numpy()
 
 
+def arrow_array(kind: pa.DataType, values: NDArray[Any], valid: NDArray[np.bool_] | None = None) -> pa.Array:
+    """An Arrow array over the memory of values of the type's own width; null where not valid."""
+    validity = None if valid is None or valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
+    return pa.Array.from_buffers(kind, values.size, [validity, pa.py_buffer(values)])
+
+
 def run_starts(keys: NDArray[np.integer]) -> NDArray[np.int64]:
     """Rows at which a sorted column of keys shows a new one, int64; the first is 0 unless there are none."""
     if len(keys) == 0:

@@ -48,7 +48,7 @@ from numpy.typing import NDArray
 from ais_assets import schema
 from ais_assets.stream import RecordStream
 from ais_assets.transforms.geodesy import EARTH_RADIUS_METRES, METRES_PER_NAUTICAL_MILE, great_circle_millimetres
-from ais_assets.transforms.kernels import array_from_pool, run_starts, stored_integers
+from ais_assets.transforms.kernels import array_from_pool, arrow_array, run_starts, stored_integers
 from ais_assets.transforms.split import is_validation
 
 OPEN_SEGMENTS: Final = 8
@@ -61,7 +61,7 @@ POSITION_TOLERANCE_METRES: Final = 20
 """What two positions may be off together: 10 m each, AIS's bound of a high-accuracy fix (ITU-R M.1371-5).
 It also covers the sources that print four decimals of a degree, where rounding alone moves a fix by 8 m."""
 
-CLEAN_COLUMNS: Final = ("mmsi", "t", "lat", "lon", "sog", "cog")
+CLEAN_COLUMNS: Final = ("mmsi", "t", "lat", "lon", "sog", "cog", "heading", "nav_status", "coarse")
 """Columns of `schema.CLEAN_RECORDS` that tracks are made of."""
 
 TABLE_POSITIONS: Final = 1 << 20
@@ -71,6 +71,8 @@ DT_EDGES: Final = (0, 2, 5, 10, 30, 60, 180, 600, 3_600, schema.MAX_GAP_SECONDS)
 """Upper edges in seconds, inclusive, of the dt_seconds histogram. The first counts the tracks' first positions."""
 
 _MISSING: Final = np.iinfo(np.int16).min
+_NO_STATUS: Final = -1
+SOG_HELD, COG_HELD, COARSE = 1, 2, 4
 _MILLIMETRES_PER_RADIAN: Final = EARTH_RADIUS_METRES * 1_000
 _RADIANS_PER_STEP: Final = math.pi / 180 / schema.MICRODEGREES
 _MILLIMETRES_PER_STEP: Final = _MILLIMETRES_PER_RADIAN * _RADIANS_PER_STEP
@@ -90,7 +92,7 @@ _DT_BIN: Final = np.searchsorted(DT_EDGES, np.arange(schema.MAX_GAP_SECONDS + 1)
 
 
 class _Reports(NamedTuple):
-    """Position reports in compact form, 16 bytes each: a column an array."""
+    """Position reports in compact form, 20 bytes each: a column an array."""
 
     t: NDArray[np.uint32]
     """Unix time in seconds."""
@@ -100,6 +102,12 @@ class _Reports(NamedTuple):
     sog: NDArray[np.int16]
     cog: NDArray[np.int16]
     """Tenths of a knot or degree; _MISSING where not available."""
+    heading: NDArray[np.int16]
+    """Degrees; _MISSING where not available."""
+    nav_status: NDArray[np.int8]
+    """Code in `schema.NAV_STATUSES`; _NO_STATUS where not available."""
+    flags: NDArray[np.uint8]
+    """SOG_HELD, COG_HELD and COARSE."""
 
 
 class _Positions(NamedTuple):
@@ -112,6 +120,10 @@ class _Positions(NamedTuple):
     lon: NDArray[np.int32]
     sog: NDArray[np.int32]
     cog: NDArray[np.int32]
+    heading: NDArray[np.int16]
+    nav_status: NDArray[np.int8]
+    sog_held: NDArray[np.bool_]
+    cog_held: NDArray[np.bool_]
     split: NDArray[np.int8]
 
 
@@ -286,6 +298,9 @@ def _compact_day(table: pa.Table, number: int) -> _Vessels:
             stored_integers(table, "lon", schema.CLEAN_RECORDS),
             sog,
             cog,
+            table["heading"].combine_chunks().fill_null(_MISSING).to_numpy(),
+            _status_codes(table["nav_status"]),
+            table["coarse"].to_numpy().astype(np.uint8) * np.uint8(COARSE),
         )
     except ValueError as error:
         raise ValueError(f"clean records, table {number}: {error}") from error
@@ -299,6 +314,14 @@ def _compact_day(table: pa.Table, number: int) -> _Vessels:
         )
     starts = run_starts(mmsi)
     return _Vessels(mmsi[starts].copy(), np.append(starts, len(mmsi)), reports)
+
+
+def _status_codes(names: pa.ChunkedArray) -> NDArray[np.int8]:
+    """Codes in `schema.NAV_STATUSES`, _NO_STATUS where null; a row group has one dictionary, any that holds them."""
+    column = names.unify_dictionaries().combine_chunks()
+    statuses = column.dictionary.to_pylist()
+    code_of = np.array([*(schema.NAV_STATUSES.index(status) for status in statuses), _NO_STATUS], np.int8)
+    return code_of[column.indices.fill_null(len(statuses)).to_numpy()]
 
 
 def _moment(milliseconds: int) -> str:
@@ -322,7 +345,7 @@ def _blocks(days: list[_Vessels]) -> Iterator[_Vessels]:
 
 def _merged(days: list[_Vessels], vessels: NDArray[np.int32], starts: NDArray[np.int64]) -> _Vessels:
     rows = int(starts[-1])
-    into = _Reports(*(array_from_pool(rows, kind) for kind in (np.uint32, np.int32, np.int32, np.int16, np.int16)))
+    into = _Reports(*(array_from_pool(rows, column.dtype) for column in days[0].reports))
     block = _Vessels(vessels, starts, into)
     ends = starts[:-1].copy()
     for number, day in enumerate(days):
@@ -377,7 +400,8 @@ def _tracks_of(block: _Vessels, limits: _Limits, stream: RecordStream) -> _Track
 def _laid_out(reports: _Reports, tracks: _Tracks) -> _Positions:
     rows = int(tracks.bounds[-1])
     # `_Positions` in its order.
-    kinds = (np.int32, np.int64, np.int64, np.int32, np.int32, np.int32, np.int32, np.int8)
+    motion = (np.int64, np.int32, np.int32, np.int32, np.int32)
+    kinds = (np.int32, np.int64, *motion, np.int16, np.int8, np.bool_, np.bool_, np.int8)
     positions = _Positions(*(array_from_pool(rows, kind) for kind in kinds))
     _lay_out(reports, tracks, positions)
     return positions
@@ -395,12 +419,19 @@ def _cuts(bounds: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
 
 
 def _table(positions: _Positions) -> pa.Table:
-    columns = dict(zip(_Positions._fields, positions, strict=True))
+    heading, status = positions.heading, positions.nav_status
+    columns = positions._asdict() | {
+        "heading": arrow_array(pa.int16(), heading, heading != _MISSING),
+        "nav_status": pa.DictionaryArray.from_arrays(
+            arrow_array(pa.int8(), status, status != _NO_STATUS), pa.array(schema.NAV_STATUSES), safe=False
+        ),
+        "sog_held": pa.array(positions.sog_held),
+        "cog_held": pa.array(positions.cog_held),
+        "split": pa.DictionaryArray.from_arrays(pa.array(positions.split), pa.array(schema.SPLITS), safe=False),
+    }
     arrays = [
-        pa.DictionaryArray.from_arrays(pa.array(positions.split), pa.array(schema.SPLITS), safe=False)
-        if field.name == "split"
-        else pa.Array.from_buffers(field.type, len(positions.t), [None, pa.py_buffer(columns[field.name])])
-        for field in schema.TRACK_POSITIONS
+        column if isinstance(column, pa.Array) else arrow_array(field.type, column)
+        for field, column in ((field, columns[field.name]) for field in schema.TRACK_POSITIONS)
     ]
     return pa.Table.from_arrays(arrays, schema=schema.TRACK_POSITIONS)
 
@@ -455,6 +486,9 @@ def _append_day(
         into.lon[here] = source.lon[there]
         into.sog[here] = source.sog[there]
         into.cog[here] = source.cog[there]
+        into.heading[here] = source.heading[there]
+        into.nav_status[here] = source.nav_status[there]
+        into.flags[here] = source.flags[there]
         ends[slot] = end + count
     return -1
 
@@ -704,6 +738,7 @@ def _hold_motion(reports: _Reports, segment_of: NDArray[np.int32], segments: int
             else:
                 held_sog += sog_is_held
                 held_cog += cog_is_held
+                reports.flags[i] |= SOG_HELD * sog_is_held | COG_HELD * cog_is_held
         sog[segment] = reports.sog[i]
         cog[segment] = reports.cog[i]
     return motionless, held_sog, held_cog
@@ -798,6 +833,11 @@ def _lay_out(reports: _Reports, tracks: _Tracks, into: _Positions) -> None:
                 into.sog[i + shift] = reports.sog[i]
             for i in range(_U(first), _U(end)):
                 into.cog[i + shift] = reports.cog[i]
+            for i in range(_U(first), _U(end)):
+                into.heading[i + shift] = reports.heading[i]
+                into.nav_status[i + shift] = reports.nav_status[i]
+                into.sog_held[i + shift] = reports.flags[i] & SOG_HELD != 0
+                into.cog_held[i + shift] = reports.flags[i] & COG_HELD != 0
         first = end
 
 

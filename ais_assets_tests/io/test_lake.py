@@ -29,6 +29,7 @@ from ais_assets.ledger import Ledger, LedgerError
 from ais_assets.operating.prune import Leftover, leftovers, remove
 from ais_assets.store.objects import STAGING, StoreError, checked_key
 from ais_assets.stream import RecordStream
+from ais_assets_tests.blank_columns import with_blanks
 from ais_assets_tests.loader.mds_datasets import windows, windows_table
 from ais_assets_tests.s3_server import S3Server
 
@@ -38,18 +39,16 @@ def positions(mmsi: list[int]) -> pa.Table:
     count = len(mmsi)
     microdegrees = pa.array([55_123_456] * count, pa.int32())
     tenths = pa.array([123] * count, pa.int32())
-    return pa.table(
-        [
-            pa.array(mmsi, pa.int32()),
-            pa.array([1_709_251_200_000 + 1000 * k for k in range(count)], pa.timestamp("ms", tz="UTC")),
-            pa.Array.from_buffers(schema.DEGREES, count, microdegrees.buffers()),
-            pa.Array.from_buffers(schema.DEGREES, count, microdegrees.buffers()),
-            pa.Array.from_buffers(schema.TENTHS, count, tenths.buffers()),
-            pa.Array.from_buffers(schema.TENTHS, count, tenths.buffers()),
-            pa.DictionaryArray.from_arrays(pa.array([1] * count, pa.int8()), list(schema.MOBILE_TYPES)),
-        ],
-        schema=schema.CLEAN_RECORDS,
-    )
+    columns = {
+        "mmsi": pa.array(mmsi, pa.int32()),
+        "t": pa.array([1_709_251_200_000 + 1000 * k for k in range(count)], pa.timestamp("ms", tz="UTC")),
+        "lat": pa.Array.from_buffers(schema.DEGREES, count, microdegrees.buffers()),
+        "lon": pa.Array.from_buffers(schema.DEGREES, count, microdegrees.buffers()),
+        "sog": pa.Array.from_buffers(schema.TENTHS, count, tenths.buffers()),
+        "cog": pa.Array.from_buffers(schema.TENTHS, count, tenths.buffers()),
+        "mobile_type": pa.DictionaryArray.from_arrays(pa.array([1] * count, pa.int8()), list(schema.MOBILE_TYPES)),
+    }
+    return pa.table(with_blanks(columns, schema.CLEAN_RECORDS, count), schema=schema.CLEAN_RECORDS)
 
 
 def stream(*tables: pa.Table, rows_in: int | None = None, **facts: object) -> RecordStream:

@@ -181,6 +181,7 @@ class TestMessages:
         fields = {"type": 27, "mmsi": 219000873, "lat": 55.5, "lon": -10.25, "status": 5}
         found, _ = one(tmp_path, encoded(**fields, speed=12, course=359))
         assert (found["sog"], found["cog"], found["nav_status"]) == (Decimal(12), Decimal(359), "moored")
+        assert found["coarse"]
         found, counts = one(tmp_path, encoded(**fields, speed=63, course=511))
         assert {"sog", "cog"} & set(found) == set()
         assert counts == {}
@@ -218,6 +219,7 @@ class TestMessages:
             "t": NOON,
             "mmsi": 219000873,
             "mobile_type": "class A",
+            "coarse": False,
             "imo": 9107370,
             "callsign": "OXXL",
             "name": "ANE LAESOE",

@@ -57,6 +57,7 @@ def test_four_columns_are_enough(tmp_path: Path) -> None:
         "t": NOON,
         "mmsi": 219000873,
         "mobile_type": "unknown",
+        "coarse": False,
         "lat": Decimal("56.5"),
         "lon": Decimal("10.25"),
     }

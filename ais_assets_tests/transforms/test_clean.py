@@ -27,6 +27,7 @@ from ais_assets.transforms.split import shard_of
 DAY = date(2024, 2, 29)
 MIDNIGHT = int(datetime(2024, 2, 29, tzinfo=UTC).timestamp())
 SHIP, OTHER_SHIP = 219_000_001, 265_000_002
+STATUSES = schema.RAW_RECORDS.field("nav_status").type
 
 
 class Record(NamedTuple):
@@ -40,6 +41,9 @@ class Record(NamedTuple):
     sog: int | None = 100
     cog: int | None = 900
     ship_type: str | None = None
+    heading: int | None = None
+    status: str | None = None
+    coarse: bool = False
 
 
 def raw_table(
@@ -61,6 +65,9 @@ def raw_table(
         "lon": decimals(schema.DEGREES, [record.lon for record in records]),
         "sog": decimals(schema.TENTHS, [record.sog for record in records]),
         "cog": decimals(schema.TENTHS, [record.cog for record in records]),
+        "heading": pa.array([record.heading for record in records], pa.int16()),
+        "nav_status": pa.array([record.status for record in records], pa.string()).dictionary_encode().cast(STATUSES),
+        "coarse": pa.array([record.coarse for record in records], pa.bool_()),
         "ship_type": pa.array([record.ship_type for record in records], pa.string()),
     }
     return pa.table(columns)
@@ -83,6 +90,9 @@ def as_records(table: pa.Table, midnight: int = MIDNIGHT) -> list[Record]:
             whole(columns["lon"][row], schema.MICRODEGREES),
             whole(columns["sog"][row], 10),
             whole(columns["cog"][row], 10),
+            heading=columns["heading"][row],
+            status=columns["nav_status"][row],
+            coarse=columns["coarse"][row],
         )
         for row, t in enumerate(times)
     ]
@@ -128,6 +138,11 @@ def coordinate_step(values: Iterable[int]) -> int:
     return 10 ** (6 - min(6, max(4, *decimals, 4)))
 
 
+def status_code(status: str | None) -> int:
+    """In `schema.NAV_STATUSES`; the last for none."""
+    return schema.NAV_STATUSES.index("undefined" if status is None else status)
+
+
 def reference(records: Iterable[Record], repeat_seconds: int) -> tuple[list[Record], Counter[str]]:
     """The rules as they read, one record after the other: what is kept by (mmsi, t), and what each rule dropped."""
     order = ("class A", "class B", "unknown")
@@ -146,7 +161,9 @@ def reference(records: Iterable[Record], repeat_seconds: int) -> tuple[list[Reco
         else:
             sog = record.sog if record.sog is not None and 0 <= record.sog <= 1022 else None
             cog = record.cog if record.cog is not None and 0 <= record.cog <= 3600 else None
-            report = record._replace(sog=sog, cog=cog, ship_type=None)
+            heading = record.heading if record.heading is not None and 0 <= record.heading < 360 else None
+            status = None if record.status == "undefined" else record.status
+            report = record._replace(sog=sog, cog=cog, heading=heading, status=status, ship_type=None)
             counts["exact_duplicate"] += report in usable
             usable.add(report)
     seconds: defaultdict[tuple[int, int], list[Record]] = defaultdict(list)
@@ -176,7 +193,9 @@ def reference(records: Iterable[Record], repeat_seconds: int) -> tuple[list[Reco
                 min(
                     fresh,
                     key=lambda r: (
-                        (r.sog is None, r.cog is None, order.index(r.kind), r.lat, r.lon, r.sog or 0, r.cog or 0)
+                        *(r.coarse, r.sog is None, r.cog is None, order.index(r.kind), r.lat),
+                        *(status_code(r.status), r.lon, r.sog or 0, r.cog or 0),
+                        511 if r.heading is None else r.heading,
                     ),
                 )
             )
@@ -206,6 +225,9 @@ USUAL = st.builds(
     sog=st.sampled_from([0, 4, 5, 6, 100, None]),
     cog=st.sampled_from([0, 900, None]),
     ship_type=st.sampled_from([None, None, "Cargo", "tanker"]),
+    heading=st.sampled_from([None, 0, 359]),
+    status=st.sampled_from([None, "at anchor", "undefined"]),
+    coarse=st.booleans(),
 )
 HOSTILE = st.builds(
     Record,
@@ -218,6 +240,8 @@ HOSTILE = st.builds(
     lon=st.sampled_from([0, 180_000_000, -180_000_000, 180_000_001, -180_000_001, 181_000_000, None]),
     sog=st.sampled_from([-1, 0, 1022, 1023, 9999, None]),
     cog=st.sampled_from([-1, 0, 3600, 3601, 9999, None]),
+    heading=st.sampled_from([-1, 360, 511, 20_000, None]),
+    status=st.sampled_from([None, *schema.NAV_STATUSES]),
 )
 RECORDS = st.lists(st.one_of(USUAL, USUAL, HOSTILE), max_size=60)
 SWITCHES = st.fixed_dictionaries(

@@ -21,6 +21,7 @@ from ais_assets.transforms import shuffle as module
 from ais_assets.transforms.shuffle import pile_windows, shuffle_pile, sweep_piles, throw_windows
 from ais_assets.transforms.statistics import WindowStatistics
 from ais_assets.transforms.windows import gather, pack_positions, window_count
+from ais_assets_tests.blank_columns import integers_or_array, with_blanks
 
 NOON = 1_709_294_400
 FIRST_VESSEL = 201_000_000
@@ -54,12 +55,9 @@ def tracks_table(lengths: Sequence[int], validation: Sequence[int] = (), first_v
         "cog": zeros,
     }
     split = pa.array(np.array(schema.SPLITS)[np.isin(vessel, list(validation)).astype(int)], pa.string())
-    arrays = [
-        split.cast(field.type)
-        if field.name == "split"
-        else pa.Array.from_buffers(field.type, rows, [None, pa.py_buffer(columns[field.name])])
-        for field in schema.TRACK_POSITIONS
-    ]
+    columns = with_blanks(columns, schema.TRACK_POSITIONS, rows)
+    columns["split"] = split.cast(schema.TRACK_POSITIONS.field("split").type)
+    arrays = [integers_or_array(columns[field.name], field) for field in schema.TRACK_POSITIONS]
     return pa.Table.from_arrays(arrays, schema=schema.TRACK_POSITIONS)
 
 

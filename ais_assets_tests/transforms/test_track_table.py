@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from ais_assets import schema
 from ais_assets.transforms.geodesy import EARTH_RADIUS_METRES
 from ais_assets.transforms.track_table import track_table
+from ais_assets_tests.blank_columns import with_blanks
 
 SHIP = 219_000_734
 OTHER = 257_706_000
@@ -44,6 +45,7 @@ def positions(tracks: Sequence[tuple[int, Sequence[Point]]], validation: Sequenc
         "cog": tenths,
         "split": pa.array(split, schema.TRACK_POSITIONS.field("split").type),
     }
+    columns = with_blanks(columns, schema.TRACK_POSITIONS, len(rows))
     return pa.Table.from_arrays([columns[name] for name in schema.TRACK_POSITIONS.names], schema=schema.TRACK_POSITIONS)
 
 

@@ -31,6 +31,7 @@ from ais_assets.transforms.tracks import (
     SHORTEST_SECONDS,
     build_tracks,
 )
+from ais_assets_tests.blank_columns import with_blanks
 
 SHIP = 219_000_734
 OTHER = 257_706_000
@@ -84,16 +85,16 @@ def clean_table(reports: Sequence[Report]) -> pa.Table:
     mmsi, t, lat, lon, sog, cog = columns
     tenths = [[None if value is None else Decimal(value) / 10 for value in column] for column in (sog, cog)]
     degrees = [[Decimal(value) / DEGREE for value in column] for column in (lat, lon)]
-    return pa.Table.from_arrays(
-        [
-            pa.array(mmsi, pa.int32()),
-            pa.array([1_000 * second for second in t], schema.UTC),
-            *(pa.array(column, schema.DEGREES) for column in degrees),
-            *(pa.array(column, schema.TENTHS) for column in tenths),
-            pa.array(["class A"] * len(mmsi), schema.CLEAN_RECORDS.field("mobile_type").type),
-        ],
-        schema=schema.CLEAN_RECORDS,
-    )
+    filled = {
+        "mmsi": pa.array(mmsi, pa.int32()),
+        "t": pa.array([1_000 * second for second in t], schema.UTC),
+        "lat": pa.array(degrees[0], schema.DEGREES),
+        "lon": pa.array(degrees[1], schema.DEGREES),
+        "sog": pa.array(tenths[0], schema.TENTHS),
+        "cog": pa.array(tenths[1], schema.TENTHS),
+        "mobile_type": pa.array(["class A"] * len(mmsi), schema.CLEAN_RECORDS.field("mobile_type").type),
+    }
+    return pa.table(with_blanks(filled, schema.CLEAN_RECORDS, len(mmsi)), schema=schema.CLEAN_RECORDS)
 
 
 def built(tables: Sequence[pa.Table], rule: Rule) -> tuple[list[pa.Table], RecordStream]:

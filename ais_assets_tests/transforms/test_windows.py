@@ -26,6 +26,7 @@ from ais_assets.transforms.windows import (
     window_counts,
     windows_table,
 )
+from ais_assets_tests.blank_columns import integers_or_array, with_blanks
 
 SHIP = 219_000_734
 NOON = 1_709_294_400
@@ -61,12 +62,8 @@ def track_table(lengths: Sequence[int], seed: int = 0, columns: Mapping[str, NDA
     }
     values |= columns or {}
     fields = schema.TRACK_POSITIONS
-    arrays = [
-        pa.array(values[field.name]).cast(field.type)
-        if field.name == "split"
-        else pa.Array.from_buffers(field.type, rows, [None, pa.py_buffer(np.ascontiguousarray(values[field.name]))])
-        for field in fields
-    ]
+    filled = with_blanks(values, fields, rows) | {"split": pa.array(values["split"]).cast(fields.field("split").type)}
+    arrays = [integers_or_array(filled[field.name], field) for field in fields]
     return pa.Table.from_arrays(arrays, schema=fields)
 
 

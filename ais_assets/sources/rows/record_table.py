@@ -67,8 +67,15 @@ def empty_records(rows: int) -> Records:
     )
 
 
-def record_table(records: Records, rows: int, static: StaticData) -> pa.Table:
-    """The first `rows` records and the static data found in them. The table keeps the records' memory."""
+def record_table(records: Records, rows: int, static: StaticData, coarse: NDArray[np.bool_] | None = None) -> pa.Table:
+    """The first `rows` records and the static data found in them. The table keeps the records' memory.
+
+    Args:
+        records: room for at least so many.
+        rows: how many there are.
+        static: of these records.
+        coarse: whether a position has message 27's resolution, bool (rows,); None: none has.
+    """
     records = Records._make(column[:rows] for column in records)
     columns = {
         "t": _array(schema.UTC, records.t, None),
@@ -80,6 +87,7 @@ def record_table(records: Records, rows: int, static: StaticData) -> pa.Table:
         "cog": _array(schema.TENTHS, records.cog, records.cog != NULL),
         "heading": _array(pa.int16(), records.heading, records.heading != NULL_HEADING),
         "nav_status": _dictionary(records.nav_status, schema.NAV_STATUSES),
+        "coarse": pa.array(np.zeros(rows, np.bool_) if coarse is None else coarse),
         **static.take_columns(rows),
     }
     return pa.table(columns, schema.RAW_RECORDS)

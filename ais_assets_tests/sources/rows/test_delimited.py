@@ -65,6 +65,7 @@ class TestRecords:
             "cog": Decimal("43.8"),
             "heading": 44,
             "nav_status": "under way using engine",
+            "coarse": False,
             "imo": 9107370,
             "callsign": "OXXL",
             "name": 'ANE, "LAESOE"',
