@@ -28,16 +28,16 @@ settings.load_profile("ci")
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith("AIS_") and name != "AIS_REAL_DATA":
+        if name.startswith("AIS_"):
             monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder with slices of real AIS files."""
-    folder = Path(os.environ.get("AIS_REAL_DATA", PROJECT.parent / "shared" / "real"))
+    folder = Path(os.environ.get("REAL_AIS_DATA", PROJECT.parent / "shared" / "real"))
     if not folder.is_dir():
-        pytest.skip(f"no real AIS data at {folder}; AIS_REAL_DATA can name another folder")
+        pytest.skip(f"no real AIS data at {folder}; REAL_AIS_DATA can name another folder")
     return folder
 
 

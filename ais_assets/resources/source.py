@@ -5,19 +5,25 @@ from pathlib import Path
 
 from dagster import ConfigurableResource
 
-from ais_assets.settings import Settings
+from ais_assets.settings import Settings, load_settings
+from ais_assets.settings.addresses import without_credentials
 from ais_assets.settings.table_mapping import TableMapping
 from ais_assets.sources import source_for
 from ais_assets.sources.landing import unfinished
 from ais_assets.sources.landing.s3 import S3Access
-from ais_assets.sources.source import Source
+from ais_assets.sources.source import Source, SourceError
 
 
 class SourceResource(ConfigurableResource):
-    """Which raw format is read, and where its files are."""
+    """Which raw format is read, and where its files are.
+
+    Dagster stores what a resource is configured with and shows it. So user, password and query of a web address are not
+    in `uri`: with `credentials` they are those of AIS_SOURCE_URI in the environment of the process that reads.
+    """
 
     name: str
     uri: str | None = None
+    credentials: bool = False
     first_day: str
     max_archive_gigabytes: float
     simulated_vessels: int
@@ -32,9 +38,11 @@ class SourceResource(ConfigurableResource):
     @classmethod
     def from_settings(cls, settings: Settings) -> "SourceResource":
         """The source that the settings name."""
+        public = None if settings.source_uri is None else without_credentials(settings.source_uri)
         return cls(
             name=settings.source,
-            uri=settings.source_uri,
+            uri=public,
+            credentials=public != settings.source_uri,
             first_day=settings.first_day.isoformat(),
             max_archive_gigabytes=settings.max_archive_gigabytes,
             simulated_vessels=settings.simulated_vessels,
@@ -48,10 +56,13 @@ class SourceResource(ConfigurableResource):
         )
 
     def open(self) -> Source:
-        """The source itself. Nothing is fetched yet."""
+        """The source itself. Nothing is fetched yet.
+
+        Raises SourceError where its credentials are not in this process's environment.
+        """
         return source_for(
             self.name,
-            self.uri,
+            self._address(),
             first_day=date.fromisoformat(self.first_day),
             max_bytes=int(self.max_archive_gigabytes * 1e9),
             vessels=self.simulated_vessels,
@@ -61,3 +72,15 @@ class SourceResource(ConfigurableResource):
             table_delimiter=self.table_delimiter,
             unfinished=None if self.cache is None else Path(self.cache) / unfinished.FOLDER,
         )
+
+    def _address(self) -> str | None:
+        """With the credentials, if it has any."""
+        if not self.credentials:
+            return self.uri
+        address = load_settings().source_uri or ""
+        if without_credentials(address) != self.uri:
+            raise SourceError(
+                f"{self.uri} is read with credentials, which Dagster does not store: set AIS_SOURCE_URI to the whole "
+                "address in the environment of every process that runs assets"
+            )
+        return address

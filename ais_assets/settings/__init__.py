@@ -9,7 +9,18 @@ from ais_assets.settings.settings import (
     Settings,
     SettingsError,
     SourceName,
+    in_force,
     load_settings,
 )
+from ais_assets.settings.variables import Variable
 
-__all__ = ["MOST_PILES", "MOST_SHARDS", "Settings", "SettingsError", "SourceName", "load_settings"]
+__all__ = [
+    "MOST_PILES",
+    "MOST_SHARDS",
+    "Settings",
+    "SettingsError",
+    "SourceName",
+    "Variable",
+    "in_force",
+    "load_settings",
+]

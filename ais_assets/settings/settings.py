@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -11,15 +10,14 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ais_assets import schema
+from ais_assets.settings.addresses import checked_place
 from ais_assets.settings.table_mapping import TableMapping
+from ais_assets.settings.variables import ENV_FILE, PREFIX, Variable, effective, faults, variable_of, written
 
 SourceName = Literal["dma", "marinecadastre", "nmea", "norway", "simulated", "table"]
 
 MOST_SHARDS = 4096
 MOST_PILES = 10_000
-
-_BUCKET = re.compile(r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^\s]*)?$")
-_SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*)://")
 
 
 class SettingsError(ValueError):
@@ -29,7 +27,7 @@ class SettingsError(ValueError):
 class Settings(BaseSettings):
     """What a deployment can choose. Each field reads the environment variable AIS_<FIELD> (or `.env`)."""
 
-    model_config = SettingsConfigDict(env_prefix="AIS_", env_file=".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=ENV_FILE, extra="ignore", frozen=True)
 
     lake: str = Field("data/lake", description="where every dataset lives: a folder or s3://bucket/prefix")
     cache: Path = Field(Path("data/cache"), description="local folder of all runs here: packed positions, downloads")
@@ -148,19 +146,13 @@ class Settings(BaseSettings):
 
     @field_validator("lake", "source_uri")
     @classmethod
-    def _known_place(cls, uri: str | None) -> str | None:
-        if uri is None:
-            return None
-        if not uri.strip():
-            raise ValueError("is empty; name a folder or s3://bucket/prefix")
-        scheme = _SCHEME.match(uri)
-        if scheme is None:
-            return uri
-        if scheme[1] == "s3" and not _BUCKET.match(uri):
-            raise ValueError(f"{uri!r} is not s3://bucket/prefix")
-        if scheme[1] not in ("s3", "http", "https", "file"):
-            raise ValueError(f"{uri!r} has the scheme {scheme[1]!r}; known are s3, http(s), file and a plain folder")
-        return uri.rstrip("/")
+    def _known_place(cls, address: str | None) -> str | None:
+        return None if address is None else checked_place(address)
+
+    @field_validator("cache")
+    @classmethod
+    def _known_folder(cls, folder: Path) -> Path:
+        return Path(checked_place(str(folder)))
 
     @field_validator("table_columns", mode="before")
     @classmethod
@@ -212,16 +204,30 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Settings from the environment, with `overrides` by field name in their place.
+    """Settings from the environment and `.env`, with `overrides` by field name in their place.
 
-    Raises SettingsError that names each wrong variable, its value and what it should be.
+    Raises SettingsError that names each wrong variable, its value and what it should be; a name that begins with AIS_
+    and is no setting's, with the nearest one that is.
     """
+    unknown = [f"{name!r} is no setting" for name in overrides if name not in Settings.model_fields]
+    unknown += faults(Settings.model_fields)
+    if unknown:
+        raise SettingsError("; ".join(unknown))
     try:
         return Settings(**overrides)  # pyright: ignore[reportArgumentType]
     except ValidationError as error:
         lines = []
         for problem in error.errors():
-            name = "AIS_" + "_".join(str(part) for part in problem["loc"]).upper() if problem["loc"] else "settings"
-            given = f" (it is {problem['input']!r})" if problem["loc"] else ""
+            name = variable_of("_".join(str(part) for part in problem["loc"])) if problem["loc"] else "settings"
+            given = f" (it is {_shown(problem['input'])})" if problem["loc"] else ""
             lines.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}{given}")
         raise SettingsError("; ".join(lines)) from None
+
+
+def in_force(settings: Settings) -> list[Variable]:
+    """Every setting as it is in force: value, where it came from, what it means. No secret is in it."""
+    return effective({name: getattr(settings, name) for name in Settings.model_fields}, dict(Settings.model_fields))
+
+
+def _shown(given: object) -> str:
+    return repr(written(given) if isinstance(given, str) else given)

@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 import pyarrow.fs as pafs
 
+from ais_assets.settings.addresses import checked_place
 from ais_assets.store.s3_answers import s3_refusal, s3_unreachable
 
 S3Client = Any
@@ -234,9 +234,8 @@ class S3Store(Store):
     """A prefix of an S3 bucket."""
 
     def __init__(self, uri: str, client: S3Client, profile: str | None = None) -> None:
-        parts = urlsplit(uri)
-        self._bucket = parts.netloc
-        self._prefix = parts.path.strip("/")
+        self._bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+        self._prefix = prefix.strip("/")
         self._client = client
         self._profile = profile
         self._filesystem: pafs.FileSystem | None = None
@@ -384,17 +383,15 @@ def open_store(uri: str | Path, s3_client: S3Client | None = None, s3_profile: s
     """The store at a folder, file:// or s3:// address.
 
     `s3_client` is a boto3 S3 client; without one it is made from the standard AWS settings.
-    Raises ValueError for another scheme.
+    Raises ValueError for another scheme, and for an address that is not clear.
     """
-    text = str(uri)
-    if text.startswith("s3://"):
+    place = checked_place(str(uri))
+    if place.startswith("s3://"):
         if s3_client is None:
             from boto3.session import Session  # noqa: PLC0415 - a local lake needs no boto
 
             s3_client = Session(profile_name=s3_profile).client("s3")
-        return S3Store(text, s3_client, s3_profile)
-    if text.startswith("file://"):
-        return LocalStore(Path(urlsplit(text).path))
-    if "://" in text:
-        raise ValueError(f"{text!r} is neither a folder nor s3://bucket/prefix")
-    return LocalStore(Path(text))
+        return S3Store(place, s3_client, s3_profile)
+    if "://" in place:
+        raise ValueError(f"{place!r} is neither a folder nor s3://bucket/prefix")
+    return LocalStore(Path(place))

@@ -13,6 +13,7 @@ from http.client import HTTPResponse
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from ais_assets.settings.addresses import without_credentials
 from ais_assets.sources.landing.download import Download
 from ais_assets.sources.landing.http import BUSY, send
 from ais_assets.sources.landing.part import Part, part_from, retry_after
@@ -47,20 +48,20 @@ class WebPlace(Place):
         fields = _template_fields(template)
         if not fields or not fields <= {"day", "month", "year"}:
             raise SourceError(
-                f"{_without_credentials(template)}: a web address needs {{day}} or {{month}} (and may have {{year}}) "
+                f"{without_credentials(template)}: a web address needs {{day}} or {{month}} (and may have {{year}}) "
                 "where the file's date is, such as https://host/aisdk-{day}.zip, and nothing else in braces"
             )
         self._template = template
         self._patience = patience
         self.monthly = "day" not in fields
-        self.uri = _without_credentials(template)
+        self.uri = without_credentials(template)
 
     def key(self, day: date) -> str:
         """The address of the file of `day`, credentials included."""
         return self._template.format(day=_Stamp(day, "%Y-%m-%d"), month=_Stamp(day, "%Y-%m"), year=_Stamp(day, "%Y"))
 
     def shown(self, key: str) -> str:
-        return _without_credentials(key)
+        return without_credentials(key)
 
     def file_name(self, key: str) -> str:
         return PurePosixPath(urllib.parse.unquote(urllib.parse.urlsplit(key).path)).name
@@ -170,8 +171,3 @@ class _Stamp:
 
     def __format__(self, form: str) -> str:
         return self._day.strftime(form or self._form)
-
-
-def _without_credentials(address: str) -> str:
-    parts = urllib.parse.urlsplit(address)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
