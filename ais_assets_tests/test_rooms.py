@@ -114,6 +114,7 @@ def test_every_room_says_what_belongs_in_it(room: Path) -> None:
     [
         ("ais_assets.definitions", "torch"),
         ("ais_assets.io.streaming_loader", "dagster"),
+        ("ais_assets.io.streaming_loader", "streaming"),
         ("ais_assets.training.trainer", "dagster"),
         ("ais_assets.transforms.clean", "dagster"),
         ("ais_assets.sources", "dagster"),

@@ -1,21 +1,23 @@
 """The import path that training code knows; the loader itself is the room `ais_assets.loader`.
 
-What is not asked for is not loaded: a dataset of tracks needs no mosaicml-streaming.
+What is not asked for is not loaded.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ais_assets.loader.data_loader import ResumableDataLoader
+    from ais_assets.loader.errors import LoaderError
     from ais_assets.loader.mds import AISMDSDataset
     from ais_assets.loader.normalize import denormalize_batch, normalize_batch, split_input_target
-    from ais_assets.loader.remote import LoaderError
     from ais_assets.loader.tracks import TrackWindowDataset
     from ais_assets.loader.validation import ValidationDataset
 
 __all__ = [
     "AISMDSDataset",
     "LoaderError",
+    "ResumableDataLoader",
     "TrackWindowDataset",
     "ValidationDataset",
     "denormalize_batch",
@@ -25,7 +27,8 @@ __all__ = [
 
 _MODULES = {
     "AISMDSDataset": "mds",
-    "LoaderError": "remote",
+    "LoaderError": "errors",
+    "ResumableDataLoader": "data_loader",
     "TrackWindowDataset": "tracks",
     "ValidationDataset": "validation",
     "denormalize_batch": "normalize",

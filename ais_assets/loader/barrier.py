@@ -1,13 +1,12 @@
 """Where a machine's processes of a job wait for one another at the start of an epoch.
 
-mosaicml-streaming's barrier counts who comes: after a start that was broken off, because a process was killed or its
-DataLoader dropped, the counts never come out even again, and every later epoch hangs. Here each process has a place of
-its own, so that a later start takes the places of one that was broken off; and waiting ends.
+A count of who comes would never come out even again after a start that was broken off, because a process was killed or
+its DataLoader dropped. So each process has a place of its own, and a later start takes the places of one that was
+broken off; and waiting ends.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -16,12 +15,14 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from streaming.base.constant import TICK
-from streaming.base.world import World
 
-from ais_assets.loader.remote import LoaderError
+from ais_assets.loader.errors import LoaderError
+from ais_assets.loader.file_locks import exclusively
+from ais_assets.loader.world import World
 from ais_assets.machine import is_alive
 
+TICK_SECONDS: Final = 0.007
+"""Between two looks at whether others have come."""
 _MOST_SECONDS: Final = 1800.0
 """As torch.distributed has it: one rank may validate or write a checkpoint while the others wait."""
 _COLUMNS: Final = 4
@@ -46,14 +47,11 @@ class Place(NamedTuple):
 
 
 class EpochBarrier:
-    """Lets a number of processes go on when all are there, as `streaming.base.shared.SharedBarrier`.
+    """Lets a number of processes go on when all are there.
 
     Args:
         path: of a file that the processes share.
     """
-
-    lock: None = None
-    """mosaicml-streaming makes its own barrier's lock anew where there is none."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -77,7 +75,7 @@ class EpochBarrier:
 
     def _meet(self, descriptor: int, processes: int) -> None:
         deadline = time.monotonic() + _MOST_SECONDS
-        with _rows(descriptor, processes) as rows:
+        with self._rows(descriptor, processes) as rows:
             meeting = rows[0, 0] + 1
             rows[1 + self._place.number] = (meeting, os.getpid(), *self._place.start)
             if all(self._has_come(rows[1 + number], number, meeting) for number in range(processes)):
@@ -90,7 +88,7 @@ class EpochBarrier:
                     f"not all of this machine's {processes} processes have begun the epoch within {_MOST_SECONDS:g} s: "
                     "has one ended, or is it stopped? Start the job again"
                 )
-            time.sleep(TICK)
+            time.sleep(TICK_SECONDS)
 
     def _has_come(self, row: NDArray[np.int64], number: int, meeting: np.int64) -> bool:
         """Whether the place's process has come to this meeting, and not one of a start that was broken off."""
@@ -99,18 +97,13 @@ class EpochBarrier:
         of_this_rank = number // self._place.of_rank == self._place.number // self._place.of_rank
         return not of_this_rank or tuple(row[2:].tolist()) == self._place.start
 
-
-@contextmanager
-def _rows(descriptor: int, processes: int) -> Iterator[NDArray[np.int64]]:
-    """The file's rows, to be changed, with nobody else at them."""
-    # Held for a moment; the kernel takes it from a process that is killed.
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    try:
-        size = os.fstat(descriptor).st_size
-        rows = np.zeros((max(1 + processes, size // (8 * _COLUMNS)), _COLUMNS), np.int64)
-        stored = np.frombuffer(os.pread(descriptor, size, 0), np.int64)
-        rows.reshape(-1)[: len(stored)] = stored
-        yield rows
-        os.pwrite(descriptor, rows.tobytes(), 0)
-    finally:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    @contextmanager
+    def _rows(self, descriptor: int, processes: int) -> Iterator[NDArray[np.int64]]:
+        """The file's rows, to be changed, with nobody else at them."""
+        with exclusively(self._path):
+            size = os.fstat(descriptor).st_size
+            rows = np.zeros((max(1 + processes, size // (8 * _COLUMNS)), _COLUMNS), np.int64)
+            stored = np.frombuffer(os.pread(descriptor, size, 0), np.int64)
+            rows.reshape(-1)[: len(stored)] = stored
+            yield rows
+            os.pwrite(descriptor, rows.tobytes(), 0)

@@ -1,8 +1,8 @@
 """Locks on files: who is at something, and whether whoever made a file still lives.
 
 There are two ways to use them, and no third. `exclusively`: for a moment, by one process or thread at a time. And a
-sign of life: whoever makes a file, or a folder by a file in it, holds a lock on it for as long as it lives; a file whose
-lock can be taken was left behind (`left_behind`). The kernel takes locks back from processes that are killed.
+sign of life: whoever makes a file, or a folder by a file in it, holds a lock on it for as long as it lives; a file
+whose lock can be taken was left behind (`left_behind`). The kernel takes locks back from processes that are killed.
 """
 
 from __future__ import annotations

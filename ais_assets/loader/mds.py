@@ -1,71 +1,75 @@
-"""Batches for training code: (B, window, 5) float32 from MDS shards, on top of mosaicml-streaming.
+"""Batches for training code: (B, window, 5) float32 from MDS shards.
 
-The order of the samples, elastic determinism, resumption and the choice of what stays in the cache are
-mosaicml-streaming's own. This adds whole batches gathered from memory-mapped shards, shards fetched in threads ahead of
-their use and checked against the published index, and an epoch that either delivers every sample or raises.
+The format, the order of the samples on any number of ranks and workers, and the states that training resumes from are
+mosaicml-streaming's; they are read and made here, without it. Whole batches are gathered from memory-mapped shards,
+which threads fetch ahead of their use and check against the published index; an epoch delivers every sample or raises.
 
     normalize             scaling, and division into input and target
     validation            the same interface over a Parquet file of windows
     gather                shards opened ahead, and batches gathered from them
-    cache                 the index, and the folder of raw shards
+    published, unpacking  shards fetched, checked, unpacked into the cache
+    shard_cache           which shards the cache has, and which one has to go
+    shard_index, rows     the index; a raw shard as arrays
     remote                reads that end
-    rows                  a raw shard as arrays
-    order                 the order of an epoch, in little memory
-    barrier               an epoch's start, with all of a machine's processes
+    order, epoch_order    the order of an epoch, and each process's part of it: partition, py1e
+    world, start, barrier, job_memory, file_locks
+                          processes of a job: who is who, how they start, meet, and share memory
     device                copies to the accelerator
-    shared_memory         what killed jobs leave behind
+    data_loader           a DataLoader that knows where it is
+    mosaicml              what is mosaicml-streaming's after all, where it is asked for
 """
 
 from __future__ import annotations
 
 import json
-import os
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
-from copy import copy
 from math import ceil
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any, Final, Literal, Self, get_args
-from weakref import finalize
 
 import numpy as np
 import torch
-from filelock import FileLock
 from numpy.typing import NDArray
-from streaming import StreamingDataset
-from streaming.base import dataset as streaming_dataset
-from streaming.base.batching import generate_work
-from streaming.base.constant import BARRIER_FILELOCK, EPOCH_DATA, TICK
-from streaming.base.dataset import _ShardState  # the states that it keeps in shared memory
-from streaming.base.shared import SharedMemory
-from streaming.base.shared import prefix as streaming_prefix
-from streaming.base.shared.prefix import _get_path  # the names of its shared memory
-from streaming.base.world import World
-from torch.utils.data import get_worker_info
+from torch.utils.data import IterableDataset, get_worker_info
 
 from ais_assets import schema
 from ais_assets.loader.barrier import EpochBarrier
-from ais_assets.loader.cache import INDEX_FILE, PublishedStream
 from ais_assets.loader.device import Batch, check_worker, destination, features_of, on_device
+from ais_assets.loader.epoch_order import epoch_order, own_share
+from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.gather import OpenShards, gathered
-from ais_assets.loader.normalize import (
-    check_normalize,
-    normalize_in_place,
+from ais_assets.loader.job_memory import (
+    CANONICAL_NODES,
+    FIRST_NODES,
+    NEXT_EPOCH,
+    RESUMED_EPOCH,
+    RESUMED_SAMPLE,
+    SEED,
+    JobMemory,
+    remove_leftovers,
 )
-from ais_assets.loader.order import bounds_for_spans, epoch_order, is_plain, own_share
-from ais_assets.loader.remote import LoaderError, given_up
+from ais_assets.loader.normalize import check_normalize, normalize_in_place
+from ais_assets.loader.options import bytes_of, check_names, check_positive, place
+from ais_assets.loader.order import Order, first_order
+from ais_assets.loader.partition import samples_of_rank
+from ais_assets.loader.published import PublishedShards
 from ais_assets.loader.rows import ShardRows
-from ais_assets.loader.shared_memory import a_turn_to_start, disown, let_go, own, remembered, remove_leftovers
-from ais_assets.machine import is_alive, usable_cores
+from ais_assets.loader.shard_cache import ShardCache, check_limit
+from ais_assets.loader.shard_index import INDEX_FILE
+from ais_assets.loader.start import told_to_all
+from ais_assets.loader.world import World, check_not_shared_out_again
+from ais_assets.machine import usable_cores
 
 STATISTICS_FILE: Final = "statistics.json"
-_STARTS: Final = 20
-"""Attempts to find a free number for this job's shared memory."""
 Normalization = Literal["ranges", "statistics"]
 _WINDOW_LEN: Final = schema.SEQ_LEN + schema.MAX_HORIZON
+_MOST_THREADS: Final = 8
+_MOST_TWICE: Final = 1 << 16
+"""Samples of an epoch that come twice: fewer than there are ranks and canonical nodes."""
+_NEVER: Final = -1
+"""The epoch of a state where none was loaded."""
 
-_STREAMING_OPTIONS: Final = (
+_ORDER_OPTIONS: Final = (
     "epoch_size",
     "sampling_method",
     "sampling_granularity",
@@ -74,10 +78,13 @@ _STREAMING_OPTIONS: Final = (
     "shuffle_algo",
     "shuffle_block_size",
     "batching_method",
-    "allow_unsafe_types",
     "replication",
 )
 """Of `streaming.StreamingDataset`: which samples an epoch has, in which order, and on which rank."""
+_OPTIONS: Final = (
+    *("batch_size", "split", "shuffle", "seed", "cache_limit", "drop_last", "window_len", "provenance", "normalize"),
+    *("device", "pin_memory", "threads", "download_retry", "download_timeout", "s3", *_ORDER_OPTIONS),
+)
 _INSTEAD: Final = {
     "shuffle_seed": "use seed",
     "streams": "use remote and local: a loader is over one dataset",
@@ -86,25 +93,25 @@ _INSTEAD: Final = {
     "predownload": "use threads, which open shards ahead of their use",
     "validate_hash": "leave it out: every shard is checked against all that the index says",
     "keep_zip": "leave it out: shards are unpacked from memory, and only raw ones are kept",
+    "allow_unsafe_types": "leave it out: nothing here is unpickled",
     "num_workers": "one process is enough; or give it to DataLoader(dataset, batch_size=None, num_workers=…)",
 }
 """Options that others have, and what to use here."""
 
 
-_LARGEST_PROCESS: Final = 1 << 22
-"""Linux numbers processes up to this; a time in nanoseconds is more."""
-
-
-class AISMDSDataset(StreamingDataset):
+class AISMDSDataset(IterableDataset):
     """Training windows as batches, for a plain loop or `DataLoader(dataset, batch_size=None)`.
 
     One process is enough: batches are gathered at the speed of memory, and shards are fetched and unpacked in
-    threads. Under `torchrun` each rank gets its share; ranks get equally many samples, for which mosaicml-streaming
-    repeats a few when they do not divide. On one rank an epoch is every sample exactly once.
+    threads. Under `torchrun` each rank gets its share; ranks get equally many samples, for which a few come twice when
+    they do not divide. On one rank an epoch is every sample exactly once, unless `epoch_size` asks for more or fewer.
+
+    accelerate's `prepare()` takes the dataset itself as it is; a DataLoader over it, which it would share out among
+    the ranks once more, is refused when it is iterated.
 
     Args:
         remote: the folder with the published index: a path, s3://bucket/prefix/mds, or another address that
-            mosaicml-streaming knows. None: `local` is the dataset itself.
+            mosaicml-streaming knows, if that is installed. None: `local` is the dataset itself.
         local: a cache folder; jobs may share it.
         batch_size: windows a batch, on each rank.
         split: a folder inside both, as mosaicml-streaming has it.
@@ -122,17 +129,19 @@ class AISMDSDataset(StreamingDataset):
         threads: that fetch, check and unpack shards; None: one a core, at most 8. DataLoader workers share them.
         download_retry: further attempts to read a file, after a timeout or to replace a damaged one.
         download_timeout: seconds for one attempt.
-        s3: settings where the standard AWS ones are not enough: endpoint_url, region_name, profile_name.
+        s3: settings where the standard AWS ones are not enough: endpoint_url, region_name, profile_name; what is not
+            given is as AIS_S3_ENDPOINT_URL, AIS_S3_REGION and AIS_S3_PROFILE say.
         options: of `streaming.StreamingDataset`, as far as they say which samples an epoch has and in which order:
             epoch_size, sampling_method, sampling_granularity, partition_algo, num_canonical_nodes, shuffle_algo,
-            shuffle_block_size, batching_method ("random"), allow_unsafe_types, replication.
+            shuffle_block_size, batching_method ("random"), replication. An epoch_size, or a shuffle_algo other than
+            py1e, needs mosaicml-streaming.
 
     Yields:
         torch.float32 tensors (batch_size, window, 5); see `schema.FEATURES`.
 
     Raises:
-        ValueError: an option cannot be.
-        TypeError: there is no such option; the message says what to use instead.
+        ValueError: an option cannot be; or the dataset is closed.
+        TypeError: there is no such option; the message says what was probably meant.
         LoaderError: at once, when the index cannot be had; while iterating, when a shard cannot be had or is damaged.
     """
 
@@ -158,65 +167,35 @@ class AISMDSDataset(StreamingDataset):
         s3: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
-        _check_options(options, batch_size=batch_size, threads=threads, window_len=window_len)
+        super().__init__()
+        check_names("AISMDSDataset", options, _OPTIONS, _INSTEAD)
+        check_positive(batch_size=batch_size, threads=threads, window_len=window_len)
         check_normalize(normalize, get_args(Normalization))
-        remote, local = None if remote is None else _place("remote", remote), _place("local", local)
+        self.batch_size = batch_size
         self.drop_last = drop_last
         self.provenance = provenance
         self.normalize = normalize
         self.device, self.pin_memory = destination(device, pin_memory)
-        self.threads = threads or min(8, usable_cores())
-        self.stream = PublishedStream(
-            remote,
-            local,
+        self.threads = threads or min(_MOST_THREADS, usable_cores())
+        limit = None if cache_limit is None else bytes_of("cache_limit", cache_limit)
+        self._world = World.detect()
+        self._published = PublishedShards(
+            None if remote is None else place("remote", remote),
+            place("local", local),
             split,
             retries=download_retry,
             timeout=download_timeout,
             s3=s3,
-            limited=bool(cache_limit),
         )
-        if cache_limit and self.stream.in_place:
-            raise ValueError(
-                f"cache_limit would delete the only copy: {local} is the dataset itself, not a cache of it"
-            )
-        # The other ranks follow their leader, at mosaicml-streaming's barriers. Where these span machines there are no
-        # turns: of two jobs, each could have its turn on one machine and wait for the other's on the next.
-        world = World.detect()
-        leads = world.is_local_leader
-        with a_turn_to_start() if leads and not world.is_multinode else nullcontext(), bounds_for_spans():
-            if leads:
-                remove_leftovers()
-            for left in reversed(range(_STARTS)):
-                # mosaicml-streaming settles a stream's options in place, once.
-                stream = copy(self.stream)
-                try:
-                    with remembered(streaming_prefix) as opened:
-                        super().__init__(
-                            streams=[stream],
-                            batch_size=batch_size,
-                            shuffle=shuffle,
-                            shuffle_seed=seed,
-                            cache_limit=cache_limit,
-                            **options,
-                        )
-                    let_go([memory for memory in opened if memory is not self._locals_shm])
-                    self.stream = stream
-                    break
-                except FileExistsError as error:
-                    # Another dataset, of those that take no turns, took the number of this one's shared memory.
-                    if world.num_ranks > 1 or not left:
-                        raise LoaderError(
-                            f"another job of this machine, which started at the same moment, took {error.filename}, "
-                            "a name for shared memory: start the job again"
-                        ) from error
-            if leads:
-                own(self._shm_prefix_int)
-        self._held = self._memories()
-        self._finalizer = finalize(self, _release, os.getpid(), self._held, self._shm_prefix_int if leads else None)
-        # At exit each of them does it by itself.
-        self._finalizer.atexit = False
-        barrier = _get_path(self._shm_prefix_int, BARRIER_FILELOCK)
-        self._shared_barrier = EpochBarrier(f"{self._filelock_root}/{barrier}")
+        check_limit(self._published, limit)
+        samples = np.array([shard.samples for shard in self._published.shards], np.int64)
+        self.replication = options.pop("replication", None) or 1
+        self._sharing = self._world.replicated(self.replication)
+        self._order = first_order(samples, self._sharing, batch_size, shuffle=shuffle, seed=seed, **options)
+        self._first_samples = np.append(0, samples.cumsum())
+        self._memory = self._shared_memory(limit)
+        self._cache = ShardCache(self._published, self._memory, limit)
+        self._barrier = EpochBarrier(f"{self._memory.folder}/barrier")
         self._statistics = normalize if isinstance(normalize, Mapping) else None
         if normalize == "statistics":
             self._statistics = self._read_statistics()
@@ -226,12 +205,33 @@ class AISMDSDataset(StreamingDataset):
         # What next_epoch is as long as no DataLoader worker begins one.
         self._next_epoch_here = 0
 
-    def close(self) -> None:
-        """Gives the dataset's shared memory and file descriptors back; it cannot be iterated afterwards.
+    def _shared_memory(self, limit: int | None) -> JobMemory:
+        """The memory of this machine's processes, set up by the first of them, which is done when this returns."""
+        memory = self._new_memory(limit) if self._world.leads_node else None
+        digest = int.from_bytes(bytes.fromhex(self._published.index_digest)[:8], "little", signed=True)
+        told = told_to_all(self._world, (digest, 0 if memory is None else memory.name))
+        if any(other != digest for other, _ in told):
+            raise LoaderError(
+                f"{self._published.remote.uri} was published anew while this job's ranks were starting: "
+                "start the job again"
+            )
+        leader = self._world.node * self._world.ranks_per_node
+        return memory or JobMemory(len(self._published.shards), told[leader][1])
 
-        Otherwise that happens when the dataset is forgotten. On several ranks, when all are done with it.
+    def _new_memory(self, limit: int | None) -> JobMemory:
+        remove_leftovers()
+        memory = JobMemory(len(self._published.shards))
+        ShardCache(self._published, memory, limit).set_up()
+        memory.numbers[[NEXT_EPOCH, RESUMED_EPOCH, RESUMED_SAMPLE]] = 0, _NEVER, 0
+        memory.numbers[[CANONICAL_NODES, SEED, FIRST_NODES]] = self._order.canonical_nodes, self._order.seed, 0
+        return memory
+
+    def close(self) -> None:
+        """Gives the dataset's shared memory and file descriptors back; it cannot be used afterwards.
+
+        Otherwise that happens when the dataset is forgotten.
         """
-        self._finalizer()
+        self._memory.close()
 
     def __enter__(self) -> Self:
         """The dataset, closed at the end of the `with` block."""
@@ -242,33 +242,40 @@ class AISMDSDataset(StreamingDataset):
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        """For spawned DataLoader workers, which have nothing to give back."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("_finalizer", "_held")}
-
-    def _memories(self) -> list[SharedMemory]:
-        arrays = (self._next_epoch.arr, self._cache_usage.arr, self._shard_states, self._shard_access_times)
-        barrier = self._shared_barrier._arr  # pyright: ignore[reportAttributeAccessIssue] - mosaicml-streaming's own yet
-        return [*(array.shm for array in (*arrays, barrier)), self._locals_shm]
+        """For spawned DataLoader workers. Raises ValueError when the dataset is closed."""
+        check_not_shared_out_again(self._world)
+        return self.__dict__.copy()
 
     def __len__(self) -> int:
         """Batches of an epoch on this rank, whatever the number of DataLoader workers."""
-        batches = self._samples_per_rank() / self._batch
+        batches = self._samples_of_rank / self.batch_size
         return int(batches) if self.drop_last else ceil(batches)
 
     @property
-    def _batch(self) -> int:
-        assert self.batch_size is not None
-        return self.batch_size
+    def num_samples(self) -> int:
+        """Windows of the dataset."""
+        return int(self._first_samples[-1])
 
-    def _samples_per_rank(self) -> int:
-        """Samples of an epoch on each rank, as `streaming.base.partition` divides them."""
-        world = self._parallel_rank_world
-        canonical = self.num_canonical_nodes or world.num_nodes * (64 if self.shuffle_algo in ("py1s", "py2s") else 1)
-        a_canonical_node = ceil(self.epoch_size / canonical)
-        if canonical < world.num_nodes:
-            nodes_each = world.num_nodes // canonical
-            a_canonical_node = ceil(a_canonical_node / nodes_each) * nodes_each
-        return ceil(canonical * a_canonical_node // world.num_nodes / world.ranks_per_node)
+    @property
+    def next_epoch(self) -> int:
+        """The number of the epoch that the next `iter` begins, or goes on with. Raises ValueError when closed."""
+        return int(self._memory.numbers[NEXT_EPOCH])
+
+    @property
+    def _samples_of_rank(self) -> int:
+        """Samples of an epoch on each rank."""
+        return samples_of_rank(self._order.epoch_size, self._sharing, self._order_now().canonical_nodes)
+
+    def _order_now(self) -> Order:
+        """The order's rule, which a state that was loaded has changed for all of the job's processes."""
+        if not self._memory.is_open:
+            return self._order
+        numbers = self._memory.numbers
+        return self._order.resumed(
+            canonical_nodes=int(numbers[CANONICAL_NODES]),
+            seed=int(numbers[SEED]),
+            first_nodes=int(numbers[FIRST_NODES]) or None,
+        )
 
     def __iter__(self) -> Iterator[Any]:
         """The batches of the next epoch, or of the rest of one after `load_state_dict`."""
@@ -286,278 +293,167 @@ class AISMDSDataset(StreamingDataset):
                 normalize_in_place(features, self._statistics)
             yield batch
 
+    def __getitem__(self, number: int) -> dict[str, Any]:
+        """One sample as a dictionary of its columns, as mosaicml-streaming's reader has it.
+
+        Raises IndexError when there is no such sample; negative numbers count from the end.
+        """
+        if not -self.num_samples <= number < self.num_samples:
+            raise IndexError(f"there is no sample {number} of {self.num_samples:,}")
+        number %= self.num_samples
+        shard = int(np.searchsorted(self._first_samples, number, side="right")) - 1
+        return self._open_shard(shard).sample(number - int(self._first_samples[shard]))
+
     def state_dict(self, num_samples: int | None = None, from_beginning: bool = False) -> dict[str, Any]:
-        """Where the epoch is, as JSON values for `load_state_dict`.
+        """Where the epoch is, as JSON values for `load_state_dict`, here or of a `streaming.StreamingDataset`.
+
+        At an epoch's end it is the beginning of the next.
 
         Args:
             num_samples: samples yielded on all ranks; None: as counted by this dataset, which it can where it is
-                iterated in this process. With DataLoader workers use `streaming.StreamingDataLoader`, which counts.
+                iterated in this process. With DataLoader workers use `ResumableDataLoader`, which counts.
             from_beginning: whether `num_samples` counts from the epoch's first sample or from where it was resumed.
         """
         if num_samples is None:
             if self.next_epoch != self._next_epoch_here:
                 raise ValueError(
                     "this dataset is iterated by DataLoader workers, which are ahead of the training loop: use "
-                    "streaming.StreamingDataLoader, whose state_dict counts what it has yielded, or pass num_samples"
+                    "ResumableDataLoader, whose state_dict counts what it has yielded, or pass num_samples"
                 )
-            num_samples = self._samples_yielded * self._parallel_rank_world.num_ranks
+            num_samples = self._samples_yielded * self._sharing.ranks
             from_beginning = False
-        state = super().state_dict(num_samples, from_beginning)
-        # Before the first epoch it says −1.
-        return {**state, "epoch": max(0, state["epoch"]), "index": self.stream.index_digest}
+        epoch, offset = self._begun_or_loaded(self.next_epoch - 1)
+        # Before the first epoch it is −1.
+        epoch, sample = self._not_at_an_end(max(0, epoch), num_samples + (0 if from_beginning else offset))
+        order = self._order_now()
+        return {
+            "epoch": epoch,
+            "sample_in_epoch": sample,
+            "num_canonical_nodes": order.canonical_nodes,
+            "shuffle_seed": order.seed,
+            "initial_physical_nodes": order.first_nodes or self._sharing.nodes,
+            "index": self._published.index_digest,
+        }
 
     def load_state_dict(self, obj: dict[str, Any]) -> None:
-        """Continues, at the next `iter`, where the state says; one of a stock StreamingDataset will do.
+        """Continues, at the next `iter`, where the state says; one of a `streaming.StreamingDataset` will do.
 
         The number of ranks may be another one; the order is the same as long as ranks × batch_size is.
 
-        Raises LoaderError when the state belongs to another publication of the dataset.
+        Raises LoaderError when the state belongs to another publication of the dataset, ValueError when it is none.
         """
-        if obj.get("index", self.stream.index_digest) != self.stream.index_digest:
+        if obj.get("index", self._published.index_digest) != self._published.index_digest:
             raise LoaderError(
-                f"the state is of another publication of {self.stream.published.uri}: its samples are not these. "
+                f"the state is of another publication of {self._published.remote.uri}: its samples are not these. "
                 "Start the epoch anew, or put the former index.json back"
             )
-        super().load_state_dict(obj)
-        self._held.insert(0, self._resume_shm)
-        # Otherwise a state of an epoch that this process has already begun would be taken for stale.
-        self.next_epoch = self._next_epoch_here = obj["epoch"]
+        try:
+            epoch, sample = int(obj["epoch"]), int(obj["sample_in_epoch"])
+            order = int(obj["num_canonical_nodes"] or self._order.canonical_nodes), int(obj["shuffle_seed"])
+        except KeyError as error:
+            raise ValueError(f"this is no state of a dataset: it has no {error}, but {', '.join(obj)}") from error
+        if epoch < 0 or not 0 <= sample <= self._order.epoch_size + _MOST_TWICE:
+            raise ValueError(
+                f"the state is at sample {sample:,} of epoch {epoch}, and an epoch has {self._order.epoch_size:,} "
+                "samples: it is of another dataset"
+            )
+        numbers = self._memory.numbers
+        numbers[[CANONICAL_NODES, SEED, FIRST_NODES]] = *order, obj.get("initial_physical_nodes") or 0
+        epoch, sample = self._not_at_an_end(epoch, sample)
+        numbers[[RESUMED_EPOCH, RESUMED_SAMPLE]] = epoch, sample
+        numbers[NEXT_EPOCH] = self._next_epoch_here = epoch
         self._samples_yielded = 0
 
-    def _resume(self, world: World, epoch: int) -> tuple[int, int]:
-        """As mosaicml-streaming's, which leaves the memory of a loaded state open every time that it looks there."""
-        with remembered(streaming_dataset) as opened:
-            try:
-                return super()._resume(world, epoch)
-            finally:
-                let_go(opened)
+    def _not_at_an_end(self, epoch: int, sample_in_epoch: int) -> tuple[int, int]:
+        """The same place, or the beginning of the next epoch where no batch of this one is left."""
+        left = self._samples_of_rank - sample_in_epoch // self._sharing.ranks
+        return (epoch + 1, 0) if left < (self.batch_size if self.drop_last else 1) else (epoch, sample_in_epoch)
 
-    def get_item(self, sample_id: int, retry: int = 7) -> dict[str, Any]:
-        """One sample as a dictionary of its columns, as mosaicml-streaming has it."""
-        shard_id, number = self.spanner[sample_id]
-        self._open_shard(int(shard_id), retry)
-        return self.shards[shard_id][number]
-
-    def prepare_shard(self, shard_id: int, blocking: bool = True) -> None:
-        """Fetches a shard into the cache unless it is there, and makes room for it.
-
-        As mosaicml-streaming's, but a failure or a killed process leaves the shard to the next one who wants it, room
-        is reserved before it is taken, and waiting for another process ends.
-        """
-        shard = self.shards[shard_id]
-        size = shard.get_raw_size()
-        # Another process takes at most as long as this one would; and again, if it gives up.
-        deadline = time.monotonic() + 2 * (2 + self.stream.published.retries) * self.stream.published.longest_read
-        while True:
-            if self._shard_states[shard_id] == _ShardState.LOCAL:
-                return
-            with FileLock(self._cache_filelock_path):
-                if self._reserve(shard_id, size):
-                    break
-            if not blocking:
-                return
-            if time.monotonic() > deadline:
-                raise LoaderError(
-                    f"{self.stream.raw_path(shard)}, or one that has to make room for it, is being fetched by another "
-                    "process of this job, which does not come to an end: is it stopped? Start the job again"
-                )
-            if given_up().wait(TICK):
-                raise LoaderError(f"{self.stream.raw_path(shard)}: given up, with the epoch that wanted it")
-        prepared = False
-        try:
-            self.stream.prepare_shard(shard)
-            prepared = True
-        finally:
-            with FileLock(self._cache_filelock_path):
-                self._shard_access_times[shard_id] = time.time_ns()
-                self._shard_states[shard_id] = _ShardState.LOCAL if prepared else _ShardState.REMOTE
-                self.cache_usage -= 0 if prepared else size
-
-    def _reserve(self, shard_id: int, size: int) -> bool:
-        """Takes on a shard and its room, if both can be had now; the caller holds the cache's lock."""
-        if self._shard_states[shard_id] == _ShardState.REMOTE:
-            if not self._make_room(size):
-                return False
-            self.cache_usage += size
-        elif self._shard_states[shard_id] != _ShardState.PREPARING or self._is_at_it(shard_id):
-            return False
-        # Its room is reserved already if it was a killed process's. Of a shard that is not there yet there is no time
-        # of access; and the process may be killed in between these two lines.
-        self._shard_access_times[shard_id] = os.getpid()
-        self._shard_states[shard_id] = _ShardState.PREPARING
-        return True
-
-    def _is_at_it(self, shard_id: int) -> bool:
-        """Whether the process that took a shard on is still there.
-
-        Not known where another has meanwhile written a time, having used the shard before it was evicted: then two
-        fetch it, and either may be the last to publish it.
-        """
-        process = int(self._shard_access_times[shard_id])
-        return process <= _LARGEST_PROCESS and is_alive(process)
+    def _begun_or_loaded(self, epoch: int) -> tuple[int, int]:
+        """The epoch that was begun, or that of a state that was loaded since, and the sample that it went on at."""
+        loaded = int(self._memory.numbers[RESUMED_EPOCH])
+        if loaded != _NEVER and loaded >= epoch:
+            return loaded, int(self._memory.numbers[RESUMED_SAMPLE])
+        return epoch, 0
 
     def _begin_epoch(self) -> NDArray[np.unsignedinteger]:
         """This process's samples of the epoch, in order."""
-        if get_worker_info() is not None:
+        worker = get_worker_info()
+        if worker is not None:
             check_worker(self.device, pin_memory=self.pin_memory)
-        elif not self._finalizer.alive:
-            raise ValueError("this dataset is closed")
-        self._unique_worker_world = self._unique_rank_world.detect_workers()
-        self._parallel_worker_world = self._parallel_rank_world.detect_workers()
+        check_not_shared_out_again(self._world)
+        world = self._world.with_workers()
+        epoch, sample_in_epoch = self._begun_or_loaded(self.next_epoch)
         self._epochs_begun += 1
         self._samples_yielded = 0
-        worker = get_worker_info()
         # A DataLoader draws a seed for each start of its workers.
         start = (0 if worker is None else worker.seed - worker.id, self._epochs_begun)
-        self._shared_barrier.take_place(self._unique_worker_world, start, is_worker=worker is not None)
-        epoch, sample_in_epoch = self._resume_incr_epoch()
+        self._barrier.take_place(world, start, is_worker=worker is not None)
+        # All have read which epoch it is before the first sets the next.
+        self._barrier(world.workers_per_node)
+        if world.leads_node:
+            self._memory.numbers[NEXT_EPOCH] = epoch + 1
         self._next_epoch_here = epoch + 1
         return self._share_of(epoch, sample_in_epoch)
 
     def _share_of(self, epoch: int, sample_in_epoch: int) -> NDArray[np.unsignedinteger]:
         """This process's samples of an epoch from there on, in order."""
-        # A year's samples are 0.9 GB as int64.
-        kind = np.dtype(np.uint32 if self.num_samples < np.iinfo(np.uint32).max else np.uint64)
-        local, world = self._unique_worker_world, self._parallel_worker_world
-
-        def order() -> NDArray[np.unsignedinteger]:
-            if is_plain(self):
-                return epoch_order(self, world, epoch, sample_in_epoch, kind)
-            return generate_work(self.batching_method, self, world, epoch, sample_in_epoch).astype(kind)
-
+        local, sharing = self._world.with_workers(), self._sharing.with_workers()
+        order = self._order_now()
         return own_share(
-            (world.node, world.rank_of_node, world.worker_of_rank),
-            order if local.is_local_leader else None,
-            _get_path(self._shm_prefix_int, EPOCH_DATA),
-            (lambda: self._shared_barrier(local.workers_per_node)) if local.workers_per_node > 1 else None,
-            kind,
+            (sharing.node, sharing.rank_of_node, sharing.worker_of_rank),
+            (lambda: epoch_order(order, sharing, epoch, sample_in_epoch)) if local.leads_node else None,
+            self._memory.folder / "order",
+            (lambda: self._barrier(local.workers_per_node)) if local.workers_per_node > 1 else None,
+            order.kind,
         )
 
     def _gathered(self, sample_ids: NDArray[np.unsignedinteger]) -> Iterator[Batch]:
-        threads = max(2, self.threads // self._unique_worker_world.workers_per_node)
-        ahead = 2 * threads
-        if self.cache_limit:
-            share = int(self.cache_limit) // self._unique_worker_world.workers_per_node
-            ahead = max(1, min(ahead, share // (2 * self.max_shard_size_across_all_streams)))
-            threads = min(threads, ahead)
-        shards = OpenShards(self._open_shard, self._is_cached, threads=threads, ahead=ahead)
+        processes = self._world.with_workers().workers_per_node
+        threads = max(2, self.threads // processes)
+        ahead = self._cache.ahead(threads, processes)
         return gathered(
             sample_ids,
-            np.append(self.sample_offset_per_shard, self.num_samples),
-            shards,
-            batch_size=self._batch,
+            self._first_samples,
+            OpenShards(self._open_shard, self._cache.has, threads=min(threads, ahead), ahead=ahead),
+            batch_size=self.batch_size,
             drop_last=self.drop_last,
             provenance=self.provenance,
             pin_memory=self.pin_memory,
-            on_use=self._touch,
+            on_use=self._cache.used,
         )
 
-    def _open_shard(self, shard_id: int, retry: int = 7) -> ShardRows:
-        """Maps a shard, prepared if need be."""
-        shard = self.shards[shard_id]
-        for _ in range(1 + retry):
-            self.prepare_shard(shard_id)
-            try:
-                rows = self.stream.open_rows(shard)
-            except FileNotFoundError:
-                # Gone since, by another job's cache_limit or somebody's hand; or written to.
-                self._forget(shard_id)
-                continue
-            if self._window_len is None:
-                self._window_len = _WINDOW_LEN if rows.window_len == _WINDOW_LEN else self._stated_window_len()
-            if rows.window_len != self._window_len:
-                raise LoaderError(
-                    f"{self.stream.raw_path(shard)} holds windows of {rows.window_len} positions; "
-                    f"expected are {self._window_len}. If they are float32, give window_len={rows.window_len}"
-                )
-            return rows
-        raise LoaderError(
-            f"{self.stream.raw_path(shard)} was removed {1 + retry} times before it could be read: "
-            "raise cache_limit, also of other jobs over this folder"
-        )
-
-    def _is_cached(self, shard_id: int) -> bool:
-        return self._shard_states[shard_id] == _ShardState.LOCAL
-
-    def _touch(self, shard_ids: set[int]) -> None:
-        """Notes that shards were used, for the choice of which to evict."""
-        if self.cache_limit:
-            self._shard_access_times.numpy()[list(shard_ids)] = time.time_ns()
-
-    def _forget(self, shard_id: int) -> None:
-        with FileLock(self._cache_filelock_path):
-            if self._shard_states[shard_id] == _ShardState.LOCAL:
-                self._shard_states[shard_id] = _ShardState.REMOTE
-                self.cache_usage -= self.shards[shard_id].get_raw_size()
-
-    def _make_room(self, size: int) -> bool:
-        """Evicts the least recently used shards until `size` bytes fit; the caller holds the cache's lock.
-
-        Returns whether they do. If not, those who are fetching shards will soon have some to evict.
-        """
-        while self.cache_limit and self.cache_usage + size > int(self.cache_limit):
-            states, times = self._shard_states.numpy(), self._shard_access_times.numpy()
-            there = np.flatnonzero(states == _ShardState.LOCAL)
-            if not len(there):
-                if (states == _ShardState.PREPARING).any():
-                    return False
-                raise LoaderError(
-                    f"cache_limit={self.cache_limit} leaves no room for a shard of {size:,} bytes beside the index: "
-                    "raise it"
-                )
-            coldest = int(there[np.argmin(times[there])])
-            states[coldest] = _ShardState.REMOTE
-            self.cache_usage -= self.shards[coldest].get_raw_size()
-            self.stream.raw_path(self.shards[coldest]).unlink(missing_ok=True)
-        return True
+    def _open_shard(self, number: int) -> ShardRows:
+        """Maps a shard, fetched if need be. Raises LoaderError when it cannot be had, or its windows are too long."""
+        rows = self._cache.open(number)
+        if self._window_len is None:
+            self._window_len = _WINDOW_LEN if rows.window_len == _WINDOW_LEN else self._stated_window_len()
+        if rows.window_len != self._window_len:
+            raise LoaderError(
+                f"{self._published.raw_path(self._published.shards[number])} holds windows of {rows.window_len} "
+                f"positions; expected are {self._window_len}. If they are float32, give window_len={rows.window_len}"
+            )
+        return rows
 
     def _stated_window_len(self) -> int:
         """Positions of a window as the dataset says, or as it must be where it says nothing."""
         try:
-            statistics = json.loads(self.stream.published.read(STATISTICS_FILE))
+            statistics = json.loads(self._published.remote.read(STATISTICS_FILE))
             return int(statistics["duration_seconds"]["window"]["positions"])
         except (FileNotFoundError, KeyError):
             return _WINDOW_LEN
 
     def _read_statistics(self) -> dict[str, Any]:
+        uri = self._published.remote.uri
         try:
-            statistics = json.loads(self.stream.published.read(STATISTICS_FILE))
+            statistics = json.loads(self._published.remote.read(STATISTICS_FILE))
         except FileNotFoundError:
             raise LoaderError(
-                f"{self.stream.published.uri} has no {STATISTICS_FILE}: materialize training_dataset, "
-                "or normalize='ranges'"
+                f"{uri} has no {STATISTICS_FILE}: materialize training_dataset, or normalize='ranges'"
             ) from None
-        if statistics.get("index", self.stream.index_digest) != self.stream.index_digest:
+        if statistics.get("index", self._published.index_digest) != self._published.index_digest:
             raise LoaderError(
-                f"{self.stream.published.uri}/{STATISTICS_FILE} is of another {INDEX_FILE} than the one beside it: a "
+                f"{uri}/{STATISTICS_FILE} is of another {INDEX_FILE} than the one beside it: a "
                 "publication is going on or was cut off. Start again once training_dataset is materialized"
             )
         return statistics
-
-
-def _release(process: int, memories: list[SharedMemory], prefix: int | None) -> None:
-    """What a dataset holds, in the process that made it; `prefix`: of the leader."""
-    if os.getpid() != process:
-        return
-    # The locals are the first that a job makes, and the last that it removes.
-    let_go(memories)
-    if prefix is not None:
-        disown(prefix)
-
-
-def _check_options(options: Mapping[str, Any], *, batch_size: int, threads: int | None, window_len: int | None) -> None:
-    for name in options:
-        if name not in _STREAMING_OPTIONS:
-            instead = _INSTEAD.get(name, f"of mosaicml-streaming's there are {', '.join(_STREAMING_OPTIONS)}")
-            raise TypeError(f"AISMDSDataset has no option {name}: {instead}")
-    if (method := options.get("batching_method", "random")) != "random":
-        raise ValueError(f"batching_method is {method!r}; over one dataset only 'random' delivers every sample")
-    for name, value in {"batch_size": batch_size, "threads": threads, "window_len": window_len}.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{name} is {value}; it must be at least 1")
-
-
-def _place(name: str, path: str | PathLike[str]) -> str:
-    if not fspath(path):
-        raise ValueError(f"{name} is empty; it must be a folder" + (" or an address" if name == "remote" else ""))
-    return fspath(path)

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import os
 import random
-import tempfile
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from pathlib import Path
 from typing import Any, Final, Protocol
 
+from ais_assets.loader.errors import LoaderError
+from ais_assets.loader.mosaicml import OtherPlace
+from ais_assets.loader.options import check_names
 from ais_assets.store.objects import S3Client, S3Store, StoreError, open_store
 
+S3_SETTINGS: Final = ("endpoint_url", "region_name", "profile_name")
 _PIECE_BYTES: Final = 1 << 20
 _CONNECT_SECONDS: Final = 10.0
 _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 15.0
 _WORTH_REPEATING: Final = (408, 429)
 """HTTP errors of the client that pass: timeout, too many requests. So do all of the server's, 500 and up."""
-
-
-class LoaderError(RuntimeError):
-    """The epoch cannot be delivered whole; the message says what failed, where, and what to do."""
 
 
 _of_thread = threading.local()
@@ -78,22 +76,6 @@ class _TimedS3Store(S3Store):
         return b"".join(pieces)
 
 
-class _OtherPlace:
-    """A place that mosaicml-streaming knows and `ais_assets.store.objects` does not: gs://, oci://, hf://, azure://…"""
-
-    def __init__(self, uri: str, timeout: float) -> None:
-        self._uri = uri
-        self._timeout = timeout
-
-    def read(self, key: str) -> bytes:
-        from streaming.base.storage.download import CloudDownloader  # noqa: PLC0415 - imports every cloud's client
-
-        with tempfile.TemporaryDirectory() as folder:
-            local = Path(folder) / "object"
-            CloudDownloader.get(self._uri).direct_download(f"{self._uri}/{key}", str(local), self._timeout)
-            return local.read_bytes()
-
-
 class Remote:
     """A published dataset's folder.
 
@@ -103,14 +85,18 @@ class Remote:
         uri: a folder, s3://bucket/prefix, or another address that mosaicml-streaming knows.
         retries: further attempts after a timeout, a throttled request or an error of the server.
         timeout: seconds for one attempt.
-        s3: settings where the standard AWS ones are not enough: endpoint_url, region_name, profile_name.
+        s3: settings where the standard AWS ones are not enough: endpoint_url, region_name, profile_name. What is
+            not given is as AIS_S3_ENDPOINT_URL, AIS_S3_REGION and AIS_S3_PROFILE say.
+
+    Raises TypeError when `s3` has any other name.
     """
 
     def __init__(self, uri: str, *, retries: int, timeout: float, s3: Mapping[str, str] | None = None) -> None:
         self.uri = uri.rstrip("/") or "/"
         self.retries = retries
         self.timeout = timeout
-        self._s3 = dict(s3 or {})
+        check_names("s3", s3 or {}, S3_SETTINGS)
+        self._s3 = {**_s3_of_environment(), **{name: value for name, value in (s3 or {}).items() if value}}
         self._opened: tuple[int, _Place] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -157,7 +143,7 @@ class Remote:
         if scheme in ("", "file"):
             return open_store(self.uri)
         if scheme != "s3":
-            return _OtherPlace(self.uri, self.timeout)
+            return OtherPlace(self.uri, self.timeout)
         return _TimedS3Store(self.uri, self._s3_client(), self.timeout)
 
     def _s3_client(self) -> S3Client:
@@ -167,8 +153,7 @@ class Remote:
         return Session(profile_name=self._s3.get("profile_name")).client(
             "s3",
             region_name=self._s3.get("region_name"),
-            # S3_ENDPOINT_URL is mosaicml-streaming's own name for it.
-            endpoint_url=self._s3.get("endpoint_url") or os.environ.get("S3_ENDPOINT_URL"),
+            endpoint_url=self._s3.get("endpoint_url"),
             config=Config(
                 connect_timeout=min(_CONNECT_SECONDS, self.timeout),
                 read_timeout=self.timeout,
@@ -177,6 +162,17 @@ class Remote:
                 max_pool_connections=64,
             ),
         )
+
+
+def _s3_of_environment() -> dict[str, str]:
+    names = {
+        # The last is mosaicml-streaming's own name for it.
+        "endpoint_url": ("AIS_S3_ENDPOINT_URL", "S3_ENDPOINT_URL"),
+        "region_name": ("AIS_S3_REGION",),
+        "profile_name": ("AIS_S3_PROFILE",),
+    }
+    found = {setting: next(filter(None, map(os.environ.get, known)), None) for setting, known in names.items()}
+    return {setting: value for setting, value in found.items() if value}
 
 
 def _may_pass(error: Exception) -> bool:

@@ -13,18 +13,19 @@ import os
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from streaming.base.format.mds.reader import MDSReader
 
 from ais_assets import schema
+from ais_assets.loader.shard_index import FEATURES, Columns
 
-FEATURES: Final = "features"
 PROVENANCE: Final = ("mmsi", "track", "start")
 """Columns that say where a window came from; `start` is Unix time in seconds."""
+_FLOATS: Final = ("float16", "float32", "float64")
 _INTEGERS: Final = {"int32": "<i4", "int64": "<i8", "uint32": "<u4"}
+_NUMBERS: Final = (*(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)), *_FLOATS)
 POSITION_BYTES: Final = 4 * schema.FEATURE_COUNT
 
 
@@ -49,6 +50,11 @@ _MAP_FAILED: Final = ctypes.c_void_p(-1).value
 class ShardRows:
     """A raw shard, mapped.
 
+    Args:
+        path: of the file.
+        samples: how many the index says that it has.
+        columns: of its samples.
+
     Attributes:
         window_len: positions of a window.
         features: by sample, uint8 (window_len × 20,): the window's float32.
@@ -57,16 +63,17 @@ class ShardRows:
     Raises FileNotFoundError where there is no such file, ShardDamagedError for one that is not the index's.
     """
 
-    def __init__(self, path: Path, shard: MDSReader) -> None:
+    def __init__(self, path: Path, samples: int, columns: Columns) -> None:
         self._map = _mapped(path)
+        self._of_samples = columns
         # Reads every page into memory and into this process's page table: a thread's work, not the training loop's.
         self._map[:: mmap.PAGESIZE].max()
-        begins, feature_bytes = self._columns(self._offsets(shard.samples), shard.column_names, shard.column_sizes)
+        begins, feature_bytes = self._columns(self._offsets(samples), columns)
         if feature_bytes % POSITION_BYTES or not feature_bytes:
             raise ShardDamagedError(f"its windows of {feature_bytes:,} bytes are no whole number of positions")
         self.window_len = feature_bytes // POSITION_BYTES
         self.features: Sequence[NDArray[np.uint8]] = self._values(begins[FEATURES], np.dtype(np.uint8), feature_bytes)
-        encodings = dict(zip(shard.column_names, shard.column_encodings, strict=True))
+        encodings = dict(zip(columns.names, columns.encodings, strict=True))
         self.provenance: dict[str, Sequence[NDArray[np.integer]]] = {
             name: self._values(begins[name], np.dtype(_INTEGERS[encodings[name]]), 1)
             for name in PROVENANCE
@@ -86,11 +93,29 @@ class ShardRows:
             raise ShardDamagedError("its offsets do not fit its size")
         return offsets
 
-    def _columns(
-        self, offsets: NDArray[np.int64], names: list[str], sizes: list[int | None]
-    ) -> tuple[dict[str, NDArray[np.int64]], int]:
+    def sample(self, number: int) -> dict[str, Any]:
+        """The values of one sample, by column, as mosaicml-streaming's reader decodes them.
+
+        Raises TypeError for a column of an encoding other than bytes, str and numbers.
+        """
+        begin, end = (int(offset) for offset in np.frombuffer(self._map, "<u4", 2, offset=4 + 4 * number))
+        data = self._map[begin:end].tobytes()
+        variable = [not size for size in self._of_samples.sizes]
+        lengths = iter(np.frombuffer(data, "<u4", sum(variable)).tolist())
+        at = 4 * sum(variable)
+        values: dict[str, Any] = {}
+        for name, encoding, size in zip(
+            self._of_samples.names, self._of_samples.encodings, self._of_samples.sizes, strict=True
+        ):
+            length = size or next(lengths)
+            values[name] = _decoded(name, encoding, data[at : at + length])
+            at += length
+        return values
+
+    def _columns(self, offsets: NDArray[np.int64], columns: Columns) -> tuple[dict[str, NDArray[np.int64]], int]:
         """Where each column's values begin, by name, each (samples,); and the bytes of a window."""
         begin = offsets[:-1]
+        names, sizes = columns.names, columns.sizes
         variable = [name for name, size in zip(names, sizes, strict=True) if not size]
         head = 4 * len(variable)
         fixed = sum(size for size in sizes if size)
@@ -120,6 +145,18 @@ class ShardRows:
         return np.ndarray(  # pyright: ignore[reportReturnType] - an array is a sequence of its rows
             (len(begins), count), kind, self._map, int(begins[0]), (step, kind.itemsize)
         )
+
+
+def _decoded(name: str, encoding: str, value: bytes) -> Any:
+    if encoding == "bytes":
+        return value
+    if encoding == "str":
+        return value.decode()
+    if encoding == "int":
+        return int.from_bytes(value, "little", signed=True)
+    if encoding in _NUMBERS:
+        return np.frombuffer(value, np.dtype(encoding).newbyteorder("<"))[0]
+    raise TypeError(f"column {name} is encoded as {encoding!r}; streaming.StreamingDataset reads such samples")
 
 
 def _mapped(path: Path) -> NDArray[np.uint8]:

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import torch
-from streaming.base.world import World
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ais_assets import schema
@@ -28,9 +27,11 @@ from ais_assets.loader.device import (
     filled,
     on_device,
 )
+from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.normalize import check_normalize, normalize_in_place
-from ais_assets.loader.remote import LoaderError
-from ais_assets.loader.rows import FEATURES, PROVENANCE
+from ais_assets.loader.rows import PROVENANCE
+from ais_assets.loader.shard_index import FEATURES
+from ais_assets.loader.world import World, check_not_shared_out_again
 
 _FOOTER_END: Final = 8
 """Bytes after the footer: its length and the magic number."""
@@ -39,12 +40,13 @@ _FOOTER_END: Final = 8
 class ValidationDataset(IterableDataset):
     """The windows of a Parquet file as batches, in the file's order; every window once, over all ranks and workers.
 
-    Each rank (and DataLoader worker) has a stretch of the file. A thread reads one batch ahead.
+    Each rank (and DataLoader worker) has a stretch of the file. A thread reads one batch ahead. For accelerate's
+    `prepare()` it is as `AISMDSDataset`.
 
     Args:
         path: the file, e.g. materialized/validation.parquet.
         filesystem: where it is; default: local.
-        batch_size: windows a batch; the last one of a rank (and DataLoader worker) may be smaller.
+        batch_size: windows a batch; the last one of a rank may be smaller.
         drop_last: whether to drop that one.
         window_len: positions of a window, to be sure of it; None: as the file has it.
         provenance: yield (features, {"mmsi", "track", "start"}) instead of features alone; `start` is Unix time.
@@ -102,8 +104,8 @@ class ValidationDataset(IterableDataset):
         self._worker_began = torch.zeros(1, dtype=torch.bool).share_memory_()
 
     def __len__(self) -> int:
-        """Batches of this rank, where one process iterates it."""
-        first, last = self._share(self._world)
+        """Batches of this rank, whatever the number of DataLoader workers."""
+        first, last = self._windows_of_rank()
         return (last - first) // self.batch_size if self.drop_last else -(-(last - first) // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
@@ -111,7 +113,8 @@ class ValidationDataset(IterableDataset):
         if get_worker_info() is not None:
             check_worker(self.device, pin_memory=self.pin_memory)
             self._worker_began[0] = True
-        first, last = self._share(self._world.detect_workers())
+        check_not_shared_out_again(self._world)
+        first, last = self._windows_of_worker()
         self._begin_epoch()
         this_epoch = self._epochs_begun
         batches: Iterator[Batch] = _one_ahead(self._read(min(first + self._skipped, last), last))
@@ -134,7 +137,7 @@ class ValidationDataset(IterableDataset):
                 iterated in this process.
             from_beginning: whether `num_samples` counts from the epoch's first window or from where it was resumed.
         """
-        ranks = self._world.num_ranks
+        ranks = self._world.ranks
         if num_samples is None:
             if self._worker_began.item():
                 raise ValueError(
@@ -157,9 +160,9 @@ class ValidationDataset(IterableDataset):
         """
         if obj["index"] != self._footer:
             raise LoaderError(f"the state is not of {self._path} as it is now: start the epoch anew")
-        if obj["ranks"] != self._world.num_ranks:
+        if obj["ranks"] != self._world.ranks:
             raise ValueError(
-                f"the state is of {obj['ranks']} ranks, and these are {self._world.num_ranks}: start the epoch anew"
+                f"the state is of {obj['ranks']} ranks, and these are {self._world.ranks}: start the epoch anew"
             )
         self._resumed = obj["epoch"], obj["sample_in_epoch"] // obj["ranks"]
         self._yielded = 0
@@ -172,12 +175,21 @@ class ValidationDataset(IterableDataset):
         self._epochs_begun += 1
         self._yielded = 0
 
-    def _share(self, world: World) -> tuple[int, int]:
-        """The windows, first and last + 1, that fall to a worker of a rank."""
-        return (
-            self.windows * world.worker // world.num_workers,
-            self.windows * (world.worker + 1) // world.num_workers,
-        )
+    def _windows_of_rank(self) -> tuple[int, int]:
+        """The windows, first and last + 1, that fall to this rank."""
+        rank, ranks = self._world.rank, self._world.ranks
+        return self.windows * rank // ranks, self.windows * (rank + 1) // ranks
+
+    def _windows_of_worker(self) -> tuple[int, int]:
+        """The windows, first and last + 1, that fall to this DataLoader worker of the rank: whole batches of it.
+
+        So all workers together have as many batches as the rank alone, and none but its last is smaller.
+        """
+        first, last = self._windows_of_rank()
+        world = self._world.with_workers()
+        batches = -(-(last - first) // self.batch_size)
+        begin, end = (batches * (world.worker_of_rank + k) // world.workers_per_rank for k in (0, 1))
+        return first + begin * self.batch_size, min(first + end * self.batch_size, last)
 
     @contextmanager
     def _open(self) -> Iterator[pq.ParquetFile]:

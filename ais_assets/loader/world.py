@@ -32,9 +32,9 @@ class World:
     @classmethod
     def detect(cls) -> Self:
         """As torchrun's environment (RANK, WORLD_SIZE, LOCAL_WORLD_SIZE) and torch's worker have it."""
-        ranks_per_node = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-        nodes = int(os.environ.get("WORLD_SIZE", 1)) // ranks_per_node
-        return cls(nodes, ranks_per_node, 1, int(os.environ.get("RANK", 0))).with_workers()
+        ranks_per_node = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        nodes = int(os.environ.get("WORLD_SIZE", "1")) // ranks_per_node
+        return cls(nodes, ranks_per_node, 1, int(os.environ.get("RANK", "0"))).with_workers()
 
     def with_workers(self) -> Self:
         """The same rank as its DataLoader worker, in one; else as it is."""

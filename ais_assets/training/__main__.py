@@ -13,7 +13,7 @@ from rich.table import Table
 
 from ais_assets.cli.terminal import terminal
 from ais_assets.io.lake import Lake
-from ais_assets.loader.remote import LoaderError
+from ais_assets.loader.errors import LoaderError
 from ais_assets.settings import load_settings
 from ais_assets.training.checkpoint import CheckpointError
 from ais_assets.training.preemption import EXIT_CODE, PreemptedError, asked_to_stop

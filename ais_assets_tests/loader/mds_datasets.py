@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import tempfile
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -12,12 +14,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from streaming import MDSWriter, StreamingDataset
-from streaming.base.world import World
+from streaming.base.constant import BARRIER_FILELOCK, CACHE_FILELOCK
 from torch import distributed
 from torch.utils.data import DataLoader
 
 from ais_assets import schema
-from ais_assets.loader.shared_memory import a_turn_to_start, own
+from ais_assets.loader.file_locks import exclusively
+from ais_assets.loader.world import World
 
 WINDOW = 8
 COLUMNS = {"features": "bytes", "mmsi": "int32", "start": "int64", "track": "int64"}
@@ -90,13 +93,15 @@ def stock_dataset(**options: Any) -> StreamingDataset:
 
     Ranks follow their leader's start, at barriers. The lock files that it leaves are removed at exit.
     """
-    leads = World.detect().is_local_leader
-    with a_turn_to_start() if leads else nullcontext():
+    leads = World.detect().leads_node
+    with exclusively(Path(tempfile.gettempdir()) / "ais_assets_tests_stock_start") if leads else nullcontext():
         if distributed.is_initialized():
             distributed.barrier()  # every rank looks for a free number, which only now stays free
         dataset = StreamingDataset(**options)
-        if leads:
-            own(dataset._shm_prefix_int)
+    if leads:
+        for name in (BARRIER_FILELOCK, CACHE_FILELOCK):
+            lock_file = Path(tempfile.gettempdir()) / f"{dataset._shm_prefix_int:06}_{name}"
+            atexit.register(lock_file.unlink, missing_ok=True)
     return dataset
 
 

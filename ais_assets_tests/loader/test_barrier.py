@@ -10,10 +10,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
-from streaming.base.world import World
 
 from ais_assets.loader.barrier import EpochBarrier
-from ais_assets.loader.remote import LoaderError
+from ais_assets.loader.errors import LoaderError
+from ais_assets.loader.world import World
 
 FORK = multiprocessing.get_context("fork")
 

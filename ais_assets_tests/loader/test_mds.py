@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-import tempfile
+from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
@@ -14,8 +14,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from streaming import StreamingDataLoader
-from streaming.base import dataset as streaming_dataset
 from torch.utils.data import DataLoader
 
 from ais_assets import schema
@@ -23,10 +21,12 @@ from ais_assets.io.mds import write_shards
 from ais_assets.io.streaming_loader import (
     AISMDSDataset,
     LoaderError,
+    ResumableDataLoader,
     ValidationDataset,
     normalize_batch,
     split_input_target,
 )
+from ais_assets.loader.job_memory import remove_leftovers
 from ais_assets_tests.loader.mds_datasets import (
     COLUMNS,
     WINDOW,
@@ -115,8 +115,9 @@ def test_provenance_is_of_the_same_sample(tmp_path: Path, remote: str) -> None:
     [
         {"shuffle": True},
         {"shuffle": False},
-        {"shuffle": True, "num_canonical_nodes": 4, "shuffle_block_size": 60},
+        {"shuffle": True, "num_canonical_nodes": 7, "shuffle_block_size": 60},
         {"shuffle": True, "shuffle_algo": "py1br"},
+        {"shuffle": True, "shuffle_algo": "py2s", "num_canonical_nodes": 29},
         {"shuffle": True, "epoch_size": 100},
         {"shuffle": True, "epoch_size": 300, "sampling_method": "fixed"},
     ],
@@ -165,15 +166,16 @@ def test_resuming_at_every_batch_equals_the_uninterrupted_run(tmp_path: Path, re
             whole += numbers([batch])
             states.append(dataset.state_dict())
     resumed = AISMDSDataset(remote, str(tmp_path / "b"), batch_size=BATCH)
+    third = AISMDSDataset(remote, str(tmp_path / "b"), batch_size=BATCH)
+    third.load_state_dict({**states[0], "epoch": 2})
     in_an_epoch = len(whole) // 2
     for begin, state in enumerate(states):
         resumed.load_state_dict(json.loads(json.dumps(state)))
         assert resumed.state_dict() == state
         got = numbers(resumed)
-        # A state after an epoch's last batch resumes that epoch's end.
-        end = -(-begin // in_an_epoch) * in_an_epoch if begin else in_an_epoch
-        assert got == whole[begin:end], f"resumed at batch {begin}"
-    assert numbers(resumed) != []
+        # A state after an epoch's last batch is the beginning of the next.
+        end = (begin // in_an_epoch + 1) * in_an_epoch
+        assert got == (whole[begin:end] or numbers(third)), f"resumed at batch {begin}"
 
 
 def test_resuming_twice_counts_from_the_epochs_beginning(tmp_path: Path, remote: str) -> None:
@@ -206,20 +208,23 @@ def test_a_stock_state_resumes_here_and_ours_there(tmp_path: Path, remote: str) 
     assert stock_batches(again) == whole[7:]
 
 
-def test_resuming_with_workers_through_mosaicml_streamings_data_loader(tmp_path: Path, remote: str) -> None:
+def test_resuming_with_workers_through_a_loader_that_counts(tmp_path: Path, remote: str) -> None:
     whole = numbers(AISMDSDataset(remote, str(tmp_path / "a"), batch_size=BATCH))
     dataset = AISMDSDataset(remote, str(tmp_path / "b"), batch_size=BATCH)
-    loader = StreamingDataLoader(dataset, batch_size=None, num_workers=2)
+    loader = ResumableDataLoader(dataset, num_workers=2)
     batches = iter(loader)
     got = numbers([next(batches) for _ in range(7)])
-    with pytest.raises(ValueError, match="StreamingDataLoader"):
+    with pytest.raises(ValueError, match="ResumableDataLoader"):
         dataset.state_dict()
     state = loader.state_dict()
     del batches, loader
-    resumed = AISMDSDataset(remote, str(tmp_path / "c"), batch_size=BATCH)
-    assert state is not None
+    resumed = ResumableDataLoader(AISMDSDataset(remote, str(tmp_path / "c"), batch_size=BATCH), num_workers=2)
     resumed.load_state_dict(state)
-    assert got + numbers(resumed) == whole
+    batches = iter(resumed)
+    got += numbers([next(batches) for _ in range(4)])
+    again = AISMDSDataset(remote, str(tmp_path / "d"), batch_size=BATCH)
+    again.load_state_dict(resumed.state_dict())
+    assert got + numbers(again) == whole
 
 
 def test_a_state_is_of_epochs_iterated_here_alone(tmp_path: Path, remote: str) -> None:
@@ -227,7 +232,7 @@ def test_a_state_is_of_epochs_iterated_here_alone(tmp_path: Path, remote: str) -
     assert len(numbers(dataset)) == len(dataset)
     batches = iter(DataLoader(dataset, batch_size=None, num_workers=2))
     next(batches)
-    with pytest.raises(ValueError, match="StreamingDataLoader"):
+    with pytest.raises(ValueError, match="ResumableDataLoader"):
         dataset.state_dict()
     del batches
     next(iter(dataset))
@@ -236,7 +241,7 @@ def test_a_state_is_of_epochs_iterated_here_alone(tmp_path: Path, remote: str) -
     dataset.load_state_dict(state)
     batches = iter(DataLoader(dataset, batch_size=None, num_workers=2))
     next(batches)
-    with pytest.raises(ValueError, match="StreamingDataLoader"):
+    with pytest.raises(ValueError, match="ResumableDataLoader"):
         dataset.state_dict()
 
 
@@ -277,10 +282,6 @@ def test_persistent_workers_and_an_epoch_left_early(tmp_path: Path, remote: str,
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are not listed here")
 @pytest.mark.parametrize("way", ["closed", "forgotten"])
 def test_a_dataset_gives_back_what_it_holds(tmp_path: Path, remote: str, way: str) -> None:
-    def held(prefix: int) -> list[Path]:
-        folders = (Path("/dev/shm"), Path(tempfile.gettempdir()))
-        return [place for folder in folders for place in folder.glob(f"{prefix:06}_*")]
-
     state, descriptors = None, []
     for _ in range(3):
         with AISMDSDataset(remote, str(tmp_path), batch_size=BATCH) if way == "closed" else nullcontext() as opened:
@@ -288,18 +289,58 @@ def test_a_dataset_gives_back_what_it_holds(tmp_path: Path, remote: str, way: st
             if state:
                 dataset.load_state_dict(state)
             assert len(numbers(dataset)) == len(dataset)
-            state = {**dataset.state_dict(), "sample_in_epoch": 0}
-            prefix, inodes = dataset._shm_prefix_int, {place.stat().st_ino for place in held(dataset._shm_prefix_int)}
-            assert inodes
-        if way == "closed":
-            with pytest.raises(ValueError, match="this dataset is closed"):
-                next(iter(dataset))
+            state = dataset.state_dict()
+            folder = dataset._memory.folder
+            assert folder.is_dir()
         del dataset, opened
         gc.collect()
-        # Another process's job may have taken the number.
-        assert not inodes & {place.stat().st_ino for place in held(prefix)}
+        assert not folder.exists()
         descriptors.append(len(list(Path("/proc/self/fd").iterdir())))
     assert descriptors[-1] <= descriptors[0]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_a_closed_dataset_says_so(tmp_path: Path, remote: str, workers: int, context: str) -> None:
+    dataset = AISMDSDataset(remote, str(tmp_path), batch_size=BATCH)
+    whole = numbers(dataset)
+    state = dataset.state_dict()
+    dataset.close()
+    uses: list[Callable[[], Any]] = [
+        lambda: next(iter(dataset)),
+        lambda: dataset[0],
+        lambda: dataset.next_epoch,
+        dataset.state_dict,
+        lambda: dataset.load_state_dict(state),
+        lambda: next(
+            iter(
+                DataLoader(
+                    dataset,
+                    batch_size=None,
+                    num_workers=workers,
+                    multiprocessing_context=context if workers else None,
+                )
+            )
+        ),
+    ]
+    for use in uses:
+        with pytest.raises(ValueError, match="this dataset is closed"):
+            use()
+    assert len(dataset) == len(whole)
+    dataset.close()
+
+
+def test_a_dataset_closed_under_its_workers_ends_them_with_an_error(tmp_path: Path, remote: str) -> None:
+    dataset = AISMDSDataset(remote, str(tmp_path), batch_size=BATCH)
+    loader = DataLoader(dataset, batch_size=None, num_workers=2, persistent_workers=True)
+    assert sorted(chain.from_iterable(numbers(loader))) == list(range(COUNT))
+    folder = dataset._memory.folder
+    dataset.close()
+    # The workers have it still, and go on with it.
+    assert sorted(chain.from_iterable(numbers(loader))) == list(range(COUNT))
+    del loader
+    remove_leftovers()
+    assert not folder.exists()
 
 
 def test_an_epoch_begun_anew_ends_the_former_one_with_an_error(tmp_path: Path, remote: str) -> None:
@@ -389,6 +430,16 @@ def test_one_sample_by_its_number(tmp_path: Path, remote: str, features: np.ndar
     dataset = AISMDSDataset(remote, str(tmp_path), batch_size=BATCH)
     assert dataset[17]["features"] == features[17].tobytes()
     assert dataset[-1]["track"] == (COUNT - 1) << 33
+    with pytest.raises(IndexError, match="there is no sample 203 of 203"):
+        dataset[COUNT]
+
+
+def test_samples_are_those_of_mosaicml_streamings_reader(tmp_path: Path, features: np.ndarray) -> None:
+    columns = {**COLUMNS, "cargo": "str"}
+    folder = write_dataset(tmp_path / "mds", features[:40], columns=columns)
+    ours = AISMDSDataset(folder, tmp_path / "ours")
+    stock = stock_dataset(remote=str(folder), local=str(tmp_path / "stock"), batch_size=1)
+    assert [ours[number] for number in range(40)] == [stock[number] for number in range(40)]
 
 
 @pytest.mark.parametrize(
@@ -400,6 +451,17 @@ def test_one_sample_by_its_number(tmp_path: Path, remote: str, features: np.ndar
         ({"normalize": "minmax"}, "normalize is 'minmax'"),
         ({"normalize": {"features": {}}}, "no mean and std of every feature"),
         ({"batching_method": "stratified"}, "only 'random' delivers every sample"),
+        ({"cache_limit": 0}, "cache_limit is 0; it must be at least 1 byte, or None"),
+        ({"cache_limit": "0gb"}, "cache_limit is 0"),
+        ({"cache_limit": "lots"}, "cache_limit is 'lots'; it must be a number of bytes"),
+        ({"cache_limit": "4kb"}, "cache_limit is 4,096 bytes; it must be at least .*: the index and 4 shards"),
+        ({"shuffle_algo": "py3"}, "shuffle_algo is 'py3'; there is 'py1e'"),
+        ({"epoch_size": "many"}, "epoch_size is 'many'"),
+        ({"epoch_size": 0}, "epoch_size is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"replication": 2}, "replication is 2; it must divide the number of ranks, 1"),
+        ({"num_canonical_nodes": 2}, "2 canonical nodes would have 1 of 203 samples come twice"),
+        ({"shuffle_algo": "py2s"}, "64 canonical nodes would have 53 of 203 samples come twice"),
         ({"remote": ""}, "remote is empty; it must be a folder or an address"),
         ({"local": ""}, "local is empty; it must be a folder"),
     ],
@@ -419,13 +481,65 @@ def test_a_wrong_option_is_refused(tmp_path: Path, remote: str, options: dict[st
         ("validate_hash", "leave it out: every shard is checked"),
         ("keep_zip", "leave it out"),
         ("num_workers", "DataLoader"),
-        ("shufle", "there are epoch_size, "),
+        ("allow_unsafe_types", "nothing here is unpickled"),
+        ("shufle", r"did you mean shuffle\?"),
+        ("batchsize", r"did you mean batch_size\?"),
+        ("cach_limit", r"did you mean cache_limit\?"),
+        ("zzz", "there are batch_size, split, "),
     ],
 )
 def test_an_option_that_would_do_nothing_is_refused(tmp_path: Path, remote: str, option: str, instead: str) -> None:
     options: dict[str, Any] = {option: 1}
     with pytest.raises(TypeError, match=f"no option {option}: .*{instead}"):
         AISMDSDataset(remote, str(tmp_path), **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("bogus", "there are endpoint_url"), ("region", "did you mean region_name")]
+)
+def test_an_s3_setting_that_there_is_not_is_refused(tmp_path: Path, remote: str, name: str, near: str) -> None:
+    with pytest.raises(TypeError, match=f"s3 has no option {name}: {near}"):
+        AISMDSDataset(remote, str(tmp_path), s3={name: "1"})
+
+
+@pytest.mark.parametrize("drop_last", [True, False])
+def test_a_state_of_an_epochs_end_is_the_next_ones_beginning(tmp_path: Path, remote: str, drop_last: bool) -> None:
+    dataset = AISMDSDataset(remote, str(tmp_path / "a"), batch_size=BATCH, drop_last=drop_last)
+    numbers(dataset)
+    state = dataset.state_dict()
+    assert (state["epoch"], state["sample_in_epoch"]) == (1, 0)
+    second = numbers(dataset)
+    stock = {"epoch": 0, "sample_in_epoch": COUNT // BATCH * BATCH if drop_last else COUNT}
+    for of_end in (state, {**state, **stock}):
+        resumed = AISMDSDataset(remote, str(tmp_path / "b"), batch_size=BATCH, drop_last=drop_last)
+        resumed.load_state_dict(of_end)
+        assert numbers(resumed) == second
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sample_in_epoch": 10**6}, "sample 1,000,000 of epoch 0, and an epoch has 203"),
+        ({"sample_in_epoch": -1}, "sample -1"),
+        ({"epoch": -3}, "epoch -3"),
+    ],
+)
+def test_a_state_that_cannot_be_is_refused(tmp_path: Path, remote: str, change: dict[str, int], message: str) -> None:
+    dataset = AISMDSDataset(remote, str(tmp_path), batch_size=BATCH)
+    state = dataset.state_dict()
+    with pytest.raises(ValueError, match=message):
+        dataset.load_state_dict({**state, **change})
+    with pytest.raises(ValueError, match="this is no state of a dataset: it has no 'shuffle_seed'"):
+        dataset.load_state_dict({name: value for name, value in state.items() if name != "shuffle_seed"})
+
+
+def test_a_resumed_seed_is_the_seed_of_every_later_epoch_of_workers(tmp_path: Path, remote: str) -> None:
+    first = AISMDSDataset(remote, str(tmp_path / "a"), batch_size=BATCH, seed=77)
+    expected = [numbers(first) for _ in range(3)]
+    resumed = AISMDSDataset(remote, str(tmp_path / "b"), batch_size=BATCH)
+    resumed.load_state_dict(AISMDSDataset(remote, str(tmp_path / "c"), batch_size=BATCH, seed=77).state_dict())
+    loader = DataLoader(resumed, batch_size=None, num_workers=2)
+    assert [numbers(loader) for _ in range(3)] == expected
 
 
 def test_paths_are_places_too(tmp_path: Path, remote: str) -> None:
@@ -491,20 +605,3 @@ def test_samples_are_bit_equal_to_the_parquet_of_the_same_pile(tmp_path: Path, f
         assert {name: column.tolist() for name, column in where.items()} == {
             name: column.tolist() for name, column in there.items()
         }
-
-
-@pytest.mark.parametrize("collisions", [1, 3])
-def test_a_stock_dataset_that_starts_at_the_same_moment(
-    tmp_path: Path, remote: str, monkeypatch: pytest.MonkeyPatch, collisions: int
-) -> None:
-    found = streaming_dataset.get_shm_prefix  # pyright: ignore[reportPrivateImportUsage]
-    taken = iter(range(collisions))
-
-    def beaten_to_it(*words: Any, **options: Any) -> Any:
-        if next(taken, None) is not None:
-            raise FileExistsError(17, "File exists", "/000337_locals")
-        return found(*words, **options)
-
-    monkeypatch.setattr("streaming.base.dataset.get_shm_prefix", beaten_to_it)
-    dataset = AISMDSDataset(remote, str(tmp_path / "cache"), batch_size=BATCH)
-    assert sorted(chain.from_iterable(numbers(dataset))) == list(range(COUNT))

@@ -20,6 +20,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from ais_assets.io.streaming_loader import AISMDSDataset, LoaderError
+from ais_assets.loader.job_memory import remove_leftovers
+from ais_assets.loader.shard_cache import ShardState
 from ais_assets_tests.loader.faulty_s3 import Fault, FaultyS3, faulty_s3
 from ais_assets_tests.loader.mds_datasets import flip_a_bit, numbers, windows, write_dataset
 from ais_assets_tests.s3_server import S3Server
@@ -64,7 +66,7 @@ from ais_assets.io.streaming_loader import AISMDSDataset
 s3 = {"endpoint_url": sys.argv[1], "region_name": "us-east-1"}
 dataset = AISMDSDataset("s3://bucket/remote", sys.argv[2], batch_size=8, s3=s3)
 batches = iter(DataLoader(dataset, batch_size=None, num_workers=2))
-while not dataset._shard_states[3]:
+while not dataset._memory.shard_states[3]:
     time.sleep(0.01)
 for worker in batches._workers:
     os.kill(worker.pid, signal.SIGKILL)
@@ -77,7 +79,7 @@ from ais_assets.io.streaming_loader import AISMDSDataset
 signal.signal(signal.SIGINT, signal.default_int_handler)
 s3 = {"endpoint_url": sys.argv[1], "region_name": "us-east-1"}
 dataset = AISMDSDataset("s3://bucket/remote", sys.argv[2], batch_size=8, download_timeout=60, s3=s3)
-print(dataset._shm_prefix_int, flush=True)
+print(dataset._memory.folder, flush=True)
 for _ in dataset:
     pass
 """
@@ -132,7 +134,7 @@ def seen(dataset: AISMDSDataset) -> list[int]:
 def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Runs a program in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False
     )
 
 
@@ -317,17 +319,11 @@ import sys
 from ais_assets.io.streaming_loader import AISMDSDataset
 dataset = AISMDSDataset(sys.argv[1], sys.argv[2], batch_size=8)
 next(iter(dataset))
-print(dataset._shm_prefix_int, flush=True)
+print(dataset._memory.folder, flush=True)
 input()
 """
 
 
-def shared(prefix: int) -> set[tuple[str, int]]:
-    """Names and inodes of a prefix in shared memory: another job may take the prefix, but not the inodes."""
-    return {(path.name, path.stat().st_ino) for path in Path("/dev/shm").glob(f"{prefix:06}_*")}
-
-
-@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="shared memory is not a folder here")
 def test_what_a_killed_job_leaves_behind_is_removed(remote: Path, cache: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", WAITING, str(remote), str(cache)],
@@ -337,25 +333,25 @@ def test_what_a_killed_job_leaves_behind_is_removed(remote: Path, cache: Path) -
         start_new_session=True,
     ) as job:
         assert job.stdout is not None
-        prefix = int(job.stdout.readline())
-        leftovers = shared(prefix)
-        # The whole group, so that not even Python's own tracker of shared memory outlives it.
+        memory = Path(job.stdout.readline().strip())
+        remove_leftovers()
+        assert memory.is_dir(), "it is a living job's"
         os.killpg(job.pid, signal.SIGKILL)
         job.wait()
-    assert leftovers
+    assert memory.is_dir()
     part = cache / ".shard.00000.mds.1.0.part"
     part.write_bytes(b"half")
     assert seen(AISMDSDataset(str(remote), str(cache), batch_size=BATCH)) == EVERY
     assert not part.exists()
-    assert not shared(prefix) & leftovers
+    assert not memory.exists()
 
 
-@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="shared memory is not a folder here")
-def test_memory_that_no_job_owns_is_removed(remote: Path, cache: Path) -> None:
-    orphan = Path("/dev/shm/900001_epoch_shape")
-    orphan.write_bytes(b"left")
-    assert seen(AISMDSDataset(str(remote), str(cache), batch_size=BATCH)) == EVERY
-    assert not orphan.exists()
+def test_a_start_that_was_killed_is_removed(remote: Path, cache: Path) -> None:
+    memory = AISMDSDataset(str(remote), str(cache), batch_size=BATCH)._memory.folder
+    unborn = memory.with_name("ais_loader_000000000000000")
+    unborn.mkdir()
+    remove_leftovers()
+    assert not unborn.exists()
 
 
 @pytest.mark.parametrize("limited", [True, False])
@@ -438,14 +434,13 @@ def test_starts_broken_off_leave_the_next_epoch_whole(remote: Path, cache: Path)
 
 def test_a_shard_that_another_process_never_finishes_is_an_error(remote: Path, cache: Path) -> None:
     dataset = AISMDSDataset(str(remote), str(cache), batch_size=BATCH)
-    dataset.stream.published.timeout = 0.01
-    dataset.stream.published.retries = 0
+    dataset._published.remote.timeout = 0.01
+    dataset._published.remote.retries = 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ais_assets.loader.remote._CONNECT_SECONDS", 0.01)
         patch.setattr("ais_assets.loader.remote._LONGEST_PAUSE_SECONDS", 0.01)
-        preparing = 2
-        dataset._shard_states[4] = preparing
-        dataset._shard_access_times[4] = os.getppid()
+        dataset._memory.shard_states[4] = ShardState.PREPARING
+        dataset._memory.access_times[4] = os.getppid()
         with pytest.raises(LoaderError, match="is being fetched by another process of this job"):
             list(dataset)
 
@@ -454,9 +449,8 @@ def test_a_shard_that_a_killed_process_was_at_is_taken_over(remote: Path, cache:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     dataset = AISMDSDataset(str(remote), str(cache), batch_size=BATCH)
-    preparing = 2
-    dataset._shard_states[4] = preparing
-    dataset._shard_access_times[4] = ended.pid
+    dataset._memory.shard_states[4] = ShardState.PREPARING
+    dataset._memory.access_times[4] = ended.pid
     assert seen(dataset) == EVERY
 
 
@@ -550,17 +544,16 @@ def test_a_job_that_is_interrupted_ends_and_leaves_nothing(s3: FaultyS3, cache: 
         text=True,
     ) as job:
         assert job.stdout is not None
-        prefix = int(job.stdout.readline())
+        memory = Path(job.stdout.readline().strip())
         while "remote/shard.00003.mds.zstd" not in s3.asked:
             time.sleep(0.02)
-        assert shared(prefix)
-        leftovers = shared(prefix)
+        assert memory.is_dir()
         time.sleep(0.5)
         job.send_signal(signal.SIGINT)
         # Far less than the three attempts of a minute that are allowed.
         _, error = job.communicate(timeout=30)
     assert "KeyboardInterrupt" in error
-    assert not shared(prefix) & leftovers
+    assert not memory.exists()
     assert not list(cache.rglob("*.part"))
 
 
