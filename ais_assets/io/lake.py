@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from ais_assets import schema
 from ais_assets.io.bulk_reader import BulkFile
+from ais_assets.io.kept_tracks import keep_published_tracks
 from ais_assets.io.layout import PLACES, Kind, place_of
 from ais_assets.io.parquet import PartitionFile, describe, write_parquet
 from ais_assets.ledger import Ledger
@@ -27,7 +28,7 @@ from ais_assets.stream import REJECTS, RecordStream
 if TYPE_CHECKING:
     import duckdb
 
-    from ais_assets.io.streaming_loader import AISMDSDataset, ValidationDataset
+    from ais_assets.io.streaming_loader import AISMDSDataset, TrackWindowDataset, ValidationDataset
 
 
 class PartitionMissingError(LookupError):
@@ -138,6 +139,7 @@ class Lake:
             size = local.stat().st_size
             if REJECTS in stream.facts:
                 self.write(REJECTS, partition, _reject_stream(stream.facts))
+            keep_published_tracks(self.store, key, lambda: self.describe(asset, partition).fingerprint)
             self.store.publish(local, key)
         return Published(f"{self.uri}/{key}", size, written.rows, written.ledger, stream.facts, written.schema)
 
@@ -285,12 +287,30 @@ class Lake:
             raise ValueError(f"{query!r} is no query that gives rows")
         return relation
 
-    def loader(self, local: str | Path, **options: Any) -> AISMDSDataset:
-        """Training batches: `AISMDSDataset` over this lake's MDS, cached in the folder `local`."""
-        from ais_assets.io.streaming_loader import AISMDSDataset  # noqa: PLC0415 - loads torch
+    @overload
+    def loader(self, local: str | Path, format: Literal["mds"] = "mds", **options: Any) -> AISMDSDataset: ...
 
-        remote = f"{self.uri}/{place_of('mds_shards').folder}"
-        return AISMDSDataset(remote=remote, local=str(local), **{"s3": self.store.s3_access(), **options})
+    @overload
+    def loader(self, local: str | Path, format: Literal["tracks"], **options: Any) -> TrackWindowDataset: ...
+
+    def loader(
+        self, local: str | Path, format: Literal["mds", "tracks"] = "mds", **options: Any
+    ) -> AISMDSDataset | TrackWindowDataset:
+        """Training batches, with a cache in the folder `local`.
+
+        `format` says from what: this lake's MDS shards, or its tracks, from which any windows can be cut. `options` are
+        those of `AISMDSDataset` or `TrackWindowDataset`.
+        """
+        from ais_assets.io.streaming_loader import AISMDSDataset, TrackWindowDataset  # noqa: PLC0415 - load torch
+
+        options = {"s3": self.store.s3_access(), **options}
+        if format == "mds":
+            return AISMDSDataset(remote=f"{self.uri}/{place_of('mds_shards').folder}", local=str(local), **options)
+        if format != "tracks":
+            raise ValueError(f"format is {format!r}; it must be 'mds' or 'tracks'")
+        if options.get("normalize") == "statistics":
+            options["normalize"] = self._statistics()
+        return TrackWindowDataset(self.uri, local, **options)
 
     def validation_loader(self, batch_size: int = 64, **options: Any) -> ValidationDataset:
         """The validation vessels' windows as batches, in the file's order, with the interface of `loader`."""

@@ -27,6 +27,7 @@ class IndexedFile:
         size: bytes.
         sha256: of the whole file, hexadecimal.
         kept: its name once the partition is built anew; empty: it is never rewritten.
+        fingerprint: of its rows, as the lake has it.
         rows: positions, or rows.
         tracks: tracks by split; of a file of vessels none.
     """
@@ -35,6 +36,7 @@ class IndexedFile:
     size: int
     sha256: str
     kept: str = ""
+    fingerprint: str = ""
     rows: int = 0
     tracks: Mapping[str, int] = field(default_factory=dict)
 

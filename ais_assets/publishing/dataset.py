@@ -17,6 +17,7 @@ from ais_assets.io.layout import place_of
 from ais_assets.io.mds import root_index
 from ais_assets.io.references import shuffle_digest, thrown_shards
 from ais_assets.ledger import Ledger
+from ais_assets.publishing.track_index import publish_track_index
 from ais_assets.settings import Settings
 from ais_assets.transforms.durations import QUANTILES, WindowDurations
 from ais_assets.transforms.statistics import WindowStatistics
@@ -95,6 +96,7 @@ def publish_dataset(lake: Lake, settings: Settings) -> TrainingDataset:
     card = dataset_card(dataset, accounts(lake, settings), settings)
     _publish_json(lake, statistics, f"{folder}/{STATISTICS_FILE}")
     lake.store.publish_bytes(card.encode(), f"{folder}/{CARD_FILE}")
+    publish_track_index(lake, settings)
     lake.store.publish_bytes(index, f"{folder}/{INDEX_FILE}")
     return TrainingDataset(**{**dataset.__dict__, "card": card})
 

@@ -13,7 +13,7 @@ import tempfile
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -91,6 +91,13 @@ class Store(ABC):
     @abstractmethod
     def names(self, folder: str, suffix: str) -> list[str]:
         """Names ending in `suffix` directly inside a folder, sorted; none where the folder is absent."""
+
+    @abstractmethod
+    def keep(self, key: str, kept: str) -> None:
+        """Lets an object be read under another key, too, whatever becomes of the first; nothing passes through here.
+
+        Raises FileNotFoundError where there is no such object.
+        """
 
     @abstractmethod
     def objects(self, folder: str) -> Iterator[StoredObject]:
@@ -203,6 +210,12 @@ class LocalStore(Store):
             return []
         return sorted(entry.name for entry in directory.iterdir() if entry.is_file() and entry.name.endswith(suffix))
 
+    def keep(self, key: str, kept: str) -> None:
+        target = self._file(kept)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.link(self._file(key), target)
+
     def objects(self, folder: str) -> Iterator[StoredObject]:
         return local_objects(self._root, checked_key(folder))
 
@@ -312,6 +325,10 @@ class S3Store(Store):
             )
             for page in pages:
                 yield page.get("Contents", [])
+
+    def keep(self, key: str, kept: str) -> None:
+        with self._errors(key):
+            self._client.copy({"Bucket": self._bucket, "Key": self._key(key)}, self._bucket, self._key(kept))
 
     def objects(self, folder: str) -> Iterator[StoredObject]:
         for page in self._pages(folder):

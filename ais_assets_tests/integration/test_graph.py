@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,43 @@ def test_a_second_build_gives_the_same_bytes(built: tuple[Settings, dg.DagsterIn
     with dg.DagsterInstance.ephemeral() as instance:
         materialize(again, instance, together=False, reverse=True)
     assert _without_card(digests(again)) == _without_card(digests(settings))
+
+
+def test_windows_cut_while_training_are_those_on_disk(
+    built: tuple[Settings, dg.DagsterInstance], tmp_path: Path
+) -> None:
+    lake = Lake(built[0].lake)
+    for split, asset in (("train", "materialized_windows"), ("validation", "validation")):
+        dataset = lake.loader(tmp_path, "tracks", split=split, provenance=True)
+        assert windows_by_name(dataset.batch(np.arange(dataset.windows))) == parquet_by_name(lake.table(asset))
+    cut = lake.loader(tmp_path, "tracks", batch_size=50, provenance=True)
+    with lake.loader(tmp_path / "mds", batch_size=50, provenance=True) as on_disk:
+        assert all_by_name(cut) == all_by_name(on_disk)
+
+
+def all_by_name(batches: Iterable[Any]) -> dict[tuple[int, int], bytes]:
+    """The windows of all batches, each of them once."""
+    found: dict[tuple[int, int], bytes] = {}
+    for batch in batches:
+        of_batch = windows_by_name(batch)
+        assert not found.keys() & of_batch.keys()
+        found |= of_batch
+    return found
+
+
+def windows_by_name(batch: Any) -> dict[tuple[int, int], bytes]:
+    """The windows of a batch by track and time."""
+    features, of = batch
+    names = zip(of["track"].tolist(), of["start"].tolist(), strict=True)
+    return {name: window.tobytes() for name, window in zip(names, features.numpy(), strict=True)}
+
+
+def parquet_by_name(table: pa.Table) -> dict[tuple[int, int], bytes]:
+    """The windows of a file by track and time."""
+    windows = table["features"].combine_chunks().flatten().to_numpy().reshape(table.num_rows, -1)
+    starts = table["start"].cast(pa.int64()).to_numpy() // 1000
+    names = zip(table["track"].to_pylist(), starts.tolist(), strict=True)
+    return {name: window.tobytes() for name, window in zip(names, windows, strict=True)}
 
 
 def test_both_ways_to_gather_give_the_same_bytes(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path) -> None:

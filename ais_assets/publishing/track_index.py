@@ -1,0 +1,120 @@
+"""The tracks as a training product: an index that names their files, which is the commit point of their publication."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ais_assets.io.kept_tracks import TRACKS_INDEX_KEY, published_tracks
+from ais_assets.io.lake import Lake
+from ais_assets.io.layout import place_of
+from ais_assets.io.references import holdout_from
+from ais_assets.loader.track_index import KEPT_FOLDER, TRACKS_FOLDER, IndexedFile, TracksIndex
+from ais_assets.settings import Settings
+from ais_assets.transforms.kernels import run_starts
+
+_THREADS: Final = 4
+"""That read track files at once, each of them whole."""
+_SETTINGS: Final = (
+    "seq_len",
+    "max_horizon",
+    "stride",
+    "max_gap_seconds",
+    "max_speed_knots",
+    "min_track_positions",
+    "thin_seconds",
+    "stationary_seconds",
+    "stationary_knots",
+    "validation_fraction",
+    "seed",
+    "shards",
+    "source",
+)
+"""What the tracks were made by, and the windows beside them."""
+
+
+def publish_track_index(lake: Lake, settings: Settings) -> TracksIndex:
+    """Publishes the index over all track shards; a file that the former index had is not read again.
+
+    Raises PartitionMissingError when a shard is missing.
+    """
+    shards = settings.shard_keys
+    lake.require("track_shards", shards)
+    former = published_tracks(lake.store)
+    known = {file.fingerprint: file for file in former.files} if former is not None else {}
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="index") as pool:
+        files = tuple(pool.map(lambda shard: _indexed(lake, shard, known), shards))
+    index = TracksIndex(files, _kept_vessels(lake), _published_settings(settings), _release(files))
+    lake.store.publish_bytes(index.to_json(), TRACKS_INDEX_KEY)
+    return index
+
+
+def _indexed(lake: Lake, shard: str, known: dict[str, IndexedFile]) -> IndexedFile:
+    key = place_of("track_shards").key(shard)
+    found = lake.describe("track_shards", shard)
+    former = known.get(found.fingerprint)
+    name = key.removeprefix(f"{TRACKS_FOLDER}/")
+    if former is not None and former.name == name and former.size == lake.store.size(key):
+        return former
+    data = lake.store.read(key)
+    return IndexedFile(
+        name=name,
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        kept=f"{KEPT_FOLDER}/{shard}-{found.fingerprint}.parquet",
+        fingerprint=found.fingerprint,
+        rows=found.rows,
+        tracks=_tracks_by_split(data),
+    )
+
+
+def _tracks_by_split(data: bytes) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    last = None
+    with pq.ParquetFile(pa.BufferReader(data)) as file:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=["track", "split"])
+            begins = run_starts(table["track"].to_numpy())
+            if table.num_rows and table["track"][0].as_py() == last:
+                begins = begins[1:]
+            last = table["track"][-1].as_py() if table.num_rows else last
+            splits = pc.value_counts(table["split"].take(pa.array(begins)).cast(pa.string()))  # pyright: ignore[reportAttributeAccessIssue]
+            for entry in splits.to_pylist():
+                counts[entry["values"]] = counts.get(entry["values"], 0) + entry["counts"]
+    return dict(sorted(counts.items()))
+
+
+def _kept_vessels(lake: Lake) -> IndexedFile | None:
+    """The vessels' file under a name of its own, so that it stays as it is."""
+    if not lake.has("vessels"):
+        return None
+    data = lake.store.read(place_of("vessels").key(None))
+    digest = hashlib.sha256(data).hexdigest()
+    name = f"{KEPT_FOLDER}/vessels-{digest[:16]}.parquet"
+    if not lake.store.exists(f"{TRACKS_FOLDER}/{name}"):
+        lake.store.publish_bytes(data, f"{TRACKS_FOLDER}/{name}")
+    return IndexedFile(name, len(data), digest, fingerprint=digest[:16], rows=lake.describe("vessels").rows)
+
+
+def _published_settings(settings: Settings) -> dict[str, Any]:
+    held_out = holdout_from(settings)
+    return {
+        **{name: getattr(settings, name) for name in _SETTINGS},
+        "first_day": settings.first_day.isoformat(),
+        "last_day": settings.last_day.isoformat(),
+        "holdout_from": None if held_out is None else held_out // 1_000,
+    }
+
+
+def _release(files: Iterable[IndexedFile]) -> str:
+    """A name for these tracks: equal rows, equal name."""
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.name} {file.fingerprint};".encode())
+    return digest.hexdigest()[:16]
