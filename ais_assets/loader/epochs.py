@@ -23,8 +23,9 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ais_assets.loader.device import Batch, check_worker, destination, on_device
+from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.file_locks import exclusively
-from ais_assets.loader.remote import LoaderError
+from ais_assets.loader.options import check_positive
 from ais_assets.loader.world import World, check_not_shared_out_again
 from ais_assets.machine import usable_cores
 
@@ -77,6 +78,14 @@ class Steps:
         begin = self._done + min(step, self._full) * self._step + sum(self._tail[: max(0, beyond)])
         return begin, begin + (self._step if beyond < 0 else self._tail[beyond])
 
+    def settled(self, reached: int) -> int:
+        """The places that were yielded, where a rank counts so many by its own: its last batches may be 1 smaller."""
+        usual = self._done + self._full * self._step
+        if reached <= usual:
+            return reached
+        ends = [usual + sum(self._tail[:k]) for k in range(len(self._tail) + 1)]
+        return min(ends, key=lambda end: abs(end - reached))
+
     def share(self, step: int, rank: int) -> tuple[int, int]:
         """Those of them that are a rank's."""
         first, last = self.bounds(step)
@@ -107,9 +116,7 @@ class EpochDataset(IterableDataset, ABC):
         threads: int | None,
     ) -> None:
         super().__init__()
-        for name, value in {"batch_size": batch_size, "threads": threads}.items():
-            if value is not None and value < 1:
-                raise ValueError(f"{name} is {value}; it must be at least 1")
+        check_positive(batch_size=batch_size, threads=threads)
         self.places = places
         self.batch_size = batch_size
         self.drop_last = drop_last
@@ -198,7 +205,8 @@ class EpochDataset(IterableDataset, ABC):
         else:
             epoch = shared[_CURRENT]
             if num_samples is not None:
-                reached = num_samples + (0 if from_beginning else shared[_DONE])
+                counted = num_samples + (0 if from_beginning else shared[_DONE])
+                reached = self._steps(shared[_DONE]).settled(counted)
             elif shared[_BY_WORKERS]:
                 raise ValueError(
                     "this dataset is iterated by DataLoader workers, which are ahead of the training loop: pass "

@@ -12,7 +12,6 @@ hashed again before use.
 from __future__ import annotations
 
 import errno
-import functools
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,6 +25,7 @@ from ais_assets.loader.remote import Remote
 from ais_assets.loader.rows import ShardDamagedError, ShardRows
 from ais_assets.loader.shard_index import INDEX_FILE, Shard, StoredFile, parsed_index
 from ais_assets.loader.unpacking import unpacked
+from ais_assets.machine import boot_id
 
 _PART_SUFFIX: Final = ".part"
 
@@ -178,7 +178,7 @@ class PublishedShards:
         raw = shard.raw
         # Without a hash a raw file cannot be checked again, only known to have been fetched for this very index.
         known_by = raw.digest or (raw.name, self.index_digest)
-        digest = hashlib.sha256(repr((known_by, raw.size, _boot() if raw.digest else "")).encode()).digest()
+        digest = hashlib.sha256(repr((known_by, raw.size, boot_id() if raw.digest else "")).encode()).digest()
         # Whole seconds, below 2^31: any file system can keep them.
         return (int.from_bytes(digest[:4], "little") >> 1) * 10**9
 
@@ -300,10 +300,3 @@ def _may_be_others() -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
-
-
-@functools.cache
-def _boot() -> str:
-    """A name for the time since the machine was started; empty where the system has none."""
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip() if path.is_file() else ""

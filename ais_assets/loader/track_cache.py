@@ -26,6 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.file_locks import exclusively, left_behind, sign_of_life
 from ais_assets.loader.mapped import MappedPart, mapped_in_a_row
 from ais_assets.loader.packed_tracks import (
@@ -38,7 +39,7 @@ from ais_assets.loader.packed_tracks import (
     packed_parts,
     padded,
 )
-from ais_assets.loader.remote import LoaderError, Remote, give_up_when
+from ais_assets.loader.remote import Remote, give_up_when
 from ais_assets.loader.track_index import IndexedFile, TracksIndex
 from ais_assets.machine import boot_id
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final, Self
 
-from ais_assets.loader.remote import LoaderError
+from ais_assets.loader.errors import LoaderError
 
 TRACKS_FOLDER: Final = "track_shards"
 TRACKS_INDEX: Final = "index.json"

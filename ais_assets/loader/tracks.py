@@ -10,9 +10,8 @@ permutation, window_order, epochs    the order, and who has which of it
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -25,9 +24,11 @@ from ais_assets.loader.agreement import require_same_on_all_ranks
 from ais_assets.loader.channels import CHANNELS, channel_numbers, cut_windows, needs_channels, window_times
 from ais_assets.loader.device import Batch, empty_tensor, features_of
 from ais_assets.loader.epochs import EpochDataset
+from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.normalize import check_normalize, offsets_and_scales, scale_in_place
+from ais_assets.loader.options import check_positive, place
 from ais_assets.loader.packed_tracks import PackedTracks
-from ais_assets.loader.remote import LoaderError, Remote
+from ais_assets.loader.remote import Remote
 from ais_assets.loader.track_cache import TrackCache
 from ais_assets.loader.track_index import TRACKS_FOLDER, TRACKS_INDEX, TracksIndex
 from ais_assets.loader.window_order import PassOrder, WindowOrder
@@ -37,7 +38,6 @@ from ais_assets.machine import usable_cores
 
 _GEOMETRY: Final = {"seq_len": schema.SEQ_LEN, "max_horizon": schema.MAX_HORIZON, "stride": schema.STRIDE}
 """Where neither the caller nor the index says."""
-_S3_SETTINGS: Final = ("endpoint_url", "region_name", "profile_name")
 
 
 class _Opened(NamedTuple):
@@ -119,12 +119,12 @@ class TrackWindowDataset(EpochDataset):
     ) -> None:
         self._channels = channel_numbers(tuple(features))
         self._scaling = _scaling(normalize, self._channels)
-        _check_s3(s3)
         self.features = tuple(features)
         self.mask, self.times, self.provenance = mask, times, provenance
-        self._remote = Remote(_published_at(remote, local), retries=download_retry, timeout=download_timeout, s3=s3)
+        remote, local = place("remote", remote), place("local", local)
+        self._remote = Remote(_published_at(remote), retries=download_retry, timeout=download_timeout, s3=s3)
         self.index = _read_index(self._remote)
-        self._cache = TrackCache(Path(fspath(local)), self._remote, self.index, threads or min(8, usable_cores()))
+        self._cache = TrackCache(Path(local), self._remote, self.index, threads or min(8, usable_cores()))
         published = {name: int(self.index.settings.get(name, _GEOMETRY[name])) for name in _GEOMETRY}
         self.geometry = Geometry(
             published["seq_len"] if seq_len is None else seq_len,
@@ -200,8 +200,7 @@ class TrackWindowDataset(EpochDataset):
         return {**self.__dict__, "_opened": None}
 
     def _size_of_epoch(self, windows: int) -> int:
-        if self._epoch_size is not None and self._epoch_size < 1:
-            raise ValueError(f"epoch_size is {self._epoch_size}; it must be at least 1")
+        check_positive(epoch_size=self._epoch_size)
         return self._epoch_size or windows
 
     def _open(self) -> _Opened:
@@ -239,12 +238,9 @@ class TrackWindowDataset(EpochDataset):
         return (features, others) if others else features
 
 
-def _published_at(remote: str | PathLike[str], local: str | PathLike[str]) -> str:
-    """The address of the published tracks. Raises ValueError where an address is empty."""
-    for name, path in {"remote": remote, "local": local}.items():
-        if not fspath(path):
-            raise ValueError(f"{name} is empty; it must be a folder" + (" or an address" if name == "remote" else ""))
-    uri = fspath(remote).rstrip("/")
+def _published_at(remote: str) -> str:
+    """The address of the published tracks, of the lake's or its own."""
+    uri = remote.rstrip("/")
     return uri if uri.rpartition("/")[2] == TRACKS_FOLDER else f"{uri}/{TRACKS_FOLDER}"
 
 
@@ -256,14 +252,6 @@ def _read_index(remote: Remote) -> TracksIndex:
         raise LoaderError(f"{where} is missing: materialize training_dataset, or correct the address") from None
     require_same_on_all_ranks(data, where)
     return TracksIndex.parsed(data, where)
-
-
-def _check_s3(s3: Mapping[str, str] | None) -> None:
-    for name in s3 or {}:
-        if name not in _S3_SETTINGS:
-            near = difflib.get_close_matches(name, _S3_SETTINGS, 1)
-            meant = f"; is {near[0]!r} meant?" if near else ""
-            raise ValueError(f"s3 has no setting {name!r}{meant} There are {', '.join(_S3_SETTINGS)}")
 
 
 def _scaling(

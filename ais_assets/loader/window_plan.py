@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ais_assets import schema
+from ais_assets.loader.options import check_positive
 from ais_assets.loader.packed_tracks import PackedTracks, first_row_from
 from ais_assets.transforms.windows import window_counts
 
@@ -36,16 +37,13 @@ class Geometry:
     max_silence_seconds: int = schema.MAX_GAP_SECONDS
 
     def __post_init__(self) -> None:
-        numbers = {
-            "seq_len": self.seq_len,
-            "max_horizon": self.max_horizon,
-            "stride": self.stride,
-            "every_seconds": 1 if self.every_seconds is None else self.every_seconds,
-            "max_silence_seconds": self.max_silence_seconds,
-        }
-        for name, value in numbers.items():
-            if value < 1:
-                raise ValueError(f"{name} is {value}; it must be at least 1")
+        check_positive(
+            seq_len=self.seq_len,
+            max_horizon=self.max_horizon,
+            stride=self.stride,
+            every_seconds=self.every_seconds,
+            max_silence_seconds=self.max_silence_seconds,
+        )
 
     @property
     def window_len(self) -> int:

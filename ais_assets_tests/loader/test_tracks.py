@@ -375,7 +375,6 @@ def test_a_closed_dataset_says_so(lake: Path, cache: Path) -> None:
         ({"epoch_size": 0}, "epoch_size is 0"),
         ({"seq_len": 10_000}, "holds no train window of 10008 positions"),
         ({"normalize": "statistic"}, "normalize is 'statistic'"),
-        ({"s3": {"endpoint": "x"}}, "is 'endpoint_url' meant"),
         ({"pin_memory": True}, "need a CUDA device"),
     ],
 )

@@ -90,7 +90,7 @@ def publish(
 def indexed(path: Path, rows: int, kept: str = "") -> IndexedFile:
     """A file as an index names it."""
     data = path.read_bytes()
-    return IndexedFile(path.name, len(data), hashlib.sha256(data).hexdigest(), kept, rows)
+    return IndexedFile(path.name, len(data), hashlib.sha256(data).hexdigest(), kept, rows=rows)
 
 
 def numbers(dataset: TrackWindowDataset, batches: Iterable[Any]) -> list[list[int]]:
