@@ -123,15 +123,23 @@ def disk_pace(folder: Path) -> float:
 
 
 class Runs:
-    """Dagster runs in processes of their own, timed together."""
+    """Dagster runs in processes of their own, timed together.
+
+    A stage's processes are new, so that no other's memory is counted as its own. They are forked from one that has done
+    the imports, which eleven stages would otherwise wait for, and has no threads, locks or sockets to share.
+    """
 
     def __init__(self, reference: code_location.Reference, workers: int) -> None:
         self._reference = reference
         self._workers = workers
+        self._context = get_context("forkserver")
+        self._context.set_forkserver_preload([code_location.MODULE])
 
     def take(self, tasks: Sequence[Task]) -> tuple[float, int]:
         """Runs the tasks; returns the seconds they took together, and the largest peak. Raises RuntimeError."""
-        with ProcessPoolExecutor(self._workers, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(
+            self._workers, mp_context=self._context, initializer=_take_over, initargs=(dict(os.environ),)
+        ) as pool:
             # Everyone loads the definitions before the clock starts, as a run's process does once for many partitions.
             for ready in [pool.submit(_load) for _ in range(4 * self._workers)]:
                 ready.result(timeout=600)
@@ -143,6 +151,12 @@ class Runs:
                         raise RuntimeError(error)
                 seconds = time.perf_counter() - started
         return seconds, max(peaks.values(), default=0)
+
+
+def _take_over(environment: dict[str, str]) -> None:
+    """The environment as it is now, not as it was when the first of all processes was forked."""
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 def _load() -> None:

@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-COMMANDS = ("bench", "build", "demo", "plan", "prune", "status")
+COMMANDS = ("bench", "build", "demo", "plan", "prune", "settings", "status")
 
 
 class Commands(click.Group):
@@ -38,6 +38,7 @@ main = Commands(
     COMMANDS,
     name="ais",
     help="AIS position reports to shuffled training windows.\n\n"
-    "Settings are environment variables AIS_*; see the README.",
+    "Settings are environment variables AIS_*: `ais settings` shows them.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+main = click.version_option(package_name="ais_assets", message="%(package)s %(version)s")(main)

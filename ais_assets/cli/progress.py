@@ -20,7 +20,7 @@ class BuildProgress:
         self._started: dict[str, float] = {}
         self._left: dict[str, int] = {}
         self._bars: dict[str, TaskID] = {}
-        self._console = Console(stderr=True, quiet=quiet)
+        self._console = Console(stderr=True, quiet=quiet, markup=False)
         self._progress = Progress(
             TextColumn("{task.description:<22}"),
             BarColumn(),

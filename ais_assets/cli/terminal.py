@@ -34,9 +34,12 @@ class Failure(click.ClickException):
 
 
 def terminal() -> Console:
-    """A console for tables: as wide as the terminal, or wide enough where its output goes elsewhere."""
-    console = Console()
-    return console if console.is_terminal else Console(width=_PIPED_WIDTH)
+    """A console for tables: as wide as the terminal, or wide enough where its output goes elsewhere.
+
+    It takes no text for markup: a lake may be called /x[/b], and a ship too.
+    """
+    console = Console(markup=False)
+    return console if console.is_terminal else Console(width=_PIPED_WIDTH, markup=False)
 
 
 def settings_or_fail() -> Settings:

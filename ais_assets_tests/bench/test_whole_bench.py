@@ -13,11 +13,12 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
+from ais_assets.bench import whole
 from ais_assets.bench.whole import write_raw_records
 from ais_assets.cli.main import main
 from ais_assets.definitions import platform_assets
 from ais_assets.io.lake import Lake
-from ais_assets.operating.planning import Rates
+from ais_assets.operating.planning import MEASURED_RATES, Rates
 from ais_assets.operating.stages import turns
 from ais_assets.settings import load_settings
 from ais_assets.transforms.clean import clean_day
@@ -44,7 +45,10 @@ def test_copies_are_typed_records_of_other_vessels(tmp_path: Path, monkeypatch: 
     assert len(counts[1].keys() & counts[0].keys()) > len(counts[0]) / 2, "under the same MMSI from day to day"
 
 
-def test_predicted_beside_measured() -> None:
+def test_predicted_beside_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Neither 3 GB of disk nor the rates of this machine, which the next test measures.
+    monkeypatch.setattr(whole, "_PACE_BLOCKS", 1)
+    monkeypatch.setattr(whole, "median_rates", lambda vessels, repeat: MEASURED_RATES)
     before = dict(os.environ)
     words = ["bench", "whole", "--positions", "40000", "--vessels", "10", "--days", "1"]
     shown = CliRunner().invoke(main, [*words, "--shards", "2", "--piles", "2", "--workers", "2", "--json"])

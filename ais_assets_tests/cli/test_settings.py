@@ -1,0 +1,58 @@
+"""What the command says of itself and of its settings."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ais_assets.cli.main import main
+from ais_assets.cli.terminal import terminal
+from ais_assets.settings import Settings
+
+
+def ais(*words: str) -> str:
+    """What the command prints. It must succeed."""
+    shown = CliRunner().invoke(main, words)
+    assert shown.exit_code == 0, shown.output
+    return shown.stdout
+
+
+def test_version() -> None:
+    assert ais("--version") == f"ais_assets {version('ais_assets')}\n"
+
+
+def test_settings_are_listed_with_their_origin_and_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIS_SOURCE", "dma")
+    monkeypatch.setenv("AIS_SOURCE_URI", "http://anna:geheim@host/{day}.zip?token=tokentoken")
+    listed = {row["name"]: row for row in json.loads(ais("settings", "--json"))}
+    assert len(listed) == len(Settings.model_fields)
+    assert listed["AIS_SOURCE"] == {
+        "name": "AIS_SOURCE",
+        "value": "dma",
+        "origin": "environment",
+        "meaning": "the raw format",
+    }
+    assert (listed["AIS_STRIDE"]["value"], listed["AIS_STRIDE"]["origin"]) == ("32", "default")
+    table = ais("settings")
+    assert "keys every random stream" in table
+    for secret in ("geheim", "tokentoken"):
+        assert secret not in table
+        assert secret not in str(listed)
+
+
+def test_a_wrong_name_ends_the_command_with_the_right_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIS_STRID", "3")
+    refused = CliRunner().invoke(main, ["settings"])
+    assert refused.exit_code == 1
+    assert "AIS_STRID in the environment is no setting; AIS_STRIDE is" in refused.stderr
+
+
+def test_a_lakes_name_is_no_markup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = f"{tmp_path}/x[/b]"
+    monkeypatch.setenv("AIS_LAKE", lake)
+    assert "x[/b]" in ais("settings")
+    terminal().print(lake)  # a tag that was never opened would be refused
