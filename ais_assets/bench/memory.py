@@ -62,10 +62,10 @@ def column(values: NDArray[np.int32] | NDArray[np.int64], kind: pa.DataType) -> 
 def motion(count: int) -> dict[str, pa.Array]:
     """Slowly northwards, everyone."""
     return {
-        "lat": column(np.arange(count, dtype=np.int32) % DAY_POSITIONS, schema.DEGREES),
-        "lon": column(np.zeros(count, np.int32), schema.DEGREES),
-        "sog": column(np.full(count, 50, np.int32), schema.TENTHS),
-        "cog": column(np.zeros(count, np.int32), schema.TENTHS),
+        "lat_microdegrees": column(np.arange(count, dtype=np.int32) % DAY_POSITIONS, pa.int32()),
+        "lon_microdegrees": column(np.zeros(count, np.int32), pa.int32()),
+        "sog_tenths": column(np.full(count, 50, np.int32), pa.int32()),
+        "cog_tenths": column(np.zeros(count, np.int32), pa.int32()),
     }
 
 

@@ -25,7 +25,7 @@ from ais_assets.settings import Settings
 from ais_assets.transforms.shuffle import TABLE_WINDOWS, row_group_of, shuffle_pile, throw_windows
 from ais_assets.transforms.windows import gather, pack_tables
 
-_COLUMNS = ["track", "t", "lat", "lon", "sog", "cog", "split"]
+_COLUMNS = ["track", "t", "lat_microdegrees", "lon_microdegrees", "sog_tenths", "cog_tenths", "split"]
 
 
 @dataclass(frozen=True)

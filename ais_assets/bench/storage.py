@@ -13,15 +13,14 @@ import pyarrow.parquet as pq
 from ais_assets.bench._simulated import Traffic, row_groups, simulated_traffic, traffic_options
 from ais_assets.bench.race import Contender, Race, report, run_race
 from ais_assets.io.parquet import write_parquet
+from ais_assets.io.views import in_degrees_and_knots
 from ais_assets.ledger import Ledger
 from ais_assets.settings import Settings
 from ais_assets.stream import RecordStream
 
-_FLOATS = ("lat", "lon", "sog", "cog")
-
 
 def write_as_lake(tables: list[pa.Table], path: Path) -> None:
-    """Decimals and times as the lake has them, packed by deltas."""
+    """Whole numbers and times as the lake has them, packed by deltas."""
     rows = sum(table.num_rows for table in tables)
     stream = RecordStream(tables[0].schema, iter(tables), Ledger(rows, rows))
     write_parquet(stream, path, asset="track_shards", partition="0", level=Settings.model_construct().zstd_level)
@@ -29,7 +28,7 @@ def write_as_lake(tables: list[pa.Table], path: Path) -> None:
 
 def write_as_float64(tables: list[pa.Table], path: Path) -> None:
     """Degrees, knots and degrees as float64, otherwise pyarrow's defaults with zstd."""
-    plain = [_with_floats(table) for table in tables]
+    plain = [in_degrees_and_knots(table) for table in tables]
     with pq.ParquetWriter(path, plain[0].schema, compression="zstd") as writer:
         for table in plain:
             writer.write_table(table)
@@ -62,12 +61,6 @@ def bytes_a_position(traffic: Traffic) -> dict[str, float]:
             writer(_tables(traffic), path)
             sizes[name] = round(path.stat().st_size / traffic.positions, 3)
     return sizes
-
-
-def _with_floats(table: pa.Table) -> pa.Table:
-    for name in _FLOATS:
-        table = table.set_column(table.schema.get_field_index(name), name, table[name].cast(pa.float64()))
-    return table
 
 
 @lru_cache(maxsize=1)

@@ -17,9 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ais_assets import schema
 from ais_assets.bench._simulated import clean_days, row_groups, traffic_options
 from ais_assets.bench.race import Contender, Race, report, run_race
 from ais_assets.io.parquet import write_parquet
+from ais_assets.io.views import in_degrees_and_knots
 from ais_assets.ledger import Ledger
 from ais_assets.settings import Settings
 from ais_assets.stream import RecordStream
@@ -33,20 +35,23 @@ _DIAMETER = 2 * 3440.0
 
 _DUCKDB = """
 copy (
-  with steps as (
+  with positions as (
+    select *, lat_microdegrees / 1e6 as lat, lon_microdegrees / 1e6 as lon from read_parquet({files})
+  ),
+  steps as (
     select *, epoch(t - lag(t) over w) as dt,
       {diameter} * asin(sqrt(
         pow(sin(radians(lat - lag(lat) over w) / 2), 2)
         + cos(radians(lat)) * cos(radians(lag(lat) over w)) * pow(sin(radians(lon - lag(lon) over w) / 2), 2)
       )) as nm
-    from read_parquet({files}) window w as (partition by mmsi order by t)
+    from positions window w as (partition by mmsi order by t)
   ),
   parts as (
     select *, count(*) filter (dt > {gap}) over (partition by mmsi order by t) as part
     from steps where nm is null or nm * 3600 <= {knots} * dt
   )
   select mmsi, (mmsi::bigint << 32) + epoch(min(t) over (partition by mmsi, part))::bigint as track,
-    t, lat, lon, sog, cog
+    t, lat_microdegrees, lon_microdegrees, sog_tenths, cog_tenths
   from parts order by mmsi, t
 ) to '{into}' (format parquet, compression zstd)
 """
@@ -87,7 +92,7 @@ def with_polars(files: list[Path]) -> float:
     import polars as pl  # noqa: PLC0415
 
     settings = Settings.model_construct()
-    lat, lon = pl.col("lat").cast(pl.Float64).radians(), pl.col("lon").cast(pl.Float64).radians()
+    lat, lon = ((pl.col(f"{name}_microdegrees") / schema.MICRODEGREES).radians() for name in ("lat", "lon"))
     before = {"lat": lat.shift(1).over("mmsi"), "lon": lon.shift(1).over("mmsi")}
     half = ((lat - before["lat"]) / 2).sin() ** 2 + lat.cos() * before["lat"].cos() * (
         (lon - before["lon"]) / 2
@@ -100,7 +105,7 @@ def with_polars(files: list[Path]) -> float:
         .filter(pl.col("nm").is_null() | (pl.col("nm") * 3600 <= settings.max_speed_knots * pl.col("dt")))
         .with_columns(part=(pl.col("dt") > settings.max_gap_seconds).fill_null(False).cum_sum().over("mmsi"))
         .with_columns(track=pl.col("t").min().over("mmsi", "part"))
-        .select("mmsi", "track", "t", "lat", "lon", "sog", "cog")
+        .select("mmsi", "track", "t", *(of.column for of in schema.STORED_AS.values()))
     )
     with _output() as into:
         positions.collect().write_parquet(into, compression="zstd", compression_level=settings.zstd_level)
@@ -114,9 +119,7 @@ def with_movingpandas(files: list[Path]) -> float:
     import movingpandas  # noqa: PLC0415 # pyright: ignore[reportMissingImports] - an optional peer
 
     part = pq.read_table(files[0]).slice(0, _SMALL_PART)
-    frame = pa.table({name: part[name].cast(pa.float64()) for name in ("lat", "lon")}).to_pandas()
-    frame["mmsi"] = part["mmsi"].to_numpy()
-    frame["t"] = part["t"].to_numpy()
+    frame = in_degrees_and_knots(part.select(["mmsi", "t", "lat_microdegrees", "lon_microdegrees"])).to_pandas()
     tracks = movingpandas.TrajectoryCollection(frame, traj_id_col="mmsi", t="t", x="lon", y="lat")
     gap = timedelta(seconds=Settings.model_construct().max_gap_seconds)
     movingpandas.ObservationGapSplitter(tracks).split(gap=gap)

@@ -21,6 +21,7 @@ from ais_assets.io.bulk_reader import BulkFile
 from ais_assets.io.kept_tracks import keep_published_tracks
 from ais_assets.io.layout import PLACES, Kind, place_of
 from ais_assets.io.parquet import PartitionFile, describe, write_parquet
+from ais_assets.io.views import columns_in_degrees_and_knots, in_degrees_and_knots
 from ais_assets.ledger import Ledger
 from ais_assets.store.objects import S3Client, Store, open_store
 from ais_assets.stream import REJECTS, RecordStream
@@ -77,7 +78,7 @@ class Lake:
 
     >>> lake = Lake("s3://bucket/prefix")                                       # doctest: +SKIP
     >>> lake.dataset("track_shards").to_table(filter=ds.field("mmsi") == 219000734)  # doctest: +SKIP
-    >>> lake.sql("select mmsi, count(*) from clean_records group by mmsi")      # doctest: +SKIP
+    >>> lake.sql("select mmsi, max(sog) from clean_records where lat > 55 group by mmsi")  # doctest: +SKIP
     >>> for batch in lake.loader(local="mds-cache", batch_size=64): ...         # doctest: +SKIP
     """
 
@@ -243,7 +244,10 @@ class Lake:
         return self.describe(asset, partition).ledger
 
     def dataset(self, asset: str, partitions: Sequence[str] | None = None) -> ds.Dataset:
-        """A lazy dataset over some (default: all) partitions of a Parquet asset, in partition order.
+        """A lazy dataset over some (default: all) partitions of a Parquet asset, in partition order, as stored.
+
+        Latitudes and longitudes are micro-degrees, SOG and COG tenths, as their columns' names say; `sql` and `table`
+        give degrees and knots.
 
         Raises PartitionMissingError when a partition asked for, or every one, is missing.
         """
@@ -265,11 +269,14 @@ class Lake:
         return ds.dataset([self.store.path(key) for key in keys], filesystem=self.store.filesystem(), format="parquet")
 
     def table(self, asset: str, partitions: Sequence[str] | None = None) -> pa.Table:
-        """The rows themselves, in memory."""
-        return self.dataset(asset, partitions).to_table()
+        """The rows themselves in memory, `lat`, `lon`, `sog` and `cog` in degrees and knots."""
+        return in_degrees_and_knots(self.dataset(asset, partitions).to_table())
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
-        """Runs SQL over the assets by their names; any that the query names must be in the lake."""
+        """Runs SQL over the assets by their names; any that the query names must be in the lake.
+
+        Positions have `lat`, `lon`, `sog` and `cog` in degrees and knots.
+        """
         words = set(re.findall(r"\w+", _SQL_TEXT.sub("", query)))
         named = [asset for asset, place in PLACES.items() if place.kind is Kind.PARQUET and asset in words]
         return self.sql_over({asset: self.dataset(asset) for asset in named}, query)
@@ -281,7 +288,9 @@ class Lake:
         connection = duckdb.connect()
         connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
         for name, dataset in tables.items():
-            connection.register(name, dataset)
+            connection.register(f"stored {name}", dataset)
+            columns = columns_in_degrees_and_knots(dataset.schema)
+            connection.execute(f'create view "{name}" as select {columns} from "stored {name}"')
         relation = connection.sql(query)
         if relation is None:
             raise ValueError(f"{query!r} is no query that gives rows")

@@ -1,7 +1,8 @@
 """Dagster's IO managers over the lake: Parquet partitions, folders (archives, MDS piles), JSON values.
 
 An asset hands over `Partitions`: one payload for each partition of its run, made one after the other. Who loads an
-asset through Dagster gets a lazy `pyarrow.dataset.Dataset` over the partitions, a manifest each, or the JSON value.
+asset through Dagster gets a lazy `pyarrow.dataset.Dataset` over the partitions as stored, a manifest each, or the
+JSON value.
 """
 
 from __future__ import annotations

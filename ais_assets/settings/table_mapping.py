@@ -32,7 +32,7 @@ UNITS: Final[Mapping[str, Mapping[str, float]]] = {
     "width": _METRES,
     "draught": _METRES,
 }
-"""By column and name, factors to the unit in `schema.RAW_RECORDS` (degree, knot, metre), which is the default."""
+"""By column and name, factors to degree, knot or metre, which is the default."""
 UNIX_PLACES: Final = {"unix s": 9, "unix ms": 6, "unix us": 3, "unix ns": 0}
 """Units of a time: decimal places short of nanoseconds."""
 MEANINGS: Final = {"mobile_type": schema.MOBILE_TYPES, "nav_status": schema.NAV_STATUSES}
@@ -48,7 +48,7 @@ class TableColumn(BaseModel):
 
     Attributes:
         column: its name there.
-        unit: of a number, one of UNITS; of a time, one of UNIX_PLACES; default: `schema.RAW_RECORDS`' own,
+        unit: of a number, one of UNITS; of a time, one of UNIX_PLACES; default: degree, knot, metre,
             or a text.
         format: of a time that is neither a number nor ISO 8601 nor DD/MM/YYYY hh:mm:ss: `MM/DD/YYYY hh:mm:ss`, …
         values: of mobile_type and nav_status, the meaning of each text, beside the meanings and codes themselves.
@@ -63,13 +63,13 @@ class TableColumn(BaseModel):
 
 
 class TableMapping(RootModel[dict[str, TableColumn]]):
-    """Columns of `schema.RAW_RECORDS` and where they are in the table."""
+    """Quantities of `schema.RAW_RECORDS` and where they are in the table."""
 
     model_config = ConfigDict(frozen=True)
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        known = schema.RAW_RECORDS.names
+        known = [schema.quantity_in(column) for column in schema.RAW_RECORDS.names]
         if unknown := [name for name in self.root if name not in known]:
             raise ValueError(f"has {', '.join(unknown)}; known are {', '.join(known)}")
         if missing := [name for name in NEEDED if name not in self.root]:

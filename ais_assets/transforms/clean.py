@@ -123,7 +123,15 @@ _COUNTS: Final = (
     _COG_OUT_OF_RANGE,
 ) = range(len(_COUNTS))
 
-RAW_COLUMNS: Final = ("t", "mmsi", "mobile_type", "lat", "lon", "sog", "cog", "heading", "nav_status", "coarse")
+RAW_COLUMNS: Final = (
+    "t",
+    "mmsi",
+    "mobile_type",
+    *(of.column for of in schema.STORED_AS.values()),
+    "heading",
+    "nav_status",
+    "coarse",
+)
 """Columns of `schema.RAW_RECORDS` that cleaning needs."""
 UNKNOWN_TYPE: Final = "unknown"
 """Ship type of a vessel that showed none all day."""
@@ -347,8 +355,8 @@ def _clean_tables(
         table = _unpacked(packed, starts, ends, mmsi, midnight)
         ledger.rows_out += table.num_rows
         ledger.note("vessels", mmsi.size - int(np.count_nonzero(other)))
-        ledger.note("sog_missing", table["sog"].null_count)
-        ledger.note("cog_missing", table["cog"].null_count)
+        ledger.note("sog_missing", table["sog_tenths"].null_count)
+        ledger.note("cog_missing", table["cog_tenths"].null_count)
         yield table
 
 
@@ -396,10 +404,10 @@ class _Reports:
             _values(batch.column("mmsi"), np.int32),
             _values(kinds.indices, np.int8),
             _places(kinds.dictionary, where),
-            _values(batch.column("lat"), np.int32),
-            _values(batch.column("lon"), np.int32),
-            _values(batch.column("sog"), np.int32),
-            _values(batch.column("cog"), np.int32),
+            _values(batch.column("lat_microdegrees"), np.int32),
+            _values(batch.column("lon_microdegrees"), np.int32),
+            _values(batch.column("sog_tenths"), np.int32),
+            _values(batch.column("cog_tenths"), np.int32),
             batch.column("heading").fill_null(_NO_HEADING).to_numpy(),
             statuses.indices.fill_null(len(statuses.dictionary)).to_numpy(),
             _statuses(statuses.dictionary, where),
@@ -529,10 +537,10 @@ def _unpacked(
     columns = {
         "mmsi": pa.array(np.repeat(mmsi, rows)),
         "t": arrow_array(schema.UTC, clean.t),
-        "lat": arrow_array(schema.DEGREES, clean.lat),
-        "lon": arrow_array(schema.DEGREES, clean.lon),
-        "sog": arrow_array(schema.TENTHS, clean.sog, clean.sog != _MISSING),
-        "cog": arrow_array(schema.TENTHS, clean.cog, clean.cog != _MISSING),
+        "lat_microdegrees": arrow_array(pa.int32(), clean.lat),
+        "lon_microdegrees": arrow_array(pa.int32(), clean.lon),
+        "sog_tenths": arrow_array(pa.int32(), clean.sog, clean.sog != _MISSING),
+        "cog_tenths": arrow_array(pa.int32(), clean.cog, clean.cog != _MISSING),
         "heading": arrow_array(pa.int16(), heading, heading != _NO_HEADING),
         "nav_status": pa.DictionaryArray.from_arrays(
             arrow_array(pa.int8(), status, status != _NO_STATUS), pa.array(schema.NAV_STATUSES)

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 
 def stored_integers(table: pa.Table, name: str, like: pa.Schema, missing: int | None = None) -> NDArray[Any]:
-    """The integers behind a column of integers, decimals or times, without a copy where it is one chunk.
+    """The integers behind a column of integers or times, without a copy where it is one chunk.
 
     Args:
         table: holds the column.

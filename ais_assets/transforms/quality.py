@@ -25,7 +25,13 @@ SHARE: Final = "share"
 SECONDS: Final = "second"
 
 HOURS: Final = 24
-REPORTED: Final = {"position": "lat", "sog": "sog", "cog": "cog", "heading": "heading", "nav_status": "nav_status"}
+REPORTED: Final = {
+    "position": "lat_microdegrees",
+    "sog": "sog_tenths",
+    "cog": "cog_tenths",
+    "heading": "heading",
+    "nav_status": "nav_status",
+}
 """Fields of a position report whose "not available" is counted, by the column that is null then."""
 STATIC: Final = ("name", "callsign", "imo", "ship_type", "length")
 """Static fields of which it is counted how many vessels showed none all day."""

@@ -112,7 +112,7 @@ def _measured(tables: Iterator[pa.Table]) -> tuple[_Extents, NDArray[np.int8]]:
             continue
         try:
             positions = _Positions._make(
-                stored_integers(table, name, schema.TRACK_POSITIONS) for name in _Positions._fields
+                stored_integers(table, schema.stored_name(name), schema.TRACK_POSITIONS) for name in _Positions._fields
             )
         except ValueError as error:
             raise ValueError(f"track positions, table {number}: {error}") from error
@@ -153,10 +153,10 @@ def _table(
         "duration": pa.array(((extents.end - extents.start) // 1_000).astype(np.int32)),
         "positions": pa.array(extents.positions),
         "length_nm": pa.array(extents.length / _MILLIMETRES_PER_NAUTICAL_MILE),
-        "south": _stored(extents.south.astype(np.int32), schema.DEGREES),
-        "north": _stored(extents.north.astype(np.int32), schema.DEGREES),
-        "west": _stored(west.astype(np.int32), schema.DEGREES),
-        "east": _stored(east.astype(np.int32), schema.DEGREES),
+        "south": pa.array(extents.south / schema.MICRODEGREES),
+        "north": pa.array(extents.north / schema.MICRODEGREES),
+        "west": pa.array(west / schema.MICRODEGREES),
+        "east": pa.array(east / schema.MICRODEGREES),
         "mobile_type": vessels["mobile_type"].take(of_vessel).combine_chunks(),
         "ship_type": vessels["ship_type"].take(of_vessel).combine_chunks(),
         "split": pa.DictionaryArray.from_arrays(pa.array(in_validation), pa.array(schema.SPLITS)),

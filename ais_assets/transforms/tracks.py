@@ -61,7 +61,14 @@ POSITION_TOLERANCE_METRES: Final = 20
 """What two positions may be off together: 10 m each, AIS's bound of a high-accuracy fix (ITU-R M.1371-5).
 It also covers the sources that print four decimals of a degree, where rounding alone moves a fix by 8 m."""
 
-CLEAN_COLUMNS: Final = ("mmsi", "t", "lat", "lon", "sog", "cog", "heading", "nav_status", "coarse")
+CLEAN_COLUMNS: Final = (
+    "mmsi",
+    "t",
+    *(of.column for of in schema.STORED_AS.values()),
+    "heading",
+    "nav_status",
+    "coarse",
+)
 """Columns of `schema.CLEAN_RECORDS` that tracks are made of."""
 
 TABLE_POSITIONS: Final = 1 << 20
@@ -290,12 +297,12 @@ def _compact_day(table: pa.Table, number: int) -> _Vessels:
         mmsi = stored_integers(table, "mmsi", schema.CLEAN_RECORDS)
         milliseconds = stored_integers(table, "t", schema.CLEAN_RECORDS)
         t, sog, cog = (array_from_pool(len(mmsi), kind) for kind in (np.uint32, np.int16, np.int16))
-        sog[:] = stored_integers(table, "sog", schema.CLEAN_RECORDS, _MISSING)
-        cog[:] = stored_integers(table, "cog", schema.CLEAN_RECORDS, _MISSING)
+        sog[:] = stored_integers(table, "sog_tenths", schema.CLEAN_RECORDS, _MISSING)
+        cog[:] = stored_integers(table, "cog_tenths", schema.CLEAN_RECORDS, _MISSING)
         reports = _Reports(
             t,
-            stored_integers(table, "lat", schema.CLEAN_RECORDS),
-            stored_integers(table, "lon", schema.CLEAN_RECORDS),
+            stored_integers(table, "lat_microdegrees", schema.CLEAN_RECORDS),
+            stored_integers(table, "lon_microdegrees", schema.CLEAN_RECORDS),
             sog,
             cog,
             table["heading"].combine_chunks().fill_null(_MISSING).to_numpy(),
@@ -420,7 +427,7 @@ def _cuts(bounds: NDArray[np.int64], most: int) -> Iterator[tuple[int, int]]:
 
 def _table(positions: _Positions) -> pa.Table:
     heading, status = positions.heading, positions.nav_status
-    columns = positions._asdict() | {
+    columns = {schema.stored_name(name): column for name, column in positions._asdict().items()} | {
         "heading": arrow_array(pa.int16(), heading, heading != _MISSING),
         "nav_status": pa.DictionaryArray.from_arrays(
             arrow_array(pa.int8(), status, status != _NO_STATUS), pa.array(schema.NAV_STATUSES), safe=False

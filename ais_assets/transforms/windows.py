@@ -107,7 +107,9 @@ def pack_positions(table: pa.Table, before: LastPosition | None = None) -> NDArr
             not ascend; or a value does not fit. A track's id holds the time of its first position, so a
             missing `before` is never mistaken for a track's beginning.
     """
-    columns = _Columns._make(stored_integers(table, name, schema.TRACK_POSITIONS) for name in _Columns._fields)
+    columns = _Columns._make(
+        stored_integers(table, schema.stored_name(name), schema.TRACK_POSITIONS) for name in _Columns._fields
+    )
     track, t = (before.track, before.t) if before is not None else (-1, -1)
     packed = np.empty((table.num_rows, PACKED_WORDS), np.uint32)
     bad = _pack(columns, track, t, packed)

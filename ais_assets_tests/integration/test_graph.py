@@ -432,7 +432,7 @@ def test_every_window_is_found_in_the_tracks(built: tuple[Settings, dg.DagsterIn
         first = int(np.searchsorted(times, sample["start"].as_py().timestamp()))
         assert of_track["mmsi"][first] == sample["mmsi"]
         dt = np.diff(times, prepend=times[0])
-        columns = [of_track[name].cast(pa.float64()).to_numpy() for name in ("lat", "lon", "sog", "cog")]
+        columns = [of_track[name].to_numpy() for name in ("lat", "lon", "sog", "cog")]
         expected = np.stack([*columns, dt], axis=1).astype(np.float32)[first : first + settings.window_len]
         found = np.array(sample["features"].as_py(), np.float32).reshape(settings.window_len, schema.FEATURE_COUNT)
         np.testing.assert_array_equal(found, expected)

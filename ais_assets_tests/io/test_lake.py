@@ -8,7 +8,6 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -25,6 +24,7 @@ from ais_assets.cli.main import main
 from ais_assets.io.lake import Folder, Lake, PartitionMissingError
 from ais_assets.io.packed import PackedPositions
 from ais_assets.io.parquet import PartitionFileError
+from ais_assets.io.views import in_degrees_and_knots
 from ais_assets.ledger import Ledger, LedgerError
 from ais_assets.operating.prune import Leftover, leftovers, remove
 from ais_assets.store.objects import STAGING, StoreError, checked_key
@@ -42,10 +42,10 @@ def positions(mmsi: list[int]) -> pa.Table:
     columns = {
         "mmsi": pa.array(mmsi, pa.int32()),
         "t": pa.array([1_709_251_200_000 + 1000 * k for k in range(count)], pa.timestamp("ms", tz="UTC")),
-        "lat": pa.Array.from_buffers(schema.DEGREES, count, microdegrees.buffers()),
-        "lon": pa.Array.from_buffers(schema.DEGREES, count, microdegrees.buffers()),
-        "sog": pa.Array.from_buffers(schema.TENTHS, count, tenths.buffers()),
-        "cog": pa.Array.from_buffers(schema.TENTHS, count, tenths.buffers()),
+        "lat_microdegrees": microdegrees,
+        "lon_microdegrees": microdegrees,
+        "sog_tenths": tenths,
+        "cog_tenths": tenths,
         "mobile_type": pa.DictionaryArray.from_arrays(pa.array([1] * count, pa.int8()), list(schema.MOBILE_TYPES)),
     }
     return pa.table(with_blanks(columns, schema.CLEAN_RECORDS, count), schema=schema.CLEAN_RECORDS)
@@ -66,22 +66,25 @@ def test_what_is_written_is_read_by_everybody(lake_uri: str) -> None:
     published = lake.write("clean_records", "2024-03-01", stream(first, second, rows_in=5, shards=2))
     assert (published.rows, published.ledger.dropped) == (3, {"rule": 2})
     assert lake.partitions("clean_records") == ["2024-03-01"]
-    assert lake.table("clean_records").equals(pa.concat_tables([first, second]))
+    assert lake.dataset("clean_records").to_table().equals(pa.concat_tables([first, second]))
+    assert lake.table("clean_records").equals(in_degrees_and_knots(pa.concat_tables([first, second])))
     found = lake.sql("select mmsi, lat, t from clean_records order by mmsi limit 1").fetchall()[0]
-    assert (found[0], str(found[1]), found[2].isoformat()) == (219000001, "55.123456", "2024-03-01T00:00:00+00:00")
+    assert (found[0], found[1], found[2].isoformat()) == (219000001, 55.123456, "2024-03-01T00:00:00+00:00")
     described = lake.describe("clean_records", "2024-03-01")
     assert described.ledger == published.ledger
     assert described.facts == {"shards": 2}
     assert described.row_groups == 2
 
 
-def test_other_readers_see_degrees_and_units(tmp_path: Path) -> None:
+def test_other_readers_see_whole_numbers_and_their_units(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     lake.write("clean_records", "2024-03-01", stream(positions([]), positions([219000001]), positions([])))
     path = lake.uri_of("clean_records", "2024-03-01")
-    assert duckdb.execute(f"select lat::varchar, cog::varchar from '{path}'").fetchall() == [("55.123456", "12.3")]
-    assert pl.read_parquet(path)["lat"].cast(pl.Float64).to_list() == [55.123456]
-    assert pq.read_schema(path).field("lat").metadata[b"unit"] == b"degree"
+    stored = "select lat_microdegrees, cog_tenths from '{}'"
+    assert duckdb.execute(stored.format(path)).fetchall() == [(55_123_456, 123)]
+    assert (pl.read_parquet(path)["lat_microdegrees"] / 1e6).to_list() == [55.123456]
+    units = {name: pq.read_schema(path).field(name).metadata[b"unit"] for name in ("lat_microdegrees", "sog_tenths")}
+    assert units == {"lat_microdegrees": b"1e-6 degree", "sog_tenths": b"0.1 knot"}
     assert pq.ParquetFile(path).metadata.row_group(1).column(2).physical_type == "INT32"
 
 
@@ -113,14 +116,12 @@ def test_a_fingerprint_tells_the_least_change(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     table = positions([219000001] * 5_000)
     latitudes = pa.array(rng.integers(-90_000_000, 90_000_000, 5_000), pa.int32())
-    table = table.set_column(
-        2, table.schema.field(2), pa.Array.from_buffers(schema.DEGREES, 5_000, latitudes.buffers())
-    )
+    table = table.set_column(2, table.schema.field(2), latitudes)
     first = _fingerprint(lake, "clean_records", table, table)
     assert _fingerprint(lake, "clean_records", table, table) == first
-    micro = Decimal("0.000001")
     # Hardly any of these differ in a size or a bound.
-    moved = [_changed(table, "lat", row, table["lat"][row].as_py() + micro) for row in range(0, 5_000, 625)]
+    stored = table["lat_microdegrees"].to_pylist()
+    moved = [_changed(table, "lat_microdegrees", row, stored[row] + 1) for row in range(0, 5_000, 625)]
     found = {_fingerprint(lake, "clean_records", table, each) for each in moved}
     found |= {_fingerprint(lake, "clean_records", each, table) for each in moved}
     assert len(found | {first}) == 17

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from ais_assets import schema
+from ais_assets.io.views import in_degrees_and_knots
 from ais_assets.sources.dma import DmaSource
 from ais_assets.sources.rows.archive import day_in_name
 from ais_assets_tests.sources.csv_rows import MAX_BYTES
@@ -32,7 +33,7 @@ def read(path: Path) -> tuple[pa.Table, dict[str, int], dict[str, int]]:
     day = day_in_name(path.name)
     assert day is not None
     stream = DmaSource(str(path.parent), max_bytes=MAX_BYTES).read(path, day)
-    table = pa.concat_tables(list(stream.tables))
+    table = in_degrees_and_knots(pa.concat_tables(list(stream.tables)))
     table.validate(full=True)
     stream.ledger.balance(path.name)
     return table, stream.ledger.dropped, stream.ledger.notes
@@ -44,8 +45,8 @@ def rows_by_csv_module(path: Path) -> list[dict[str, str]]:
     return [dict(zip((name.strip() for name in header), (value.strip() for value in row), strict=True)) for row in rows]
 
 
-def number(text: str, places: str) -> Decimal | None:
-    return Decimal(text).quantize(Decimal(places)) if text else None
+def number(text: str, places: str) -> float | None:
+    return float(Decimal(text).quantize(Decimal(places))) if text else None
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -70,7 +71,7 @@ def test_values_are_those_the_csv_module_reads(real_data: Path, name: str) -> No
         assert table[column].to_pylist() == expected
     sog = [number(row["SOG"], "0.1") for row in rows]
     cog = [number(row["COG"], "0.1") for row in rows]
-    assert table["sog"].to_pylist() == [None if value is None or value > Decimal("102.2") else value for value in sog]
+    assert table["sog"].to_pylist() == [None if value is None or value > 102.2 else value for value in sog]
     assert table["cog"].to_pylist() == [None if value is None or value >= 360 else value for value in cog]
     heading = [None if row["Heading"] == "" else int(float(row["Heading"])) for row in rows]
     assert table["heading"].to_pylist() == [None if value is None or value >= 360 else value for value in heading]

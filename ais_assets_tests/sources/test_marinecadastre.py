@@ -8,7 +8,6 @@ import struct
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import zstandard
 from pyarrow.csv import read_csv
 
 from ais_assets import schema
+from ais_assets.io.views import in_degrees_and_knots
 from ais_assets.sources.marinecadastre import MarineCadastreSource
 from ais_assets.sources.source import SourceError
 from ais_assets_tests.sources.csv_rows import MARINECADASTRE_HEADER as HEADER
@@ -29,7 +29,7 @@ DAY = date(2024, 1, 1)
 
 def read(path: Path, day: date = DAY) -> tuple[pa.Table, dict[str, int]]:
     stream = MarineCadastreSource(str(path.parent), max_bytes=MAX_BYTES).read(path, day)
-    table = pa.concat_tables(list(stream.tables))
+    table = in_degrees_and_knots(pa.concat_tables(list(stream.tables)))
     table.validate(full=True)
     stream.ledger.balance(path.name)
     return table, {name: count for name, count in {**stream.ledger.dropped, **stream.ledger.notes}.items() if count}
@@ -64,10 +64,10 @@ def test_values_are_those_the_csv_module_reads(head: Path) -> None:
         rows = list(csv.DictReader(file))
     assert table["mmsi"].to_pylist() == [int(row["MMSI"]) for row in rows]
     assert table["t"].to_pylist() == [datetime.fromisoformat(row["BaseDateTime"]).replace(tzinfo=UTC) for row in rows]
-    assert table["lat"].to_pylist() == [Decimal(row["LAT"]) for row in rows]
-    assert table["lon"].to_pylist() == [Decimal(row["LON"]) for row in rows]
+    assert table["lat"].to_pylist() == [float(row["LAT"]) for row in rows]
+    assert table["lon"].to_pylist() == [float(row["LON"]) for row in rows]
     for column, name, none in (("sog", "SOG", "102.3"), ("cog", "COG", "360.0"), ("heading", "Heading", "511.0")):
-        assert table[column].to_pylist() == [None if row[name] == none else Decimal(row[name]) for row in rows]
+        assert table[column].to_pylist() == [None if row[name] == none else float(row[name]) for row in rows]
     assert table["mobile_type"].to_pylist() == [f"class {row['TransceiverClass']}" for row in rows]
     codes = [row["Status"] for row in rows]
     assert table["nav_status"].to_pylist() == [
@@ -132,8 +132,8 @@ def test_a_geometry_that_is_no_point_is_refused(tmp_path: Path) -> None:
 
 def test_the_lower_case_form_has_the_longitude_first(real_data: Path) -> None:
     table, _ = read(real_data / "marinecadastre" / "ais-2026-03-31-lowercase.csv", date(2026, 3, 31))
-    assert table["lat"].to_pylist() == [Decimal("38.403620"), Decimal("40.511680")]
-    assert table["lon"].to_pylist() == [Decimal("-82.556410"), Decimal("-80.117480")]
+    assert table["lat"].to_pylist() == [38.40362, 40.51168]
+    assert table["lon"].to_pylist() == [-82.55641, -80.11748]
     assert table["t"].to_pylist() == [datetime(2026, 3, 31, tzinfo=UTC)] * 2
     assert table["callsign"].to_pylist() == ["WDK7088", "WDQ5513"]
 
@@ -156,15 +156,15 @@ def test_the_sixteen_columns_of_2017(real_data: Path) -> None:
     ("field", "text", "value", "note"),
     [
         ("COG", "-49.6", None, None),
-        ("COG", "-49.7", Decimal("359.9"), None),
-        ("COG", "-204.8", Decimal("204.8"), None),
-        ("COG", "-409.6", Decimal(0), None),
+        ("COG", "-49.7", 359.9, None),
+        ("COG", "-204.8", 204.8, None),
+        ("COG", "-409.6", 0, None),
         ("COG", "-0.1", None, "implausible_cog"),
         ("COG", "-409.7", None, "implausible_cog"),
         ("COG", "360.0", None, None),
         ("SOG", "-0.1", None, None),
-        ("SOG", "-0.2", Decimal("102.2"), None),
-        ("SOG", "-51.2", Decimal("51.2"), None),
+        ("SOG", "-0.2", 102.2, None),
+        ("SOG", "-51.2", 51.2, None),
         ("SOG", "-102.5", None, "implausible_sog"),
         ("SOG", "102.3", None, None),
         ("Heading", "511.0", None, None),
@@ -195,8 +195,8 @@ def test_damage_behind_the_position_costs_what_stands_behind_it(
     path.write_text("\n".join([HEADER, line.replace("SONJA", "FENJA"), damage(line), line, ""]))
     table, counts = read(path)
     assert counts == {"damaged_rest": 1}
-    assert table["lat"].to_pylist() == [Decimal("29.787630")] * 3
-    assert table["cog"].to_pylist() == [Decimal("226.5")] * 3
+    assert table["lat"].to_pylist() == [29.78763] * 3
+    assert table["cog"].to_pylist() == [226.5] * 3
     assert table["nav_status"].to_pylist() == ["moored", status, "moored"]
     assert table["mobile_type"].to_pylist() == ["class A", class_, "class A"]
     assert table["name"].to_pylist() == ["FENJA", None, "SONJA"]

@@ -7,7 +7,6 @@ import itertools
 import random
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +20,7 @@ from pyais.messages import AISSentence
 from pyais.util import checksum
 
 from ais_assets import schema
+from ais_assets.io.views import in_degrees_and_knots
 from ais_assets.sources.nmea import RECEPTION_SECONDS, REJECTS, NmeaSource, UnusableMessageError, report
 from ais_assets.sources.rows.sentences import MOST_LINES_APART, Message, MessageReader
 from ais_assets.sources.source import SourceError
@@ -60,7 +60,8 @@ def write(folder: Path, lines: Iterable[str | bytes], newline: bytes = b"\n") ->
 def read(path: Path, day: date = DAY) -> tuple[pa.Table, dict[str, int], list[dict[str, Any]]]:
     """All records, what is counted beside them, and the rejects."""
     stream = NmeaSource(str(path.parent), max_bytes=MAX_BYTES).read(path, day)
-    table = pa.Table.from_batches([b for t in stream.tables for b in t.to_batches()], stream.schema)
+    stored = pa.Table.from_batches([b for t in stream.tables for b in t.to_batches()], stream.schema)
+    table = in_degrees_and_knots(stored)
     table.validate(full=True)
     stream.ledger.balance(path.name)
     assert stream.ledger.rows_out == table.num_rows
@@ -137,7 +138,7 @@ class TestAgreementWithPyais:
             if message["lat"] != 91
         ]
         there = table.filter(table["lat"].is_valid())
-        lat, lon = ([int(value.scaleb(6)) for value in there[name].to_pylist()] for name in ("lat", "lon"))
+        lat, lon = ([round(value * 1e6) for value in there[name].to_pylist()] for name in ("lat", "lon"))
         assert list(zip(there["mmsi"].to_pylist(), lat, lon, strict=True)) == expected
 
     def test_the_times_of_a_log_are_those_announced(self, real_data: Path) -> None:
@@ -173,14 +174,14 @@ class TestMessages:
         assert found["mobile_type"] == mobile_type
         assert found["mmsi"] == fields["mmsi"]
         assert found["t"] == NOON
-        assert (found["lat"], found["lon"]) == (Decimal("55.5"), Decimal("-10.25"))
-        assert (found["sog"], found["cog"], found["heading"]) == (Decimal("12.3"), Decimal("359.9"), 44)
+        assert (found["lat"], found["lon"]) == (55.5, -10.25)
+        assert (found["sog"], found["cog"], found["heading"]) == (12.3, 359.9, 44)
         assert counts.get("no_position") is None
 
     def test_a_long_range_report_has_whole_knots_and_degrees(self, tmp_path: Path) -> None:
         fields = {"type": 27, "mmsi": 219000873, "lat": 55.5, "lon": -10.25, "status": 5}
         found, _ = one(tmp_path, encoded(**fields, speed=12, course=359))
-        assert (found["sog"], found["cog"], found["nav_status"]) == (Decimal(12), Decimal(359), "moored")
+        assert (found["sog"], found["cog"], found["nav_status"]) == (12, 359, "moored")
         assert found["coarse"]
         found, counts = one(tmp_path, encoded(**fields, speed=63, course=511))
         assert {"sog", "cog"} & set(found) == set()
@@ -193,7 +194,7 @@ class TestMessages:
         found, _ = one(tmp_path, encoded(type=9, mmsi=111219501, speed=150, course=90, alt=300, **place))
         assert (found["mobile_type"], found["cog"], found.get("sog")) == (
             "search and rescue aircraft",
-            Decimal(90),
+            90,
             None,
         )
         found, _ = one(tmp_path, encoded(type=21, mmsi=992191234, name="DROGDEN", to_bow=3, to_stern=4, **place))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from ais_assets import schema
+from ais_assets.io.views import in_degrees_and_knots
 from ais_assets.sources.norway import NorwaySource
 from ais_assets_tests.sources.csv_rows import MAX_BYTES
 
@@ -20,7 +20,7 @@ HEADER = ";mmsi;imo_nr;length;date_time_utc;lon;lat;sog;cog;true_heading;nav_sta
 
 def read(path: Path) -> tuple[pa.Table, dict[str, int]]:
     stream = NorwaySource(str(path.parent), max_bytes=MAX_BYTES).read(path, DAY)
-    table = pa.concat_tables(list(stream.tables))
+    table = in_degrees_and_knots(pa.concat_tables(list(stream.tables)))
     table.validate(full=True)
     stream.ledger.balance(path.name)
     return table, {**stream.ledger.dropped, **stream.ledger.notes}
@@ -38,7 +38,7 @@ def test_the_real_file(real_data: Path, tmp_path: Path) -> None:
     assert table["mmsi"].to_pylist() == [int(row["mmsi"]) for row in rows]
     assert table["t"].to_pylist() == [datetime.fromisoformat(row["date_time_utc"]).replace(tzinfo=UTC) for row in rows]
     for column in ("lat", "lon", "sog", "cog"):
-        assert table[column].to_pylist() == [Decimal(row[column]) for row in rows]
+        assert table[column].to_pylist() == [float(row[column]) for row in rows]
     assert table["heading"].to_pylist() == [int(row["true_heading"]) for row in rows]
     assert table["nav_status"].to_pylist() == [schema.NAV_STATUSES[int(row["nav_status"])] for row in rows]
     assert set(table["mobile_type"].to_pylist()) == {"class A"}
@@ -65,4 +65,4 @@ def test_codes(tmp_path: Path, message: str, status: str, mobile_type: str, nav_
     table, _ = read(path)
     assert table["mobile_type"].to_pylist() == [mobile_type]
     assert table["nav_status"].to_pylist() == [nav_status]
-    assert table["lon"].to_pylist() == [Decimal("5.306800")]
+    assert table["lon"].to_pylist() == [5.3068]

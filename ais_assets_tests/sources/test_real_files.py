@@ -154,7 +154,7 @@ def test_lost_decimal_points_are_found(real_data: Path) -> None:
     printed = [line.split(",")[8] for line in path.read_text().splitlines()[1:]]
     expected = [None if float(text) >= 360 else float(text) for text in printed]
     assert expected.count(None) == 12
-    assert [None if cog is None else float(cog) for cog in table["cog"].to_pylist()] == expected
+    assert [None if cog is None else cog / 10 for cog in table["cog_tenths"].to_pylist()] == expected
 
 
 def test_the_guide_has_the_same_numbers() -> None:

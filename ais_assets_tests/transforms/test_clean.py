@@ -51,20 +51,16 @@ def raw_table(
 ) -> pa.Table:
     """RAW_RECORDS' columns that cleaning needs."""
 
-    def decimals(kind: pa.DataType, values: Sequence[int | None]) -> pa.Array:
-        scale = Decimal(1).scaleb(-kind.scale)  # pyright: ignore[reportAttributeAccessIssue] - a decimal type
-        return pa.array([None if value is None else value * scale for value in values], kind)
-
     columns = {
         "t": pa.array([(midnight + record.second) * 1000 for record in records], pa.int64()).cast(schema.UTC),
         "mmsi": pa.array([record.mmsi for record in records], pa.int32()),
         "mobile_type": pa.DictionaryArray.from_arrays(
             pa.array([list(kinds).index(record.kind) for record in records], pa.int8()), pa.array(kinds, pa.string())
         ),
-        "lat": decimals(schema.DEGREES, [record.lat for record in records]),
-        "lon": decimals(schema.DEGREES, [record.lon for record in records]),
-        "sog": decimals(schema.TENTHS, [record.sog for record in records]),
-        "cog": decimals(schema.TENTHS, [record.cog for record in records]),
+        "lat_microdegrees": pa.array([record.lat for record in records], pa.int32()),
+        "lon_microdegrees": pa.array([record.lon for record in records], pa.int32()),
+        "sog_tenths": pa.array([record.sog for record in records], pa.int32()),
+        "cog_tenths": pa.array([record.cog for record in records], pa.int32()),
         "heading": pa.array([record.heading for record in records], pa.int16()),
         "nav_status": pa.array([record.status for record in records], pa.string()).dictionary_encode().cast(STATUSES),
         "coarse": pa.array([record.coarse for record in records], pa.bool_()),
@@ -78,18 +74,15 @@ def as_records(table: pa.Table, midnight: int = MIDNIGHT) -> list[Record]:
     columns = {name: table[name].to_pylist() for name in table.schema.names if name != "t"}
     times = table["t"].cast(pa.int64()).to_pylist()
 
-    def whole(value: Decimal | None, steps: int) -> int | None:
-        return None if value is None else int(value * steps)
-
     return [
         Record(
             t // 1000 - midnight,
             columns["mmsi"][row],
             columns["mobile_type"][row],
-            whole(columns["lat"][row], schema.MICRODEGREES),
-            whole(columns["lon"][row], schema.MICRODEGREES),
-            whole(columns["sog"][row], 10),
-            whole(columns["cog"][row], 10),
+            columns["lat_microdegrees"][row],
+            columns["lon_microdegrees"][row],
+            columns["sog_tenths"][row],
+            columns["cog_tenths"][row],
             heading=columns["heading"][row],
             status=columns["nav_status"][row],
             coarse=columns["coarse"][row],
@@ -527,7 +520,7 @@ def test_a_time_within_a_second_is_refused_with_its_row() -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (raw_table([Record()]).drop_columns("cog"), "column 'cog' is missing"),
+        (raw_table([Record()]).drop_columns("cog_tenths"), "column 'cog_tenths' is missing"),
         (raw_table([Record()]).set_column(1, "mmsi", pa.array([219.5])), "column 'mmsi' is double, not int32"),
         (raw_table([Record()]).set_column(1, "mmsi", pa.array([None], pa.int32())), "column 'mmsi' holds 1 null"),
         (raw_table([Record(kind="class C")], ["class C"]), "mobile_type holds .'class C'."),

@@ -49,10 +49,10 @@ def tracks_table(lengths: Sequence[int], validation: Sequence[int] = (), first_v
         "mmsi": mmsi,
         "track": (mmsi.astype(np.int64) << 32) | NOON,
         "t": 1_000 * (NOON + 10 * k),
-        "lat": (1_000 * vessel + k).astype(np.int32),
-        "lon": zeros,
-        "sog": zeros,
-        "cog": zeros,
+        "lat_microdegrees": (1_000 * vessel + k).astype(np.int32),
+        "lon_microdegrees": zeros,
+        "sog_tenths": zeros,
+        "cog_tenths": zeros,
     }
     split = pa.array(np.array(schema.SPLITS)[np.isin(vessel, list(validation)).astype(int)], pa.string())
     columns = with_blanks(columns, schema.TRACK_POSITIONS, rows)
@@ -407,7 +407,7 @@ def test_every_window_is_delivered_once_with_what_it_says() -> None:
         (track, t): (float(lat), dt)
         for table in shards
         for track, t, lat, dt in zip(
-            table["track"].to_pylist(), table["t"].to_pylist(), table["lat"].to_pylist(), _dt(table), strict=True
+            *(table[name].to_pylist() for name in ("track", "t", "lat_microdegrees")), _dt(table), strict=True
         )
     }
     delivered = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from decimal import Decimal
 from itertools import groupby, pairwise
 from typing import Any
 
@@ -14,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ais_assets import schema
+from ais_assets.io.views import in_degrees_and_knots
 from ais_assets.transforms.geodesy import EARTH_RADIUS_METRES
 from ais_assets.transforms.track_table import track_table
 from ais_assets_tests.blank_columns import with_blanks
@@ -33,16 +33,16 @@ def positions(tracks: Sequence[tuple[int, Sequence[Point]]], validation: Sequenc
     """TRACK_POSITIONS of (MMSI, points), in the order given; `validation` lists the MMSIs of that split."""
     rows = [(mmsi, (mmsi << 32) + NOON + points[0][0], *point) for mmsi, points in tracks for point in points]
     mmsi, track, t, lat, lon = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(5)]
-    tenths = pa.array([Decimal(0)] * len(rows), schema.TENTHS)
+    tenths = pa.array([0] * len(rows), pa.int32())
     split = [schema.SPLITS[vessel in validation] for vessel in mmsi]
     columns: dict[str, Any] = {
         "mmsi": pa.array(mmsi, pa.int32()),
         "track": pa.array(track, pa.int64()),
         "t": pa.array([(NOON + second) * 1_000 for second in t], schema.UTC),
-        "lat": pa.array([Decimal(value) / DEGREE for value in lat], schema.DEGREES),
-        "lon": pa.array([Decimal(value) / DEGREE for value in lon], schema.DEGREES),
-        "sog": tenths,
-        "cog": tenths,
+        "lat_microdegrees": pa.array(lat, pa.int32()),
+        "lon_microdegrees": pa.array(lon, pa.int32()),
+        "sog_tenths": tenths,
+        "cog_tenths": tenths,
         "split": pa.array(split, schema.TRACK_POSITIONS.field("split").type),
     }
     columns = with_blanks(columns, schema.TRACK_POSITIONS, len(rows))
@@ -72,7 +72,7 @@ def table_of(tables: Sequence[pa.Table], known: pa.Table | None = None, **geomet
 def box(*lon: int) -> tuple[float, float]:
     """West and east of a track along the equator, in degrees."""
     (row,) = table_of([positions([(SHIP, [(60 * k, 0, value) for k, value in enumerate(lon)])])])
-    return float(row["west"]), float(row["east"])
+    return row["west"], row["east"]
 
 
 def test_a_track_says_what_it_is() -> None:
@@ -85,7 +85,7 @@ def test_a_track_says_what_it_is() -> None:
     assert first["duration"] == 90
     assert first["positions"] == 3
     assert first["length_nm"] == pytest.approx(120 * MINUTE_NM, abs=1e-4)
-    assert [float(first[edge]) for edge in ("south", "north", "west", "east")] == [55, 56, 11, 11]
+    assert [first[edge] for edge in ("south", "north", "west", "east")] == [55, 56, 11, 11]
     assert [first[name] for name in ("mobile_type", "ship_type", "split")] == ["class B", None, "train"]
     assert [second[name] for name in ("mobile_type", "ship_type", "split")] == ["class A", "Cargo", "validation"]
     assert second["length_nm"] == 0
@@ -135,7 +135,7 @@ def test_distances_take_the_short_way_over_the_antimeridian_and_the_pole() -> No
 def reference(table: pa.Table) -> list[tuple[int, int, int, float, float, float]]:
     """Track, positions, seconds, miles, south and north, one position after the other."""
     rows = []
-    for track, group in groupby(table.to_pylist(), key=lambda row: row["track"]):
+    for track, group in groupby(in_degrees_and_knots(table).to_pylist(), key=lambda row: row["track"]):
         points = list(group)
         millimetres = 0
         for a, b in pairwise(points):
@@ -143,7 +143,7 @@ def reference(table: pa.Table) -> list[tuple[int, int, int, float, float, float]
             half_lat, half_lon = (lat_b - lat_a) / 2, math.radians(b["lon"] - a["lon"]) / 2
             square = math.sin(half_lat) ** 2 + math.cos(lat_a) * math.cos(lat_b) * math.sin(half_lon) ** 2
             millimetres += round(2_000 * EARTH_RADIUS_METRES * math.asin(math.sqrt(min(1.0, square))))
-        lats = [float(point["lat"]) for point in points]
+        lats = [point["lat"] for point in points]
         seconds = int((points[-1]["t"] - points[0]["t"]).total_seconds())
         rows.append((track, len(points), seconds, millimetres / 1_852_000, min(lats), max(lats)))
     return rows
@@ -177,9 +177,9 @@ def test_it_is_that_of_the_reference_however_tables_are_cut(
     expected = reference(whole)
     assert [tuple(row[name] for name in names) for row in rows] == [row[:3] for row in expected]
     assert [row["length_nm"] for row in rows] == pytest.approx([row[3] for row in expected], abs=1e-5)
-    assert [(float(row["south"]), float(row["north"])) for row in rows] == [row[4:] for row in expected]
+    assert [(row["south"], row["north"]) for row in rows] == [row[4:] for row in expected]
     for row, track in zip(rows, tracks, strict=True):
-        west, east = (round(float(row[edge]) * DEGREE) for edge in ("west", "east"))
+        west, east = (round(row[edge] * DEGREE) for edge in ("west", "east"))
         for _, lon in track:
             inside = west <= lon <= east if west <= east else lon >= west or lon <= east
             # 180° east and west are one meridian.
@@ -197,8 +197,8 @@ def test_tracks_out_of_order_are_refused() -> None:
 
 
 def test_other_columns_are_refused() -> None:
-    table = positions([(SHIP, [(0, 0, 0)])]).drop_columns(["lat"])
-    with pytest.raises(ValueError, match="no column 'lat'"):
+    table = positions([(SHIP, [(0, 0, 0)])]).drop_columns(["lat_microdegrees"])
+    with pytest.raises(ValueError, match="no column 'lat_microdegrees'"):
         list(track_table(iter([table]), vessels(), window_len=4, stride=2).tables)
 
 

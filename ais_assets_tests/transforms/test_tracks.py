@@ -8,7 +8,6 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,15 +82,13 @@ def clean_table(reports: Sequence[Report]) -> pa.Table:
     """Reports as CLEAN_RECORDS, in the order given."""
     columns: list[list[Any]] = [list(column) for column in zip(*reports, strict=True)] or [[] for _ in Report._fields]
     mmsi, t, lat, lon, sog, cog = columns
-    tenths = [[None if value is None else Decimal(value) / 10 for value in column] for column in (sog, cog)]
-    degrees = [[Decimal(value) / DEGREE for value in column] for column in (lat, lon)]
     filled = {
         "mmsi": pa.array(mmsi, pa.int32()),
         "t": pa.array([1_000 * second for second in t], schema.UTC),
-        "lat": pa.array(degrees[0], schema.DEGREES),
-        "lon": pa.array(degrees[1], schema.DEGREES),
-        "sog": pa.array(tenths[0], schema.TENTHS),
-        "cog": pa.array(tenths[1], schema.TENTHS),
+        "lat_microdegrees": pa.array(lat, pa.int32()),
+        "lon_microdegrees": pa.array(lon, pa.int32()),
+        "sog_tenths": pa.array(sog, pa.int32()),
+        "cog_tenths": pa.array(cog, pa.int32()),
         "mobile_type": pa.array(["class A"] * len(mmsi), schema.CLEAN_RECORDS.field("mobile_type").type),
     }
     return pa.table(with_blanks(filled, schema.CLEAN_RECORDS, len(mmsi)), schema=schema.CLEAN_RECORDS)
@@ -111,8 +108,7 @@ def positions_of(tables: Sequence[pa.Table]) -> list[Position]:
     table = pa.concat_tables([schema.TRACK_POSITIONS.empty_table(), *tables])
     columns = [table["mmsi"].to_pylist(), table["track"].to_pylist()]
     columns.append([int(moment.timestamp()) for moment in table["t"].to_pylist()])
-    for name, unit in (("lat", DEGREE), ("lon", DEGREE), ("sog", 10), ("cog", 10)):
-        columns.append([int(value * unit) for value in table[name].to_pylist()])
+    columns += [table[of.column].to_pylist() for of in schema.STORED_AS.values()]
     return [Position(*row) for row in zip(*columns, strict=True)]
 
 
@@ -611,12 +607,12 @@ def test_a_time_of_part_of_a_second_is_refused() -> None:
 
 def test_other_columns_are_refused() -> None:
     table = clean_table([Report(SHIP, NOON, 0, 0)])
-    with pytest.raises(ValueError, match="table 0: there is no column 'lat'"):
-        built([table.drop_columns(["lat"])], Rule())
-    with pytest.raises(ValueError, match=r"table 0: column 'lat' is double; it must be decimal32\(9, 6\)"):
-        built([table.set_column(2, "lat", pa.array([55.0]))], Rule())
-    with pytest.raises(ValueError, match="table 0: column 'lon' has 1 nulls"):
-        built([table.set_column(3, "lon", pa.array([None], schema.DEGREES))], Rule())
+    with pytest.raises(ValueError, match="table 0: there is no column 'lat_microdegrees'"):
+        built([table.drop_columns(["lat_microdegrees"])], Rule())
+    with pytest.raises(ValueError, match="table 0: column 'lat_microdegrees' is double; it must be int32"):
+        built([table.set_column(2, "lat_microdegrees", pa.array([55.0]))], Rule())
+    with pytest.raises(ValueError, match="table 0: column 'lon_microdegrees' has 1 nulls"):
+        built([table.set_column(3, "lon_microdegrees", pa.array([None], pa.int32()))], Rule())
 
 
 @pytest.mark.parametrize(

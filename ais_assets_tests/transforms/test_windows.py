@@ -54,10 +54,10 @@ def track_table(lengths: Sequence[int], seed: int = 0, columns: Mapping[str, NDA
         "mmsi": mmsi,
         "track": (mmsi.astype(np.int64) << 32) | NOON,
         "t": 1_000 * t.astype(np.int64),
-        "lat": rng.integers(-90_000_000, 90_000_001, rows).astype(np.int32),
-        "lon": rng.integers(-180_000_000, 180_000_001, rows).astype(np.int32),
-        "sog": rng.integers(0, 1_024, rows).astype(np.int32),
-        "cog": rng.integers(0, 3_601, rows).astype(np.int32),
+        "lat_microdegrees": rng.integers(-90_000_000, 90_000_001, rows).astype(np.int32),
+        "lon_microdegrees": rng.integers(-180_000_000, 180_000_001, rows).astype(np.int32),
+        "sog_tenths": rng.integers(0, 1_024, rows).astype(np.int32),
+        "cog_tenths": rng.integers(0, 3_601, rows).astype(np.int32),
         "split": np.array(schema.SPLITS)[mmsi % 2],
     }
     values |= columns or {}
@@ -69,12 +69,14 @@ def track_table(lengths: Sequence[int], seed: int = 0, columns: Mapping[str, NDA
 
 def reference_features(table: pa.Table) -> NDArray[np.float32]:
     """Every position's five features, by way of the decimals that a text file would print."""
-    rows = zip(*(table[name].to_pylist() for name in ("track", "t", "lat", "lon", "sog", "cog")), strict=True)
+    names = ("track", "t", *(of.column for of in schema.STORED_AS.values()))
+    places = [of.places for of in schema.STORED_AS.values()]
+    rows = zip(*(table[name].to_pylist() for name in names), strict=True)
     features, before = [], {}
     for track, t, *values in rows:
         dt = (t - before[track]).total_seconds() if track in before else 0.0
         before[track] = t
-        features.append([*(float(str(value)) for value in values), dt])
+        features.append([*(float(f"{value}e-{n}") for value, n in zip(values, places, strict=True)), dt])
     return np.array(features, np.float64).astype(np.float32).reshape(-1, schema.FEATURE_COUNT)
 
 
@@ -119,10 +121,10 @@ def test_packing_loses_nothing(lengths: list[int], seed: int) -> None:
 
 def test_the_extremes_fit() -> None:
     extremes = {
-        "lat": [-90_000_000, 90_000_000, 0],
-        "lon": [-180_000_000, 180_000_000, 0],
-        "sog": [0, 1_022, 1_023],
-        "cog": [0, 3_600, 3_599],
+        "lat_microdegrees": [-90_000_000, 90_000_000, 0],
+        "lon_microdegrees": [-180_000_000, 180_000_000, 0],
+        "sog_tenths": [0, 1_022, 1_023],
+        "cog_tenths": [0, 3_600, 3_599],
         "t": [1_000 * NOON, 1_000 * (NOON + schema.MAX_GAP_SECONDS), 1_000 * (NOON + schema.MAX_GAP_SECONDS + 1)],
     }
     columns = {name: np.array(values, np.int64 if name == "t" else np.int32) for name, values in extremes.items()}

@@ -20,7 +20,7 @@ ROLES: Final = {
     "cog": Role.COG,
     "heading": Role.HEADING,
 }
-"""The columns of `schema.RAW_RECORDS` that every row is read for."""
+"""The quantities that every row is read for."""
 NEEDED: Final = ("t", "mmsi", "lat", "lon")
 """Those without which there is no position report."""
 NEEDED_ROLES: Final = frozenset(ROLES[name] for name in NEEDED)
@@ -48,7 +48,7 @@ class Layout:
     Attributes:
         name: the format, for messages.
         delimiter: one ASCII character.
-        columns: the file's name for each column of `schema.RAW_RECORDS` it has, or several spellings of it. t,
+        columns: the file's name for each quantity of `schema.RAW_RECORDS` it has, or several spellings of it. t,
             mmsi, lat and lon there must be.
         optional: columns that a file may lack, beside the static ones, which any file may.
         mobile_types: code in `schema.MOBILE_TYPES` by the file's text. A blank is 0, unknown.
@@ -57,7 +57,7 @@ class Layout:
             place). A row's static data are looked at only where their bytes are new for its MMSI, and what stands
             between two of them without being one of these parts them into runs, at some cost in speed.
         time: how its times are written.
-        scales: by column what a number of the file is multiplied by to be of the unit in `schema.RAW_RECORDS`.
+        scales: by column what a number of the file is multiplied by to be in degrees, knots or metres.
         motion_wraps: whether a negative SOG or COG is one that ran over, as in MarineCadastre's of 2017 to 2021.
     """
 

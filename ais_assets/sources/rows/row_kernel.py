@@ -43,8 +43,8 @@ from ais_assets.sources.rows.times import counted_milliseconds, formatted_millis
 _PADDING_BYTES = len(PADDING)
 
 _PLACES = np.zeros(len(Role), np.int64)  # decimal places kept of a number, by Role
-_PLACES[[Role.LATITUDE, Role.LONGITUDE]] = schema.DEGREES.scale
-_PLACES[[Role.SOG, Role.COG]] = schema.TENTHS.scale
+_PLACES[[Role.LATITUDE, Role.LONGITUDE]] = schema.STORED_AS["lat"].places
+_PLACES[[Role.SOG, Role.COG]] = schema.STORED_AS["sog"].places
 _POLE = 90 * schema.MICRODEGREES
 _ANTIMERIDIAN = 180 * schema.MICRODEGREES
 _NO_LATITUDE = 91 * schema.MICRODEGREES
