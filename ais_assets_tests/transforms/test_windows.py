@@ -182,7 +182,7 @@ def test_a_value_that_no_position_has_is_refused(column: str, value: int) -> Non
     values = np.zeros(5, np.int32)
     values[3] = value
     with pytest.raises(ValueError, match=rf"row 3 .*'{column}': {value}"):
-        pack_positions(track_table([5], columns={column: values}))
+        pack_positions(track_table([5], columns={schema.stored_name(column): values}))
 
 
 @pytest.mark.parametrize("seconds", [0, -1, schema.MAX_GAP_SECONDS + 1])
