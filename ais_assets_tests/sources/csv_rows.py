@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from ais_assets.io.views import in_degrees_and_knots
 from ais_assets.sources.dma import LAYOUT
 from ais_assets.sources.rows.delimited import DelimitedReader
 from ais_assets.stream import RecordStream
@@ -63,11 +64,11 @@ def write_zip(path: Path, members: dict[str, bytes]) -> Path:
 
 
 def read_table(archive: Path, reader: DelimitedReader | None = None) -> tuple[pa.Table, RecordStream]:
-    """All records of an archive, with the stream that gave them; its account is checked."""
+    """All records of an archive in degrees and knots, with the stream that gave them; its account is checked."""
     reader = reader or DelimitedReader(LAYOUT, MAX_BYTES)
     stream = reader.read(archive, DAY)
     table = pa.Table.from_batches([b for t in stream.tables for b in t.to_batches()], stream.schema)
     table.validate(full=True)
     stream.ledger.balance(archive.name)
     assert stream.ledger.rows_out == table.num_rows
-    return table, stream
+    return in_degrees_and_knots(table), stream

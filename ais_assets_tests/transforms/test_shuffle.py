@@ -404,7 +404,7 @@ def test_a_sweep_of_nothing_is_refused() -> None:
 def test_every_window_is_delivered_once_with_what_it_says() -> None:
     shards, throw = _shards()
     positions = {
-        (track, t): (float(lat), dt)
+        (track, t): (lat / schema.MICRODEGREES, dt)
         for table in shards
         for track, t, lat, dt in zip(
             *(table[name].to_pylist() for name in ("track", "t", "lat_microdegrees")), _dt(table), strict=True

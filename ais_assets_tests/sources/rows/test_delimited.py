@@ -297,15 +297,9 @@ def assert_only_the_malformed_are_lost(folder: Path, form: str, count: int, bad:
     reader = DelimitedReader(layout, MAX_BYTES, samples_per_reason=bad)
     table, stream = read_table(write_csv(folder, rows, header), reader)
     assert [reject["line"] for reject in stream.facts["rejects"]] == rejected
-    values = [table[name].to_pylist() for name in ("mmsi", "lat", "lon")]
-    found = zip(
-        table["t"].cast("int64").to_pylist(),
-        values[0].tolist(),
-        (int(value * schema.MICRODEGREES) for value in values[1]),
-        (int(value * schema.MICRODEGREES) for value in values[2]),
-        strict=True,
-    )
-    assert list(found) == expected
+    lat, lon = ((table[name].to_numpy() * schema.MICRODEGREES).round().astype(int) for name in ("lat", "lon"))
+    columns = (table["t"].cast("int64").to_pylist(), table["mmsi"].to_pylist(), lat.tolist(), lon.tolist())
+    assert list(zip(*columns, strict=True)) == expected
 
 
 @pytest.mark.parametrize("form", FORMS)
