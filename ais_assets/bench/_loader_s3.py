@@ -19,7 +19,7 @@ from uuid import uuid4
 from ais_assets.bench._loader_data import Windows
 
 if TYPE_CHECKING:
-    from ais_assets.store.objects import S3Client
+    from ais_assets.store.s3_access import S3Client
 
 _START_SECONDS: Final = 60.0
 _UPLOADS: Final = 8

@@ -23,7 +23,8 @@ from ais_assets.io.layout import PLACES, Kind, place_of
 from ais_assets.io.parquet import PartitionFile, describe, write_parquet
 from ais_assets.io.views import columns_in_degrees_and_knots, in_degrees_and_knots
 from ais_assets.ledger import Ledger
-from ais_assets.store.objects import S3Client, Store, open_store
+from ais_assets.store.objects import Store, open_store
+from ais_assets.store.s3_access import PATIENCE_SECONDS, S3Client
 from ais_assets.stream import REJECTS, RecordStream
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Lake:
         uri: a folder or s3://bucket/prefix.
         s3_client: a boto3 S3 client; default: one from the standard AWS settings.
         s3_profile: an AWS profile other than the environment's.
+        s3_patience_seconds: how long an outage of S3 is waited out.
         zstd_level: compression of what is written.
 
     >>> lake = Lake("s3://bucket/prefix")                                       # doctest: +SKIP
@@ -88,9 +90,10 @@ class Lake:
         *,
         s3_client: S3Client | None = None,
         s3_profile: str | None = None,
+        s3_patience_seconds: float = PATIENCE_SECONDS,
         zstd_level: int = 1,
     ) -> None:
-        self.store: Store = open_store(uri, s3_client, s3_profile)
+        self.store: Store = open_store(uri, s3_client, s3_profile, s3_patience_seconds)
         self._level = zstd_level
 
     def __repr__(self) -> str:

@@ -13,7 +13,8 @@ from typing import Any, Final, Protocol
 from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.mosaicml import OtherPlace
 from ais_assets.loader.options import check_names
-from ais_assets.store.objects import S3Client, S3Store, StoreError, open_store
+from ais_assets.store.objects import S3Store, StoreError, open_store
+from ais_assets.store.s3_access import S3Client
 
 S3_SETTINGS: Final = ("endpoint_url", "region_name", "profile_name")
 _PIECE_BYTES: Final = 1 << 20

@@ -10,11 +10,11 @@ from dagster import (
     IOManager,
     ResourceDependency,
 )
-from dagster_aws.s3 import S3Resource
 
 from ais_assets.io.lake import Lake
 from ais_assets.resources.io_managers import FolderIOManager, JSONIOManager, ParquetIOManager
 from ais_assets.settings import Settings
+from ais_assets.store.s3_access import PATIENCE_SECONDS, S3Access
 
 IO_MANAGERS = {
     "parquet": ParquetIOManager,
@@ -24,21 +24,26 @@ IO_MANAGERS = {
 
 
 class LakeResource(ConfigurableResource):
-    """Where every dataset lives. On S3 its client, endpoint and credentials are those of `s3`."""
+    """Where every dataset lives, and how S3 is reached where the standard AWS_* environment is not enough."""
 
     uri: str
-    s3: ResourceDependency[S3Resource]
+    s3_endpoint_url: str | None = None
+    s3_region: str | None = None
+    s3_profile: str | None = None
+    s3_patience_seconds: float = PATIENCE_SECONDS
     zstd_level: int = 1
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """The lake that the settings name."""
-        s3 = S3Resource(
-            endpoint_url=settings.s3_endpoint_url,
-            region_name=settings.s3_region,
-            profile_name=settings.s3_profile,
+        return cls(
+            uri=settings.lake,
+            s3_endpoint_url=settings.s3_endpoint_url,
+            s3_region=settings.s3_region,
+            s3_profile=settings.s3_profile,
+            s3_patience_seconds=settings.s3_patience_seconds,
+            zstd_level=settings.zstd_level,
         )
-        return cls(uri=settings.lake, s3=s3, zstd_level=settings.zstd_level)
 
     def open(self) -> Lake:
         """The lake itself. Nothing is read or written yet."""
@@ -46,8 +51,9 @@ class LakeResource(ConfigurableResource):
             return Lake(self.uri, zstd_level=self.zstd_level)
         return Lake(
             self.uri,
-            s3_client=self.s3.get_client(),
-            s3_profile=self.s3.profile_name,
+            s3_client=S3Access(self.s3_endpoint_url, self.s3_region, self.s3_profile).client(),
+            s3_profile=self.s3_profile,
+            s3_patience_seconds=self.s3_patience_seconds,
             zstd_level=self.zstd_level,
         )
 

@@ -10,8 +10,8 @@ from ais_assets.settings.addresses import without_credentials
 from ais_assets.settings.table_mapping import TableMapping
 from ais_assets.sources import source_for
 from ais_assets.sources.landing import unfinished
-from ais_assets.sources.landing.s3 import S3Access
 from ais_assets.sources.source import Source, SourceError
+from ais_assets.store.s3_access import S3Access
 
 
 class SourceResource(ConfigurableResource):

@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     s3_endpoint_url: str | None = Field(None, description="an S3 server other than AWS; default: AWS_ENDPOINT_URL")
     s3_region: str | None = Field(None, description="default: AWS_REGION or the profile's")
     s3_profile: str | None = Field(None, description="AWS profile with the credentials; default: AWS_PROFILE or AWS_*")
+    s3_patience_seconds: float = Field(
+        60.0, ge=0, allow_inf_nan=False, description="how long an outage of S3 is waited out before a run fails"
+    )
 
     source: SourceName = Field("simulated", description="the raw format")
     source_uri: str | None = Field(

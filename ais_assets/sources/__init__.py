@@ -12,7 +12,7 @@ from ais_assets.sources.source import Source, SourceError
 if TYPE_CHECKING:
     from ais_assets.settings.table_mapping import TableMapping
     from ais_assets.sources.landing.landing import FileSource
-    from ais_assets.sources.landing.s3 import S3Access
+    from ais_assets.store.s3_access import S3Access
 
 
 def source_for(

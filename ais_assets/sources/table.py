@@ -10,10 +10,10 @@ from ais_assets import schema
 from ais_assets.settings.table_mapping import UNITS, UNIX_PLACES, TableMapping
 from ais_assets.sources.landing.landing import FileSource
 from ais_assets.sources.landing.patience import Patience
-from ais_assets.sources.landing.s3 import S3Access
 from ais_assets.sources.rows.delimited import DelimitedReader
 from ais_assets.sources.rows.layout import Layout, TimeForm
 from ais_assets.sources.rows.row_plan import TIME_IS_TEXT
+from ais_assets.store.s3_access import S3Access
 from ais_assets.stream import RecordStream
 
 _UNDEFINED = schema.NAV_STATUSES.index("undefined")

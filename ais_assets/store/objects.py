@@ -12,20 +12,20 @@ import shutil
 import tempfile
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow.fs as pafs
 
 from ais_assets.settings.addresses import checked_place
+from ais_assets.store.s3_access import ANSWER_SECONDS, CONNECT_SECONDS, PATIENCE_SECONDS, S3Access, S3Client, patiently
 from ais_assets.store.s3_answers import s3_refusal, s3_unreachable
 
-S3Client = Any
-"""A boto3 S3 client; boto3 makes its classes at run time."""
-
+T = TypeVar("T")
 STAGING = ".staging"
 
 
@@ -244,13 +244,23 @@ class LocalStore(Store):
 
 
 class S3Store(Store):
-    """A prefix of an S3 bucket."""
+    """A prefix of an S3 bucket.
 
-    def __init__(self, uri: str, client: S3Client, profile: str | None = None) -> None:
+    Args:
+        uri: s3://bucket/prefix.
+        client: of boto3.
+        profile: of the AWS configuration that the client was made with, if not the environment's.
+        patience_seconds: how long an outage is waited out, in each call.
+    """
+
+    def __init__(
+        self, uri: str, client: S3Client, profile: str | None = None, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
         self._bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         self._prefix = prefix.strip("/")
         self._client = client
         self._profile = profile
+        self._patience_seconds = patience_seconds
         self._filesystem: pafs.FileSystem | None = None
         self.uri = f"s3://{self._bucket}/{self._prefix}".rstrip("/")
 
@@ -273,16 +283,23 @@ class S3Store(Store):
         except (BotoCoreError, Boto3Error) as error:
             raise StoreError(s3_unreachable(f"{self.uri}/{key}", error)) from error
 
+    def _ask(self, key: str, ask: Callable[[], T]) -> T:
+        """What S3 answers, whose outages are waited out, in the words of `_errors` where it does not."""
+        with self._errors(key):
+            return patiently(ask, self._patience_seconds, f"{self.uri}/{key}")
+
     def publish(self, local: Path, key: str) -> None:
         from boto3.exceptions import S3UploadFailedError  # noqa: PLC0415 - a local lake needs no boto
 
-        # A put or a completed multipart upload appears whole or not at all.
-        with self._errors(key):
+        def upload() -> None:
             try:
                 self._client.upload_file(str(local), self._bucket, self._key(key))
             except S3UploadFailedError as error:
                 # boto3 wraps what S3 answered into a text.
                 raise error.__context__ or error from None
+
+        # A put or a completed multipart upload appears whole or not at all.
+        self._ask(key, upload)
         local.unlink()
 
     def exists(self, key: str) -> bool:
@@ -293,42 +310,41 @@ class S3Store(Store):
         return True
 
     def read(self, key: str) -> bytes:
-        with self._errors(key):
+        def whole() -> bytes:
             return self._client.get_object(Bucket=self._bucket, Key=self._key(key))["Body"].read()
 
+        return self._ask(key, whole)
+
+    def _head(self, key: str) -> dict[str, Any]:
+        return self._ask(key, lambda: self._client.head_object(Bucket=self._bucket, Key=self._key(key)))
+
     def size(self, key: str) -> int:
-        with self._errors(key):
-            return self._client.head_object(Bucket=self._bucket, Key=self._key(key))["ContentLength"]
+        return self._head(key)["ContentLength"]
 
     def version(self, key: str) -> str:
-        with self._errors(key):
-            head = self._client.head_object(Bucket=self._bucket, Key=self._key(key))
+        head = self._head(key)
         stamp = f"{head['ETag']} {head['LastModified'].timestamp()} {head['ContentLength']}"
         return hashlib.sha256(stamp.encode()).hexdigest()[:20]
 
     def names(self, folder: str, suffix: str) -> list[str]:
         prefix = self._key(folder) + "/"
-        names = []
-        with self._errors(folder):
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=prefix, Delimiter="/"
-            )
-            for page in pages:
-                names += [entry["Key"].removeprefix(prefix) for entry in page.get("Contents", [])]
+        pages = self._pages(folder, Delimiter="/")
+        names = [entry["Key"].removeprefix(prefix) for page in pages for entry in page]
         return sorted(name for name in names if name.endswith(suffix))
 
-    def _pages(self, folder: str) -> Iterator[list[dict[str, Any]]]:
+    def _pages(self, folder: str, **options: str) -> Iterator[list[dict[str, Any]]]:
         """Objects below a folder as S3 lists them, at most 1,000 at a time."""
-        with self._errors(folder):
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self._bucket, Prefix=self._key(folder) + "/"
-            )
-            for page in pages:
-                yield page.get("Contents", [])
+        wanted = {"Bucket": self._bucket, "Prefix": self._key(folder) + "/", **options}
+        while True:
+            page = self._ask(folder, lambda: self._client.list_objects_v2(**wanted))
+            yield page.get("Contents", [])
+            if not page.get("IsTruncated"):
+                return
+            wanted["ContinuationToken"] = page["NextContinuationToken"]
 
     def keep(self, key: str, kept: str) -> None:
-        with self._errors(key):
-            self._client.copy({"Bucket": self._bucket, "Key": self._key(key)}, self._bucket, self._key(kept))
+        source = {"Bucket": self._bucket, "Key": self._key(key)}
+        self._ask(key, lambda: self._client.copy(source, self._bucket, self._key(kept)))
 
     def objects(self, folder: str) -> Iterator[StoredObject]:
         for page in self._pages(folder):
@@ -340,9 +356,8 @@ class S3Store(Store):
         for page in self._pages(folder):
             if not page:
                 continue
-            keys = [{"Key": entry["Key"]} for entry in page]
-            with self._errors(folder):
-                answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": keys, "Quiet": True})
+            wanted = {"Objects": [{"Key": entry["Key"]} for entry in page], "Quiet": True}
+            answer = self._ask(folder, partial(self._client.delete_objects, Bucket=self._bucket, Delete=wanted))
             if answer.get("Errors"):
                 first = answer["Errors"][0]
                 raise StoreError(
@@ -352,8 +367,7 @@ class S3Store(Store):
 
     def fetch(self, key: str, into: Path) -> Path:
         local = into / PurePosixPath(key).name
-        with self._errors(key):
-            self._client.download_file(self._bucket, self._key(key), str(local))
+        self._ask(key, lambda: self._client.download_file(self._bucket, self._key(key), str(local)))
         return local
 
     def filesystem(self) -> pafs.FileSystem:
@@ -366,8 +380,10 @@ class S3Store(Store):
         options: dict[str, Any] = {
             "endpoint_override": meta.endpoint_url,
             "region": meta.region_name,
-            "connect_timeout": 10,
-            "request_timeout": 60,
+            "connect_timeout": CONNECT_SECONDS,
+            "request_timeout": ANSWER_SECONDS,
+            # Its pauses are by chance, up to half a second doubled at each try and 20 s at most.
+            "retry_strategy": pafs.AwsStandardS3RetryStrategy(max_attempts=_tries(self._patience_seconds)),
         }
         if self._profile is not None:
             # pyarrow knows AWS_PROFILE and AWS_*, but not a profile chosen in AIS_S3_PROFILE.
@@ -396,7 +412,17 @@ class S3Store(Store):
         return Path(tempfile.gettempdir()) / f"ais_assets-{os.getuid()}" / "staging"
 
 
-def open_store(uri: str | Path, s3_client: S3Client | None = None, s3_profile: str | None = None) -> Store:
+def _tries(patience_seconds: float) -> int:
+    """Tries of Arrow's S3 client that last about so long: some of them in the first half minute, then one in 15 s."""
+    return 3 + int(min(patience_seconds, 24) // 8 + patience_seconds // 15)
+
+
+def open_store(
+    uri: str | Path,
+    s3_client: S3Client | None = None,
+    s3_profile: str | None = None,
+    s3_patience_seconds: float = PATIENCE_SECONDS,
+) -> Store:
     """The store at a folder, file:// or s3:// address.
 
     `s3_client` is a boto3 S3 client; without one it is made from the standard AWS settings.
@@ -404,11 +430,8 @@ def open_store(uri: str | Path, s3_client: S3Client | None = None, s3_profile: s
     """
     place = checked_place(str(uri))
     if place.startswith("s3://"):
-        if s3_client is None:
-            from boto3.session import Session  # noqa: PLC0415 - a local lake needs no boto
-
-            s3_client = Session(profile_name=s3_profile).client("s3")
-        return S3Store(place, s3_client, s3_profile)
+        client = S3Access(profile=s3_profile).client() if s3_client is None else s3_client
+        return S3Store(place, client, s3_profile, s3_patience_seconds)
     if "://" in place:
         raise ValueError(f"{place!r} is neither a folder nor s3://bucket/prefix")
     return LocalStore(Path(place))

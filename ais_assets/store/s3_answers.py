@@ -12,6 +12,38 @@ _CURES: Final = {
     "ExpiredToken": "renew the credentials",
 }
 
+_BUSY: Final = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "InternalError",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+"""https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html"""
+_PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
+"""HTTP's timeout and too many requests; the server's own failures, but for what it does not know how to do."""
+
+
+def may_pass(error: BaseException | None) -> bool:
+    """Whether the same request may well succeed later: a busy or failing server, a connection that breaks."""
+    from boto3.exceptions import RetriesExceededError, S3UploadFailedError  # noqa: PLC0415 - a local lake needs no boto
+    from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError, SSLError  # noqa: PLC0415
+
+    if isinstance(error, ClientError):
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status in _PASSING or error.response.get("Error", {}).get("Code", "") in _BUSY
+    if isinstance(error, S3UploadFailedError):
+        return may_pass(error.__context__)
+    if isinstance(error, SSLError):
+        return False
+    return isinstance(error, HTTPClientError | IncompleteReadError | RetriesExceededError)
+
 
 def s3_refusal(where: str, code: str, no_bucket: str) -> str:
     """The message for an answer of this code; `no_bucket` is the cure for a bucket that is not there."""

@@ -196,7 +196,7 @@ def test_unreachable_buckets_and_wrong_keys(workplace: Workplace, s3_environment
     assert "AWS_SECRET_ACCESS_KEY" in wrong.stderr
     assert s3_environment.secret_key not in wrong.stderr + wrong.stdout
     dead = workplace.ais(
-        "status", AIS_LAKE="s3://bucket/p", AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_MAX_ATTEMPTS="1"
+        "status", AIS_LAKE="s3://bucket/p", AWS_ENDPOINT_URL="http://127.0.0.1:9", AIS_S3_PATIENCE_SECONDS="0"
     )
     assert dead.returncode != 0
     assert "cannot be reached" in dead.stderr

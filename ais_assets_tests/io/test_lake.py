@@ -391,4 +391,4 @@ def test_an_unreachable_server_is_an_error_and_no_hang(monkeypatch: pytest.Monke
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
     with pytest.raises(StoreError, match=r"cannot be reached.*check the endpoint"):
-        Lake("s3://bucket/p").partitions("clean_records")
+        Lake("s3://bucket/p", s3_patience_seconds=0).partitions("clean_records")

@@ -13,7 +13,7 @@ from typing import ClassVar
 from ais_assets.sources.landing.download import check_size
 from ais_assets.sources.landing.patience import NotThereError, Patience
 from ais_assets.sources.landing.places import FolderPlace, ListedPlace, Place
-from ais_assets.sources.landing.s3 import S3Access, S3Place
+from ais_assets.sources.landing.s3 import S3Place
 from ais_assets.sources.landing.unfinished import unfinished
 from ais_assets.sources.landing.web import WebPlace
 from ais_assets.sources.rows.archive import (
@@ -26,6 +26,7 @@ from ais_assets.sources.rows.archive import (
     verify,
 )
 from ais_assets.sources.source import LandedArchive, Source, SourceError
+from ais_assets.store.s3_access import S3Access
 
 _MAGICS = {b"PK\x03\x04": ".zip", b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst", b"PAR1": ".parquet"}
 _LONGEST_MAGIC = 4

@@ -5,7 +5,6 @@ from __future__ import annotations
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPResponse
 from pathlib import Path
@@ -25,6 +24,7 @@ from ais_assets.sources.landing.patience import (
 from ais_assets.sources.landing.places import ListedPlace
 from ais_assets.sources.landing.ranges import RangeRead, seekable
 from ais_assets.sources.source import SourceError
+from ais_assets.store.s3_access import S3Access
 from ais_assets.store.s3_answers import s3_refusal, s3_unreachable
 
 if TYPE_CHECKING:
@@ -33,21 +33,6 @@ if TYPE_CHECKING:
 _MOST_LISTED_BYTES = 1 << 26
 _READ_BYTES = 1 << 16
 _S3_CURE = "try again later, or check AIS_S3_ENDPOINT_URL or AWS_ENDPOINT_URL and the network"
-
-
-@dataclass(frozen=True)
-class S3Access:
-    """How S3 is reached where the standard AWS_* environment is not enough; None leaves it to that.
-
-    Attributes:
-        endpoint_url: a server other than AWS.
-        region: of the bucket.
-        profile: of the AWS configuration, with the credentials.
-    """
-
-    endpoint_url: str | None = None
-    region: str | None = None
-    profile: str | None = None
 
 
 class S3Place(ListedPlace):

@@ -1,0 +1,73 @@
+"""How S3 is reached, and how long it is waited for."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from ais_assets.store.s3_answers import may_pass
+
+T = TypeVar("T")
+S3Client = Any
+"""A boto3 S3 client; boto3 makes its classes at run time."""
+
+PATIENCE_SECONDS: Final = 60.0
+_FIRST_PAUSE_SECONDS: Final = 0.5
+_LONGEST_PAUSE_SECONDS: Final = 20.0
+CONNECT_SECONDS: Final = 10
+ANSWER_SECONDS: Final = 60
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class S3Access:
+    """How S3 is reached where the standard AWS_* environment is not enough; None leaves it to that.
+
+    Attributes:
+        endpoint_url: a server other than AWS.
+        region: of the bucket.
+        profile: of the AWS configuration, with the credentials.
+    """
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    profile: str | None = None
+
+    def client(self) -> S3Client:
+        """A boto3 client, whose credentials boto renews. Raises BotoCoreError where there is no such profile."""
+        from boto3.session import Session  # noqa: PLC0415 - a local lake needs no boto
+        from botocore.config import Config  # noqa: PLC0415
+
+        config = Config(connect_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS)
+        session = Session(profile_name=self.profile, region_name=self.region)
+        return session.client("s3", endpoint_url=self.endpoint_url, config=config)
+
+
+def patiently(ask: Callable[[], T], seconds: float, where: str) -> T:
+    """What `ask` returns, asked again while it fails of what may pass; its error once that lasts longer.
+
+    boto tries a request some times within seconds; this waits out what takes longer, and a body that was cut short,
+    which boto does not ask for again.
+
+    Args:
+        ask: a request and the reading of its answer; it must be safe to repeat.
+        seconds: how long an outage may last.
+        where: what is asked for, for the log.
+    """
+    pause = _FIRST_PAUSE_SECONDS
+    end: float | None = None
+    while True:
+        try:
+            return ask()
+        except Exception as error:
+            now = time.monotonic()
+            end = now + seconds if end is None else end
+            if not may_pass(error) or now + pause > end:
+                raise
+            _log.warning("%s: %s; asking again for %.0f s more", where, error, end - now)
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
