@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ais_assets.cli.main import instance_home
+from ais_assets.cli.terminal import instance_home
 from ais_assets.io.lake import Lake
 from ais_assets_tests.s3_server import S3Server
 
