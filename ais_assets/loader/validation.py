@@ -132,6 +132,8 @@ class ValidationDataset(IterableDataset):
     def state_dict(self, num_samples: int | None = None, from_beginning: bool = False) -> dict[str, Any]:
         """Where the epoch is, as JSON values for `load_state_dict` on as many ranks.
 
+        At an epoch's end it is the beginning of the next.
+
         Args:
             num_samples: windows yielded on all ranks; None: as counted by this dataset, which it can where it is
                 iterated in this process.
@@ -145,12 +147,8 @@ class ValidationDataset(IterableDataset):
                 )
             num_samples, from_beginning = self._yielded * ranks, False
         epoch, skipped = self._resumed or (self._epoch, self._skipped)
-        return {
-            "epoch": epoch,
-            "sample_in_epoch": num_samples + (0 if from_beginning else skipped * ranks),
-            "ranks": ranks,
-            "index": self._footer,
-        }
+        epoch, done = self._not_at_an_end(epoch, num_samples // ranks + (0 if from_beginning else skipped))
+        return {"epoch": epoch, "sample_in_epoch": done * ranks, "ranks": ranks, "index": self._footer}
 
     def load_state_dict(self, obj: dict[str, Any]) -> None:
         """Continues, at the next `iter`, where the state says.
@@ -164,8 +162,16 @@ class ValidationDataset(IterableDataset):
             raise ValueError(
                 f"the state is of {obj['ranks']} ranks, and these are {self._world.ranks}: start the epoch anew"
             )
-        self._resumed = obj["epoch"], obj["sample_in_epoch"] // obj["ranks"]
+        self._resumed = self._not_at_an_end(obj["epoch"], obj["sample_in_epoch"] // obj["ranks"])
         self._yielded = 0
+
+    def _not_at_an_end(self, epoch: int, done: int) -> tuple[int, int]:
+        """The same place, as windows of a rank, or the beginning of the next epoch where no batch of this one is left.
+
+        That is so for all ranks at once, though some have one window more.
+        """
+        left = self.windows // self._world.ranks - done
+        return (epoch + 1, 0) if left < (self.batch_size if self.drop_last else 1) else (epoch, done)
 
     def _begin_epoch(self) -> None:
         if self._resumed is not None and self._resumed[1] and get_worker_info() is not None:

@@ -14,7 +14,7 @@ from rich.table import Table
 from ais_assets.cli.terminal import terminal
 from ais_assets.io.lake import Lake
 from ais_assets.loader.errors import LoaderError
-from ais_assets.settings import load_settings
+from ais_assets.settings import Settings, load_settings
 from ais_assets.training.checkpoint import CheckpointError
 from ais_assets.training.preemption import EXIT_CODE, PreemptedError, asked_to_stop
 from ais_assets.training.trainer import Log, Plan, leads, process_group, train
@@ -40,7 +40,7 @@ def main(*, lake: str | None, cache: Path | None, out: Path, as_json: bool, **op
     """
     settings = load_settings()
     plan = Plan(seq_len=settings.seq_len, **options)
-    place = Lake(lake or settings.lake, s3_profile=settings.s3_profile)
+    place = _opened(lake or settings.lake, settings)
     with asked_to_stop() as stop, process_group() as device:
         log = _logger(as_json=as_json) if leads() else _silence
         where = None if device.type == "cpu" else device
@@ -57,6 +57,17 @@ def main(*, lake: str | None, cache: Path | None, out: Path, as_json: bool, **op
             raise click.ClickException(str(error)) from error
         if leads() and not as_json:
             _show(metrics)
+
+
+def _opened(uri: str, settings: Settings) -> Lake:
+    if not uri.startswith("s3://"):
+        return Lake(uri)
+    from boto3.session import Session  # noqa: PLC0415 - a local lake needs no boto
+
+    client = Session(profile_name=settings.s3_profile).client(
+        "s3", endpoint_url=settings.s3_endpoint_url, region_name=settings.s3_region
+    )
+    return Lake(uri, s3_client=client, s3_profile=settings.s3_profile)
 
 
 def _logger(*, as_json: bool) -> Log:

@@ -147,7 +147,19 @@ def train(
     def save() -> None:
         _save(path, Checkpoint(binding, step, *_states(network, optimizer, training), metrics))
 
-    finished = True
+    def end_epoch(number: int) -> None:
+        nonlocal metrics
+        save()  # The evaluation may be killed.
+        metrics = {"epoch": number, "step": step, **evaluate(network, validation, plan, stop)}
+        log(metrics)
+        save()
+        if leads():
+            (out / METRICS_FILE).write_text(json.dumps(metrics, indent=1))
+
+    first_step = step
+    if found is not None and not found.loader["sample_in_epoch"] and step and metrics.get("step") != step:
+        # The last start ended between an epoch and its evaluation.
+        end_epoch(epoch - 1)
     for number in range(epoch, plan.epochs):
         model.train()
         for batch in training:
@@ -163,17 +175,9 @@ def train(
                 save()
             if stopping:
                 raise PreemptedError(f"asked to stop: {path} is of batch {step}, where the next start goes on")
-        if metrics.get("step") == step:
-            continue  # it was evaluated before this start
-        finished = False
-        save()  # The evaluation may be killed.
-        metrics = {"epoch": number, "step": step, **evaluate(network, validation, plan, stop)}
-        log(metrics)
-        save()
-        if leads():
-            (out / METRICS_FILE).write_text(json.dumps(metrics, indent=1))
-    if finished:
-        log({"epoch": epoch, "step": step, "finished": True})
+        end_epoch(number)
+    if step == first_step and found is not None and found.metrics == metrics:
+        log({"epoch": metrics["epoch"], "step": step, "finished": True})
     return metrics
 
 

@@ -27,12 +27,14 @@ class FaultyS3:
     Attributes:
         faults: by a part of the key: the fault, and for how many requests.
         asked: keys in the order of requests.
+        signatures: their Authorization headers.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.faults: dict[str, tuple[Fault, int]] = {}
         self.asked: list[str] = []
+        self.signatures: list[str] = []
         self.endpoint = ""
         self.stop = threading.Event()
         self._lock = threading.Lock()
@@ -58,6 +60,7 @@ def faulty_s3(folder: Path) -> Iterator[FaultyS3]:
 
         def do_GET(self) -> None:
             key = self.path.partition("?")[0].removeprefix("/bucket/")
+            orders.signatures.append(self.headers.get("Authorization", ""))
             fault = orders.take(key)
             file = orders.folder / key
             if fault in _ANSWERS:

@@ -3,6 +3,9 @@ an epoch."""
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import json
 import os
 import shutil
 import signal
@@ -10,18 +13,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import zstandard
 from torch.utils.data import DataLoader
 
 from ais_assets.io.streaming_loader import AISMDSDataset, LoaderError
 from ais_assets.loader.job_memory import remove_leftovers
+from ais_assets.loader.rows import ShardDamagedError
 from ais_assets.loader.shard_cache import ShardState
+from ais_assets.loader.unpacking import unpacked
 from ais_assets_tests.loader.faulty_s3 import Fault, FaultyS3, faulty_s3
 from ais_assets_tests.loader.mds_datasets import flip_a_bit, numbers, windows, write_dataset
 from ais_assets_tests.s3_server import S3Server
@@ -289,14 +295,66 @@ def test_an_epoch_over_more_shards_than_a_process_may_open_files(tmp_path: Path,
     assert (done.stdout, done.returncode) == ("1000\n", 0), done.stderr
 
 
+@pytest.mark.parametrize("compression", ["zstd:1", "gz", "bz2"])
+def test_a_shard_unpacks_to_no_more_than_the_index_says(tmp_path: Path, cache: Path, compression: str) -> None:
+    remote = write_dataset(tmp_path / "remote", windows(COUNT), compression=compression)
+    index = json.loads((remote / "index.json").read_text())
+    entry = index["shards"][3]
+    bomb = remote / entry["zip_data"]["basename"]
+    bomb.write_bytes(compress(compression, bytes(50_000_000)))
+    entry["zip_data"] = {**entry["zip_data"], "bytes": bomb.stat().st_size, "hashes": {}}
+    (remote / "index.json").write_text(json.dumps(index))
+    written: list[int] = []
+    dataset = AISMDSDataset(str(remote), str(cache), batch_size=BATCH)
+    with pytest.MonkeyPatch.context() as patch:
+        whole = dataset._published._write
+
+        def counted(path: Path, pieces: Iterable[bytes], mark: int | None = None) -> None:
+            def each() -> Iterator[bytes]:
+                for piece in pieces:
+                    written.append(len(piece))
+                    yield piece
+
+            whole(path, each(), mark)
+
+        patch.setattr(dataset._published, "_write", counted)
+        with pytest.raises(LoaderError, match=f"{bomb} is damaged.*more than the .* bytes that the index says"):
+            list(dataset)
+    raw = sum(shard["raw_data"]["bytes"] for shard in index["shards"])
+    assert sum(written) <= raw
+    assert not list(cache.glob(f"{a_shard(cache, '').name}*.part"))
+
+
+def compress(compression: str, data: bytes) -> bytes:
+    """As mosaicml-streaming does."""
+    return {"zstd:1": zstandard.compress, "gz": gzip.compress, "bz2": bz2.compress}[compression](data)
+
+
+@pytest.mark.parametrize("compression", ["gz", "bz2", "zstd:1"])
+@pytest.mark.parametrize("cut", [1, 10])
+def test_a_compressed_shard_that_ends_too_early_is_damaged(tmp_path: Path, compression: str, cut: int) -> None:
+    data = compress(compression, windows(20).tobytes())
+    size = windows(20).nbytes
+    kind = compression.partition(":")[0]
+    assert b"".join(unpacked(data, kind, size)) == windows(20).tobytes()
+    assert b"".join(unpacked(data + data, kind, 2 * size)) == 2 * windows(20).tobytes()
+    for damaged in (data[:-cut], data[: len(data) // 2], b"", data + b"more"):
+        with pytest.raises(ShardDamagedError, match="unpack"):
+            list(unpacked(damaged, kind, size))
+
+
 def test_a_full_disk_is_named(remote: Path, tmp_path: Path, isolated: list[str]) -> None:
     epoch = f"{sys.executable} -c '{EPOCH}' {remote} {tmp_path}/full"
-    script = f"mount -t tmpfs -o size=28k none {tmp_path}/full && exec {epoch}"
+    script = (
+        f"mount -t tmpfs -o size=28k none {tmp_path}/full && {{ {epoch}; code=$?; ls -A {tmp_path}/full; exit $code; }}"
+    )
     (tmp_path / "full").mkdir()
     done = subprocess.run([*isolated, script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert f"LoaderError: {tmp_path}/full/shard" in done.stderr
     assert "cannot be written into the cache: No space left on device: free some space" in done.stderr
+    assert "index.json" in done.stdout.split()
+    assert ".part" not in done.stdout
 
 
 def test_too_little_shared_memory_is_named_and_one_process_needs_none(tmp_path: Path, isolated: list[str]) -> None:
@@ -572,6 +630,17 @@ def test_no_server_is_an_error_in_time(s3: FaultyS3, cache: Path) -> None:
     s3.endpoint = "http://127.0.0.1:9"
     with pytest.raises(LoaderError, match=r"s3://bucket/remote/index\.json cannot be read, attempt 3 of 3.*endpoint"):
         over_s3(s3, cache, timeout=1.0)
+
+
+def test_the_settings_of_the_environment_say_where_s3_is(
+    s3: FaultyS3, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    monkeypatch.setenv("AIS_S3_ENDPOINT_URL", s3.endpoint)
+    monkeypatch.setenv("AIS_S3_REGION", "eu-north-1")
+    dataset = AISMDSDataset("s3://bucket/remote", str(cache), batch_size=BATCH)
+    assert seen(dataset) == EVERY
+    assert any("/eu-north-1/s3/" in signed for signed in s3.signatures)
 
 
 def test_no_credentials_are_an_error_at_once(s3: FaultyS3, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,29 @@ def test_validation_with_data_loader_workers(tmp_path: Path, features: np.ndarra
     assert torch.equal(torch.cat(list(dataset)), normalize_batch(torch.from_numpy(features)))
 
 
+@pytest.mark.parametrize("drop_last", [True, False])
+@pytest.mark.parametrize("workers", [1, 3, 4, 40])
+def test_its_length_is_that_of_what_workers_bring(file: Path, drop_last: bool, workers: int) -> None:
+    dataset = ValidationDataset(file, batch_size=BATCH, drop_last=drop_last)
+    loader = DataLoader(dataset, batch_size=None, num_workers=workers)
+    sizes = sorted(map(len, loader), reverse=True)
+    assert sizes == [BATCH] * (COUNT // BATCH) + [COUNT % BATCH] * (not drop_last)
+    assert len(loader) == len(dataset) == len(sizes)
+
+
+@pytest.mark.parametrize("drop_last", [True, False])
+def test_a_state_of_an_epochs_end_is_the_next_ones_beginning(file: Path, drop_last: bool) -> None:
+    dataset = ValidationDataset(file, batch_size=BATCH, drop_last=drop_last)
+    whole = numbers(dataset)
+    state = dataset.state_dict()
+    assert (state["epoch"], state["sample_in_epoch"]) == (1, 0)
+    for done in (0, sum(map(len, whole))):
+        resumed = ValidationDataset(file, batch_size=BATCH, drop_last=drop_last)
+        resumed.load_state_dict({**state, "epoch": 0, "sample_in_epoch": done})
+        assert numbers(resumed) == whole
+        assert resumed.state_dict()["epoch"] == (2 if done else 1)
+
+
 def test_a_parquet_file_without_windows_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"features": [1.0]}), tmp_path / "x.parquet")
     with pytest.raises(LoaderError, match="holds no windows"):
@@ -184,7 +207,7 @@ def test_data_loader_workers_have_no_device(file: Path) -> None:
 
 def test_gone_on_with_at_every_batch(file: Path) -> None:
     whole = numbers(ValidationDataset(file, batch_size=BATCH))
-    for batches in range(len(whole) + 1):
+    for batches in range(len(whole)):
         dataset = ValidationDataset(file, batch_size=BATCH)
         list(dataset)
         reading = iter(dataset)

@@ -20,6 +20,7 @@ from ais_assets.training.__main__ import main
 from ais_assets.training.checkpoint import Checkpoint, CheckpointError, load
 from ais_assets.training.preemption import PreemptedError
 from ais_assets.training.trainer import CHECKPOINT_FILE, METRICS_FILE, Log, Plan, train
+from ais_assets_tests.s3_server import S3Server
 from ais_assets_tests.training.voyages import SEQ_LEN, small_lake
 
 STEPS = 20
@@ -215,3 +216,16 @@ def test_an_empty_lake_is_said_so(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "has no index.json: materialize training_dataset" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_settings_say_where_s3_is(
+    s3_environment: S3Server, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    server = s3_environment.environment()
+    settings = {"AIS_S3_ENDPOINT_URL": server["AWS_ENDPOINT_URL"], "AIS_S3_REGION": "eu-north-1"}
+    words = ["--lake", f"s3://{bucket}/lake", "--cache", str(tmp_path), "--out", str(tmp_path)]
+    done = CliRunner().invoke(main, words, env=settings)
+    assert done.exit_code == 1
+    assert f"s3://{bucket}/lake/mds has no index.json: materialize training_dataset" in done.output
