@@ -162,19 +162,43 @@ _COURSE_SINE: Final = sine(np.radians(np.where(_FOLDED > 900, 1_800 - _FOLDED, _
 _COURSE_COSINE: Final = _COURSE_SINE[(np.arange(_TENTHS_AROUND + 1) + 900) % _TENTHS_AROUND]
 
 
+class Fix(NamedTuple):
+    """One position report: of its columns what the rule needs, as int64."""
+
+    t: Any
+    lat: Any
+    lon: Any
+    sog: Any
+    cog: Any
+    coarse: Any
+    """1 or 0."""
+
+
+@njit(cache=True, nogil=True, inline="always")
+def fix_at(reports: PositionReports, row: Row) -> Fix:
+    """A row of the reports. Kernels hand over one of these instead of the columns, which takes ten times as long."""
+    return Fix(
+        np.int64(reports.t[row]),
+        np.int64(reports.lat[row]),
+        np.int64(reports.lon[row]),
+        np.int64(reports.sog[row]),
+        np.int64(reports.cog[row]),
+        np.int64(reports.flags[row] & COARSE != 0),
+    )
+
+
 @njit(cache=True, nogil=True)
-def seconds_between(reports: PositionReports, a: Row, b: Row) -> np.int64:
+def seconds_between(a: Fix, b: Fix) -> np.int64:
     """From report a to report b."""
-    # Signed first: the compiler makes the difference of two unsigned times unsigned.
-    return np.int64(reports.t[b]) - np.int64(reports.t[a])
+    return b.t - a.t
 
 
 @njit(cache=True, nogil=True)
-def metres_between(reports: PositionReports, a: Row, b: Row) -> Metres:
+def metres_between(a: Fix, b: Fix) -> Metres:
     """The chord between two reports' places on the sphere, which for any distance that matters is the great circle."""
-    lat_a, lat_b = np.int64(reports.lat[a]), np.int64(reports.lat[b])
+    lat_a, lat_b = a.lat, b.lat
     half_lat = _sine((lat_b - lat_a) * (_RADIANS_PER_STEP / 2))
-    half_lon = _sine(steps_east(reports, a, b) * (_RADIANS_PER_STEP / 2))
+    half_lon = _sine(steps_east(a, b) * (_RADIANS_PER_STEP / 2))
     across = _sine((_QUARTER_TURN - abs(lat_a)) * _RADIANS_PER_STEP) * _sine(
         (_QUARTER_TURN - abs(lat_b)) * _RADIANS_PER_STEP
     )
@@ -182,9 +206,9 @@ def metres_between(reports: PositionReports, a: Row, b: Row) -> Metres:
 
 
 @njit(cache=True, nogil=True)
-def steps_east(reports: PositionReports, a: Row, b: Row) -> np.int64:
+def steps_east(a: Fix, b: Fix) -> np.int64:
     """Micro-degrees of longitude from report a to report b, the short way round."""
-    east = np.int64(reports.lon[b]) - np.int64(reports.lon[a])
+    east = b.lon - a.lon
     if east > _STEPS_AROUND // 2:
         return east - _STEPS_AROUND
     if east < -_STEPS_AROUND // 2:
@@ -193,90 +217,90 @@ def steps_east(reports: PositionReports, a: Row, b: Row) -> np.int64:
 
 
 @njit(cache=True, nogil=True)
-def way_between(reports: PositionReports, a: Row, b: Row) -> tuple[Metres, Metres]:
+def way_between(a: Fix, b: Fix) -> tuple[Metres, Metres]:
     """Metres to the north and to the east from report a to report b, on a plane at a's latitude, to 0.01°.
 
     For short ways: where a ship is expected, not how far apart two reports are.
     """
-    parallel = abs(np.int64(reports.lat[a])) // _LATITUDE_STEP
-    north = (np.int64(reports.lat[b]) - np.int64(reports.lat[a])) * METRES_PER_STEP
-    return north, steps_east(reports, a, b) * METRES_PER_STEP * _COSINE[parallel]
+    parallel = abs(a.lat) // _LATITUDE_STEP
+    north = (b.lat - a.lat) * METRES_PER_STEP
+    return north, steps_east(a, b) * METRES_PER_STEP * _COSINE[parallel]
 
 
 @njit(cache=True, nogil=True)
-def _reach_metres(reports: PositionReports, a: Row, b: Row, limits: ChainLimits) -> Metres:
+def _reach_metres(a: Fix, b: Fix, limits: ChainLimits) -> Metres:
     """How far a ship can have come from report a to report b."""
     most = limits.max_speed_tenths
-    sog_a, sog_b = reports.sog[a], reports.sog[b]
+    sog_a, sog_b = a.sog, b.sog
     if sog_a == MISSING and sog_b == MISSING:
         speed = most
     else:
         slower, faster = min(sog_a, sog_b), max(sog_a, sog_b)
         reported = SPEED_FACTOR * max(float(slower), min(float(faster), most))
         speed = max(reported, min(reported + 10 * FREE_KNOTS, most))
-    tolerance = POSITION_TOLERANCE_METRES + _coarse_metres(reports, a, b)
-    seconds = max(seconds_between(reports, a, b), SHORTEST_SECONDS)
+    tolerance = POSITION_TOLERANCE_METRES + _coarse_metres(a, b)
+    seconds = max(seconds_between(a, b), SHORTEST_SECONDS)
     return tolerance + speed * METRES_PER_TENTH_KNOT_SECOND * seconds
 
 
 @njit(cache=True, nogil=True)
-def _coarse_metres(reports: PositionReports, a: Row, b: Row) -> int:
+def _coarse_metres(a: Fix, b: Fix) -> int:
     """What report a and report b may be off together for being coarse."""
-    return COARSE_METRES * ((reports.flags[a] & COARSE != 0) + (reports.flags[b] & COARSE != 0))
+    return COARSE_METRES * (a.coarse + b.coarse)
 
 
 @njit(cache=True, nogil=True)
-def can_have_come(reports: PositionReports, a: Row, b: Row, limits: ChainLimits) -> bool:
+def can_have_come(a: Fix, b: Fix, limits: ChainLimits) -> bool:
     """Whether one ship can have sent report a and then report b."""
-    if seconds_between(reports, a, b) > limits.max_gap_seconds:
+    if seconds_between(a, b) > limits.max_gap_seconds:
         return False
-    reach = _reach_metres(reports, a, b, limits)
-    north = abs(np.int64(reports.lat[b]) - np.int64(reports.lat[a])) * METRES_PER_STEP
+    reach = _reach_metres(a, b, limits)
+    north = abs(b.lat - a.lat) * METRES_PER_STEP
     # No way is shorter than its part along the meridian (a chord by less than 1e-4 of it up to 300 nautical miles);
     # none longer than meridian and equator. Nearly always one of the two decides, which needs no sines.
     if north * 0.99 > reach:
         return False
-    if north + abs(steps_east(reports, a, b)) * METRES_PER_STEP <= reach:
+    if north + abs(steps_east(a, b)) * METRES_PER_STEP <= reach:
         return True
-    return metres_between(reports, a, b) <= reach
+    return metres_between(a, b) <= reach
 
 
 @njit(cache=True, nogil=True)
-def _reckoned(reports: PositionReports, who: Row, seconds: Any) -> tuple[Metres, Metres]:
+def _reckoned(who: Fix, seconds: Any) -> tuple[Metres, Metres]:
     """Metres to the north and to the east that a report's SOG and COG lead in so many seconds."""
-    metres = reports.sog[who] * METRES_PER_TENTH_KNOT_SECOND * min(seconds, EXPECTED_SECONDS)
-    return metres * _COURSE_COSINE[reports.cog[who]], metres * _COURSE_SINE[reports.cog[who]]
+    metres = who.sog * METRES_PER_TENTH_KNOT_SECOND * min(seconds, EXPECTED_SECONDS)
+    return metres * _COURSE_COSINE[who.cog], metres * _COURSE_SINE[who.cog]
 
 
 @njit(cache=True, nogil=True)
-def _says_motion(reports: PositionReports, who: Row) -> bool:
-    return reports.sog[who] != MISSING and reports.cog[who] != MISSING
+def _says_motion(who: Fix) -> bool:
+    return MISSING not in (who.sog, who.cog)
 
 
 @njit(cache=True, nogil=True)
-def metres_off(reports: PositionReports, a: Row, b: Row) -> Any:
+def metres_off(a: Fix, b: Fix) -> Any:
     """How far report b is from where a's SOG and COG lead, or a from where b's lead back to, whichever is more.
 
     Whole metres. Where one of the two has no SOG or COG the other's counts; where both have none, the distance.
     """
-    north, east = way_between(reports, a, b)
-    if not (_says_motion(reports, a) or _says_motion(reports, b)):
+    north, east = way_between(a, b)
+    if not (_says_motion(a) or _says_motion(b)):
         return int(math.sqrt(north * north + east * east))
-    seconds = seconds_between(reports, a, b)
+    seconds = seconds_between(a, b)
     most = 0.0
     for who in (a, b):
-        if _says_motion(reports, who):
-            reckoned_north, reckoned_east = _reckoned(reports, who, seconds)
+        if _says_motion(who):
+            reckoned_north, reckoned_east = _reckoned(who, seconds)
             most = max(most, (north - reckoned_north) ** 2 + (east - reckoned_east) ** 2)
     return int(math.sqrt(most))
 
 
 @njit(cache=True, nogil=True)
-def _cost(reports: PositionReports, a: Row, b: Row, positions: Any) -> Any:
+def _cost(a: Fix, b: Fix, positions: Any) -> Any:
     """Of going on to report b from report a of a chain of so many positions."""
-    cost = metres_off(reports, a, b)
+    cost = metres_off(a, b)
     if positions < TENTATIVE_POSITIONS:
-        cost += TENTATIVE_METRES + TENTATIVE_METRES_PER_SECOND * seconds_between(reports, a, b)
+        cost += TENTATIVE_METRES + TENTATIVE_METRES_PER_SECOND * seconds_between(a, b)
     return cost
 
 
@@ -288,7 +312,7 @@ def link(block: VesselReports, limits: ChainLimits, previous: NDArray[np.int64])
     for vessel in range(len(block.vessels)):
         count = 0
         for i in range(block.starts[vessel], block.starts[vessel + 1]):
-            if count == 1 and can_have_come(reports, chains.end[0], i, limits):
+            if count == 1 and can_have_come(fix_at(reports, chains.end[0]), fix_at(reports, i), limits):
                 previous[i] = chains.end[0]
                 chains.end[0] = i
                 chains.positions[0] += 1
@@ -314,7 +338,7 @@ def _close_silent(reports: PositionReports, i: Row, limits: ChainLimits, chains:
     """Closes the chains that report i comes too late for; returns how many are open."""
     still_open = 0
     for k in range(count):
-        if seconds_between(reports, chains.end[k], i) <= limits.max_gap_seconds:
+        if np.int64(reports.t[i]) - np.int64(reports.t[chains.end[k]]) <= limits.max_gap_seconds:
             chains.end[still_open] = chains.end[k]
             chains.positions[still_open] = chains.positions[k]
             still_open += 1
@@ -341,6 +365,7 @@ def _where_from(
 
     Of equal costs, the one that was heard last.
     """
+    here = fix_at(reports, i)
     for links in range(FORK_POSITIONS + 1):
         chosen = -1
         chosen_back = np.int64(-1)
@@ -350,9 +375,12 @@ def _where_from(
             for _ in range(links):
                 if back >= 0:
                     back = previous[back]
-            if back < 0 or not can_have_come(reports, back, i, limits):
+            if back < 0:
                 continue
-            cost = _cost(reports, back, i, chains.positions[k])
+            there = fix_at(reports, back)
+            if not can_have_come(there, here, limits):
+                continue
+            cost = _cost(there, here, chains.positions[k])
             if chosen < 0 or cost < least or (cost == least and back > chosen_back):
                 chosen, chosen_back, least = k, back, cost
         if chosen >= 0:
@@ -374,8 +402,7 @@ def choose_branches(reports: PositionReports, previous: NDArray[np.int64], chain
             continue
         rival = onward[back]
         if rival >= 0 and (
-            longest[rival] > longest[i]
-            or (longest[rival] == longest[i] and metres_off(reports, back, rival) < metres_off(reports, back, i))
+            longest[rival] > longest[i] or (longest[rival] == longest[i] and _is_nearer(reports, back, rival, i))
         ):
             continue
         onward[back] = i
@@ -392,6 +419,13 @@ def choose_branches(reports: PositionReports, previous: NDArray[np.int64], chain
 
 
 @njit(cache=True, nogil=True)
+def _is_nearer(reports: PositionReports, back: Row, a: Row, b: Row) -> bool:
+    """Whether report a is less `metres_off` from a report that both go on from than report b."""
+    there = fix_at(reports, back)
+    return metres_off(there, fix_at(reports, a)) < metres_off(there, fix_at(reports, b))
+
+
+@njit(cache=True, nogil=True)
 def drop_odd_ones(reports: PositionReports, chains: int, chain_of: NDArray[np.int32]) -> int:
     """Takes positions out of their chains whose neighbours agree with each other but neither with it (step 5).
 
@@ -404,7 +438,7 @@ def drop_odd_ones(reports: PositionReports, chains: int, chain_of: NDArray[np.in
     for i in range(len(chain_of)):
         chain = chain_of[i]
         a, b = before[chain], between[chain]
-        if a >= 0 and _is_odd(reports, a, b, i):
+        if a >= 0 and _is_odd(fix_at(reports, a), fix_at(reports, b), fix_at(reports, i)):
             chain_of[b] = NO_CHAIN
             odd += 1
         else:
@@ -414,23 +448,21 @@ def drop_odd_ones(reports: PositionReports, chains: int, chain_of: NDArray[np.in
 
 
 @njit(cache=True, nogil=True)
-def _is_odd(reports: PositionReports, a: Row, b: Row, c: Row) -> bool:
+def _is_odd(a: Fix, b: Fix, c: Fix) -> bool:
     """Whether a's and c's SOG and COG agree on a's way to c, and neither's with b's being between them."""
-    if not (_says_motion(reports, a) and _says_motion(reports, c)) or seconds_between(reports, a, c) > ODD_SECONDS:
+    if not (_says_motion(a) and _says_motion(c)) or seconds_between(a, c) > ODD_SECONDS:
         return False
-    return (not _agrees(reports, a, a, b) and not _agrees(reports, c, b, c) and _agrees(reports, a, a, c)) and _agrees(
-        reports, c, a, c
-    )
+    return (not _agrees(a, a, b) and not _agrees(c, b, c) and _agrees(a, a, c)) and _agrees(c, a, c)
 
 
 @njit(cache=True, nogil=True)
-def _agrees(reports: PositionReports, who: Row, a: Row, b: Row) -> bool:
+def _agrees(who: Fix, a: Fix, b: Fix) -> bool:
     """Whether a report's SOG and COG lead from report a to report b."""
-    seconds = seconds_between(reports, a, b)
-    north, east = way_between(reports, a, b)
-    reckoned_north, reckoned_east = _reckoned(reports, who, seconds)
-    reckoned = reports.sog[who] * METRES_PER_TENTH_KNOT_SECOND * min(seconds, EXPECTED_SECONDS)
-    allowed = ODD_METRES + ODD_SHARE * reckoned + _coarse_metres(reports, a, b)
+    seconds = seconds_between(a, b)
+    north, east = way_between(a, b)
+    reckoned_north, reckoned_east = _reckoned(who, seconds)
+    reckoned = who.sog * METRES_PER_TENTH_KNOT_SECOND * min(seconds, EXPECTED_SECONDS)
+    allowed = ODD_METRES + ODD_SHARE * reckoned + _coarse_metres(a, b)
     return (north - reckoned_north) ** 2 + (east - reckoned_east) ** 2 <= allowed * allowed
 
 

@@ -35,6 +35,7 @@ from ais_assets.transforms.chains import (
     SOG_HELD,
     PositionReports,
     Row,
+    fix_at,
     metres_between,
     seconds_between,
     way_between,
@@ -161,8 +162,8 @@ def _drop_sog_not_borne_out(reports: PositionReports, first: int, end: int, most
 @njit(cache=True, nogil=True)
 def _speed_tenths(reports: PositionReports, a: Row, b: Row) -> Any:
     """Tenths of a knot from report a to report b."""
-    seconds = max(seconds_between(reports, a, b), SHORTEST_SECONDS)
-    return metres_between(reports, a, b) / (seconds * METRES_PER_TENTH_KNOT_SECOND)
+    seconds = max(seconds_between(fix_at(reports, a), fix_at(reports, b)), SHORTEST_SECONDS)
+    return metres_between(fix_at(reports, a), fix_at(reports, b)) / (seconds * METRES_PER_TENTH_KNOT_SECOND)
 
 
 @njit(cache=True, nogil=True)
@@ -173,7 +174,7 @@ def _hold(reports: PositionReports, first: int, end: int) -> int:
     since = first
     known = end
     for i in range(first, end):
-        while since + 1 < i and seconds_between(reports, since + 1, i) >= HOLD_SECONDS:
+        while since + 1 < i and seconds_between(fix_at(reports, since + 1), fix_at(reports, i)) >= HOLD_SECONDS:
             since += 1
         # The first position has only the way ahead of it.
         a, b = (since, i) if i > first else (i, min(i + 1, end - 1))
@@ -181,7 +182,7 @@ def _hold(reports: PositionReports, first: int, end: int) -> int:
             heard_sog = i
         else:
             reports.flags[i] |= SOG_HELD
-            if heard_sog >= 0 and seconds_between(reports, heard_sog, i) <= HOLD_SECONDS:
+            if heard_sog >= 0 and seconds_between(fix_at(reports, heard_sog), fix_at(reports, i)) <= HOLD_SECONDS:
                 reports.sog[i] = reports.sog[heard_sog]
             else:
                 reports.sog[i] = min(int(_speed_tenths(reports, a, b) + 0.5), _MAX_SOG)
@@ -189,10 +190,10 @@ def _hold(reports: PositionReports, first: int, end: int) -> int:
             heard_cog = i
         else:
             reports.flags[i] |= COG_HELD
-            if heard_cog >= 0 and seconds_between(reports, heard_cog, i) <= HOLD_SECONDS:
+            if heard_cog >= 0 and seconds_between(fix_at(reports, heard_cog), fix_at(reports, i)) <= HOLD_SECONDS:
                 reports.cog[i] = reports.cog[heard_cog]
-            elif metres_between(reports, a, b) > POSITION_TOLERANCE_METRES:
-                north, east = way_between(reports, a, b)
+            elif metres_between(fix_at(reports, a), fix_at(reports, b)) > POSITION_TOLERANCE_METRES:
+                north, east = way_between(fix_at(reports, a), fix_at(reports, b))
                 reports.cog[i] = course_tenths(north, east)
             else:
                 reports.cog[i] = known_cog
@@ -213,11 +214,11 @@ def _thin(
     thinned = 0
     last = -1
     for i in range(first, end):
-        if last >= 0 and seconds_between(reports, last, i) < limits.thin_seconds:
+        if last >= 0 and seconds_between(fix_at(reports, last), fix_at(reports, i)) < limits.thin_seconds:
             track_of[i] = NO_TRACK
             thinned += 1
             continue
-        if last < 0 or seconds_between(reports, last, i) > limits.max_gap_seconds:
+        if last < 0 or seconds_between(fix_at(reports, last), fix_at(reports, i)) > limits.max_gap_seconds:
             tracks += 1
         track_of[i] = tracks - 1
         last = i
@@ -273,7 +274,7 @@ def _take_out(
     reports: PositionReports, since: int, still: int, limits: MotionLimits, track_of: NDArray[np.int32]
 ) -> int:
     """Takes the stretch from `since` (−1: none) to `still` out of its track if it lasts; returns how many positions."""
-    if since < 0 or seconds_between(reports, since, still) < limits.stationary_seconds:
+    if since < 0 or seconds_between(fix_at(reports, since), fix_at(reports, still)) < limits.stationary_seconds:
         return 0
     taken = 0
     for i in range(since, still + 1):
