@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
+import stat
+import tempfile
 from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
@@ -37,6 +39,42 @@ def available_memory(proc: Path = _PROC, control_groups: Path = _CONTROL_GROUPS)
     available = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
     limits = [int(limit) for limit in _limits("memory.max", proc, control_groups) if limit != _NO_LIMIT]
     return min([available, *limits])
+
+
+def own_temporary_folder() -> Path:
+    """A folder of this user's below the temporary one, made if need be; nobody else can write there.
+
+    Raises PermissionError where somebody else has made one of that name: what is in it cannot be trusted.
+    """
+    folder = Path(tempfile.gettempdir()) / f"ais_assets-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(
+            f"{folder} was made by somebody else, or others can write to it: remove it, or set TMPDIR to a folder of "
+            "your own"
+        )
+    return folder
+
+
+def choose_kernel_cache(package: Path) -> None:
+    """Lets numba keep compiled kernels where it can: beside the code, else in the user's or a temporary folder.
+
+    A container whose file system is read-only has neither `__pycache__` nor a home, and numba refuses to import a
+    kernel that it cannot keep. NUMBA_CACHE_DIR, where it is set, is left.
+    """
+    if "NUMBA_CACHE_DIR" in os.environ or os.access(package, os.W_OK):
+        return
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    for folder in (lambda: home / "ais_assets", own_temporary_folder):
+        try:
+            cache = folder() / "kernels"
+            cache.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(cache, os.W_OK):
+            os.environ["NUMBA_CACHE_DIR"] = str(cache)
+            return
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,14 +15,25 @@ from ais_assets.cli.terminal import failures, open_lake, settings_or_fail, termi
 from ais_assets.operating.prune import Leftover, leftovers, remove
 
 
+class Hours(click.FloatRange):
+    """A count of hours: neither infinite nor nan, which is smaller than nothing and larger than nothing."""
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number. Fails of one that is not finite."""
+        hours = super().convert(value, param, ctx)
+        if not math.isfinite(hours):
+            self.fail(f"{value!r} is no number of hours", param, ctx)
+        return hours
+
+
 @click.command("prune")
-@click.option(
-    "--older-than", type=click.FloatRange(min=0), default=24.0, show_default=True, help="Hours that nothing names them."
-)
+@click.option("--older-than", type=Hours(min=0), default=24.0, show_default=True, help="Hours that nothing names them.")
 @click.option("--dry-run", is_flag=True, help="Show what would go, and delete nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def command(*, older_than: float, dry_run: bool, as_json: bool) -> None:
     """Deletes former archives and MDS shards that nothing names any more, and what AIS_CACHE still has of them.
+
+    So it does with downloads and uploads that no run goes on with, and with what killed runs had not published yet.
 
     A rebuilt partition leaves its former folder to those who read it. A training run that began with a former index
     needs its shards to the end: give it more hours than it takes. Not while a build is running.

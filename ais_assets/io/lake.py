@@ -115,7 +115,9 @@ class Lake:
             raise ValueError(f"{asset} has no partitions")
         names = self.store.names(place.folder, place.suffix)
         reserved = {other.single for other in PLACES.values() if other.folder == place.folder and other.single}
-        return [name.removesuffix(place.suffix) for name in names if name not in reserved | RESERVED_NAMES]
+        keys = [name.removesuffix(place.suffix) for name in names if name not in reserved | RESERVED_NAMES]
+        # Another name, such as `0000 (1)` of a copy made by hand, is no partition's.
+        return [key for key in keys if _PARTITION.fullmatch(key)]
 
     def has(self, asset: str, partition: str | None = None) -> bool:
         """Whether the partition (or the unpartitioned asset) is there."""
@@ -375,6 +377,7 @@ class Lake:
         return PartitionMissingError(f"{name} is not in {self.uri}: materialize it first")
 
 
+_PARTITION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*")
 _SQL_TEXT = re.compile(r"'[^']*'")
 """A literal in SQL, which names no table; a quote within it is doubled."""
 

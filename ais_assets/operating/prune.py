@@ -1,5 +1,5 @@
-"""What nothing names any more: folders of former archives and MDS shards in the lake, the caches made from them, and
-downloads that were given up."""
+"""What nothing names any more: folders of former archives and MDS shards in the lake, the caches made from them,
+downloads and uploads that were given up, and what killed runs were about to publish."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from pathlib import Path
 from ais_assets.io.lake import Lake
 from ais_assets.io.layout import PLACES, Kind, place_of
 from ais_assets.sources.landing import unfinished
-from ais_assets.store.objects import StoredObject, local_objects
+from ais_assets.store.objects import StoredObject, UnfinishedUpload, local_objects
 
-_FOLDER = re.compile(r"^([0-9A-Za-z][0-9A-Za-z._-]*)-[0-9a-z]{12}$")
-"""A folder that `Lake.write_folder` named: its partition, and the beginning of its digest."""
+_FOLDER = re.compile(r"^(\d{4}-\d{2}-\d{2}|\d{5})-[0-9a-f]{12}$")
+"""A folder that `Lake.write_folder` named: its partition, a day or a pile, and the beginning of its digest."""
+
+ON_THIS_MACHINE = ("cache", "spool")
+"""What a leftover is that is not in the lake."""
 
 
 @dataclass(frozen=True)
@@ -24,16 +27,18 @@ class Leftover:
     """Something that can go.
 
     Attributes:
-        asset: of which it once was, or "cache".
-        where: its key in the lake, or its path in the cache.
-        size: bytes.
+        asset: of which it once was; "cache", "spool" or "upload".
+        where: its key in the lake, or its path on this machine.
+        size: bytes; 0 of an upload, whose parts S3 does not count.
         since: Unix time at which it was surely named no more.
+        upload: what is to be abandoned, if it is one.
     """
 
     asset: str
     where: str
     size: int
     since: float
+    upload: UnfinishedUpload | None = None
 
 
 def leftovers(lake: Lake, cache: Path, before: float) -> list[Leftover]:
@@ -62,12 +67,14 @@ def leftovers(lake: Lake, cache: Path, before: float) -> list[Leftover]:
                 found.append(Leftover(asset, f"{folder}/{name}", sum(each.size for each in files), since))
     found += _stale_packed(lake, cache / lake.identity(), before)
     found += _unpacked(cache, kept, before)
-    return found + list(_given_up(cache, before))
+    return [*found, *_given_up(cache, before), *_spooled(lake, before), *_uploads(lake, before)]
 
 
 def remove(lake: Lake, leftover: Leftover) -> None:
     """Deletes it. No build may be publishing the same partition meanwhile."""
-    if leftover.asset != "cache":
+    if leftover.upload is not None:
+        lake.store.abandon(leftover.upload)
+    elif leftover.asset not in ON_THIS_MACHINE:
         lake.store.delete(leftover.where)
     elif Path(leftover.where).is_dir():
         shutil.rmtree(leftover.where)
@@ -117,3 +124,19 @@ def _given_up(cache: Path, before: float) -> Iterator[Leftover]:
     for file in local_objects(cache, unfinished.FOLDER):
         if file.modified < before:
             yield Leftover("cache", str(cache / file.key), file.size, file.modified)
+
+
+def _spooled(lake: Lake, before: float) -> Iterator[Leftover]:
+    """What runs that were killed on this machine had not published yet."""
+    for folder in lake.store.left_staged():
+        files = list(local_objects(folder))
+        since = max([folder.stat().st_mtime, *(file.modified for file in files)])
+        if since < before:
+            yield Leftover("spool", str(folder), sum(file.size for file in files), since)
+
+
+def _uploads(lake: Lake, before: float) -> Iterator[Leftover]:
+    """Uploads in parts that nobody completed."""
+    for upload in lake.store.unfinished_uploads():
+        if upload.since < before:
+            yield Leftover("upload", upload.key, 0, upload.since, upload)

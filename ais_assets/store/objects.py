@@ -5,11 +5,11 @@ Nothing above this module knows which of the two it is on.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
 import shutil
-import tempfile
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -17,16 +17,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import pyarrow.fs as pafs
 
+from ais_assets.machine import own_temporary_folder
 from ais_assets.settings.addresses import checked_place
 from ais_assets.store.s3_access import ANSWER_SECONDS, CONNECT_SECONDS, PATIENCE_SECONDS, S3Access, S3Client, patiently
 from ais_assets.store.s3_answers import s3_refusal, s3_unreachable
 
 T = TypeVar("T")
 STAGING = ".staging"
+_LOCK = ".lock"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class StoreError(OSError):
@@ -60,10 +63,27 @@ def local_objects(root: Path, folder: str = "") -> Iterator[StoredObject]:
             yield StoredObject(path.relative_to(root).as_posix(), stat.st_size, max(stat.st_mtime, stat.st_ctime))
 
 
+@dataclass(frozen=True)
+class UnfinishedUpload:
+    """An upload in parts that was begun and not completed; no reader sees it, and its parts take room.
+
+    Attributes:
+        key: of the object that it was to be.
+        name: S3's own.
+        since: when it was begun, Unix time.
+    """
+
+    key: str
+    name: str
+    since: float
+
+
 class Store(ABC):
     """Objects by key. A key is a relative POSIX path."""
 
     uri: str
+    staging_is: ClassVar[str]
+    """What the folder of unpublished files is, and which setting moves it, for whoever has to make room."""
 
     @abstractmethod
     def publish(self, local: Path, key: str) -> None:
@@ -130,6 +150,18 @@ class Store(ABC):
             local.write_bytes(data)
             self.publish(local, key)
 
+    def unfinished_uploads(self) -> Iterator[UnfinishedUpload]:
+        """Those below this place, of whomever: also of one that is under way."""
+        return iter(())
+
+    def abandon(self, upload: UnfinishedUpload) -> None:
+        """Frees what an upload's parts take. One that is under way fails."""
+        raise NotImplementedError(f"{self.uri} has no uploads in parts")
+
+    def left_staged(self) -> list[Path]:
+        """Folders of files that were to be published, whose processes are gone."""
+        return [folder for folder in _folders_left(self.staging_root()) if folder.is_dir()]
+
     def s3_access(self) -> dict[str, str]:
         """What another client of this place needs, as far as it is not standard: endpoint_url and the like."""
         return {}
@@ -145,32 +177,47 @@ class Store(ABC):
         root.mkdir(parents=True, exist_ok=True)
         _sweep(root)
         folder = root / uuid.uuid4().hex
-        lock = root / f"{folder.name}.lock"
+        lock = folder.with_suffix(_LOCK)
         with lock.open("w") as owner:
             fcntl.flock(owner, fcntl.LOCK_EX)
             folder.mkdir()
             try:
                 yield folder
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                raise StoreError(
+                    f"no space is left ({os.strerror(error.errno)}) on the disk of {root}, {self.staging_is}; what was "
+                    "there before is as it was"
+                ) from error
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
                 lock.unlink(missing_ok=True)
 
 
 def _sweep(root: Path) -> None:
-    for lock in root.glob("*.lock"):
+    for folder in _folders_left(root):
+        # Also ours if its owner was just between creating and locking its lock: then the folder does not exist yet
+        # and the owner's lock file has no name any more, which harms nobody.
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.with_suffix(_LOCK).unlink(missing_ok=True)
+
+
+def _folders_left(root: Path) -> Iterator[Path]:
+    """Each folder whose lock nobody holds; for as long as it is looked at, this process does."""
+    for lock in root.glob(f"*{_LOCK}"):
         try:
             with lock.open("r+") as owner:
                 fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # Also ours if its owner was just between creating and locking it: then the folder does not
-                # exist yet and the owner's lock file has no name any more, which harms nobody.
-                shutil.rmtree(root / lock.stem, ignore_errors=True)
-                lock.unlink(missing_ok=True)
+                yield lock.with_suffix("")
         except (BlockingIOError, FileNotFoundError):
             continue
 
 
 class LocalStore(Store):
     """A folder of this machine (or a network file system with atomic renames)."""
+
+    staging_is = "which is the lake's own (AIS_LAKE)"
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
@@ -184,7 +231,15 @@ class LocalStore(Store):
         target.parent.mkdir(parents=True, exist_ok=True)
         with local.open("rb") as written:
             os.fsync(written.fileno())
-        local.replace(target)
+        try:
+            local.replace(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            raise StoreError(
+                f"{target.parent} is on another disk than {local.parent}, so nothing can appear there whole at once: "
+                f"let all of {self._root} be on one disk; a link or a mount may lead to the lake, not to a part of it"
+            ) from error
         folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -252,6 +307,8 @@ class S3Store(Store):
         profile: of the AWS configuration that the client was made with, if not the environment's.
         patience_seconds: how long an outage is waited out, in each call.
     """
+
+    staging_is = "where all that goes to S3 is spooled first (TMPDIR)"
 
     def __init__(
         self, uri: str, client: S3Client, profile: str | None = None, patience_seconds: float = PATIENCE_SECONDS
@@ -365,6 +422,23 @@ class S3Store(Store):
                     f"{first['Code']}: check the credentials' right to delete"
                 )
 
+    def unfinished_uploads(self) -> Iterator[UnfinishedUpload]:
+        within = f"{self._prefix}/" if self._prefix else ""
+        wanted = {"Bucket": self._bucket, "Prefix": within}
+        while True:
+            page = self._ask("", partial(self._client.list_multipart_uploads, **wanted))
+            for entry in page.get("Uploads", []):
+                yield UnfinishedUpload(
+                    entry["Key"].removeprefix(within), entry["UploadId"], entry["Initiated"].timestamp()
+                )
+            if not page.get("IsTruncated"):
+                return
+            wanted |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    def abandon(self, upload: UnfinishedUpload) -> None:
+        wanted = {"Bucket": self._bucket, "Key": self._key(upload.key), "UploadId": upload.name}
+        self._ask(upload.key, partial(self._client.abort_multipart_upload, **wanted))
+
     def fetch(self, key: str, into: Path) -> Path:
         local = into / PurePosixPath(key).name
         self._ask(key, lambda: self._client.download_file(self._bucket, self._key(key), str(local)))
@@ -409,7 +483,10 @@ class S3Store(Store):
         return f"{self._bucket}/{self._key(key)}"
 
     def staging_root(self) -> Path:
-        return Path(tempfile.gettempdir()) / f"ais_assets-{os.getuid()}" / "staging"
+        try:
+            return own_temporary_folder() / "staging"
+        except PermissionError as error:
+            raise StoreError(str(error)) from error
 
 
 def _tries(patience_seconds: float) -> int:
