@@ -37,6 +37,15 @@ class Ledger:
         """Adds `count` to a note."""
         self.notes[name] = self.notes.get(name, 0) + int(count)
 
+    def add(self, other: Ledger) -> None:
+        """Adds another account of the same stage to this one."""
+        self.rows_in += other.rows_in
+        self.rows_out += other.rows_out
+        for rule, rows in other.dropped.items():
+            self.drop(rule, rows)
+        for name, count in other.notes.items():
+            self.note(name, count)
+
     @property
     def rows_dropped(self) -> int:
         """Rows dropped by all rules together."""
@@ -72,10 +81,5 @@ class Ledger:
         """The sum of several accounts of one stage."""
         total = cls()
         for ledger in ledgers:
-            total.rows_in += ledger.rows_in
-            total.rows_out += ledger.rows_out
-            for rule, rows in ledger.dropped.items():
-                total.drop(rule, rows)
-            for name, count in ledger.notes.items():
-                total.note(name, count)
+            total.add(ledger)
         return total

@@ -111,15 +111,6 @@ def test_how_long_a_day_is_waited_for_is_a_setting(settings: Settings) -> None:
         assert set(asked_for(patient, instance)) == wanted
 
 
-def test_a_day_that_cannot_be_asked_for_does_not_stop_the_others(settings: Settings) -> None:
-    """Two files of one day."""
-    feed = Path(settings.source_uri or "")
-    write(feed, LATE)
-    (feed / f"copy-{LATE}.csv").write_text("x")
-    with dg.DagsterInstance.ephemeral() as instance:
-        assert asked_for(settings, instance) == [NEWEST.isoformat()]
-
-
 def test_a_day_withdrawn_does_not_stop_the_others(tmp_path: Path) -> None:
     with running_web_server() as web, dg.DagsterInstance.ephemeral() as instance:
         settings = web_settings(web, tmp_path, 4)

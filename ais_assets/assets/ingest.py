@@ -2,13 +2,12 @@
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 
 from dagster import AssetExecutionContext, AssetsDefinition, AutomationCondition
 
-from ais_assets import schema
 from ais_assets.assets import partitions
 from ais_assets.assets.stage import every, stage
 from ais_assets.io.lake import Folder, Lake
@@ -18,7 +17,7 @@ from ais_assets.resources.lake import LakeResource
 from ais_assets.resources.source import SourceResource
 from ais_assets.settings import Settings
 from ais_assets.sources.source import Source
-from ais_assets.stream import REJECTS, RecordStream
+from ais_assets.stream import RecordStream
 from ais_assets.transforms import clean, quality
 from ais_assets.transforms.vessels import vessel_table
 
@@ -37,10 +36,10 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         kinds={settings.source, "file"},
         stored_as="folder",
         cut=days,
-        made_with=("source", *simulation),
+        made_with=("source", "file_zone", "file_margin_hours", *simulation),
     )
     def raw_archives(context: AssetExecutionContext, lake: LakeResource, source: SourceResource) -> Partitions:
-        """The source's file of the day, as published, landed once: size, sha256 and where it is from.
+        """The source's files of the day, as published, landed once: size, sha256 and where they are from.
 
         A day that the source never published is stored as such, so that the stages after it need not wait.
         """
@@ -54,7 +53,15 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         stored_as="parquet",
         cut=days,
         deps=["raw_archives"],
-        made_with=("source", "table_columns", "table_delimiter"),
+        made_with=(
+            "source",
+            "table_columns",
+            "table_delimiter",
+            "source_zone",
+            "file_zone",
+            "file_margin_hours",
+            "nmea_believe_tag_blocks",
+        ),
         automation_condition=by_itself,
     )
     def raw_records(context: AssetExecutionContext, lake: LakeResource, source: SourceResource) -> Partitions:
@@ -125,40 +132,45 @@ def days_present(lake: Lake, asset_name: str, settings: Settings) -> list[str]:
 
 @contextmanager
 def landed_archive(lake: Lake, source: Source, day: date) -> Iterator[Folder]:
-    """The source's file of the day in a folder of its own, for as long as the context lasts.
+    """The source's files of the day in a folder of their own, for as long as the context lasts.
 
     Raises SourceError as the source does.
     """
     with lake.store.staging() as folder:
-        archive = source.land(day, folder)
-        if archive is None:
+        archives = source.land(day, folder)
+        if not archives:
             yield Folder(folder, "unpublished0", Ledger(), {"published": False})
             return
-        digest = _sha256(archive.path)
+        files = [
+            {
+                "file": archive.path.name,
+                "from": archive.uri,
+                "bytes": archive.path.stat().st_size,
+                "sha256": _sha256(archive.path),
+            }
+            for archive in archives
+        ]
+        digest = hashlib.sha256("".join(file["sha256"] for file in files).encode()).hexdigest()
         facts = {
-            "published": True,
-            "file": archive.path.name,
-            "from": archive.uri,
-            "bytes": archive.path.stat().st_size,
-            "sha256": digest,
+            "published": any(archive.of_day for archive in archives),
+            "files": files,
+            "bytes": sum(file["bytes"] for file in files),
         }
         yield Folder(folder, digest, Ledger(), facts)
 
 
 @contextmanager
 def typed_records(lake: Lake, source: Source, day: date) -> Iterator[RecordStream]:
-    """The rows of the day's archive, which is at hand for as long as the context lasts; none of a day never published.
+    """The day's rows in its files, which are at hand for as long as the context lasts; none of a day without any.
 
     Raises PartitionMissingError when no archive was landed, and as the source does.
     """
     facts = lake.manifest("raw_archives", day.isoformat())["facts"]
-    if not facts["published"]:
-        nothing = {"published": False, "file": None, REJECTS: []}
-        yield RecordStream(schema.RAW_RECORDS, iter(()), Ledger(), nothing)
-        return
-    with lake.local_file("raw_archives", day.isoformat(), facts["file"]) as archive:
-        stream = source.read(archive, day)
-        stream.facts["file"] = facts["file"]
+    files = [file["file"] for file in facts.get("files", [])]
+    with ExitStack() as at_hand:
+        archives = [at_hand.enter_context(lake.local_file("raw_archives", day.isoformat(), file)) for file in files]
+        stream = source.read_all(archives, day)
+        stream.facts |= {"published": facts["published"], "files": files}
         yield stream
 
 

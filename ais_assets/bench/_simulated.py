@@ -137,9 +137,7 @@ def clean_days(folder: Path, vessels: int, days: int, seed: int, repeat_seconds:
     source = SimulatedSource(vessels, seed, FIRST_DAY, _MOST_BYTES)
     for number in range(days):
         day = FIRST_DAY + timedelta(days=number)
-        landed = source.land(day, folder)
-        if landed is None:
-            raise RuntimeError(f"the simulated source has no {day}")
+        (landed,) = source.land(day, folder)
         yield from clean_day(source.read(landed.path, day).tables, day, shards=1, repeat_seconds=repeat_seconds).tables
 
 

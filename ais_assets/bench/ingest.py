@@ -28,7 +28,7 @@ from ais_assets.bench._simulated import row_groups
 from ais_assets.bench.race import Contender, Race, report, run_race
 from ais_assets.io.parquet import write_parquet
 from ais_assets.settings import Settings
-from ais_assets.sources.dma import LAYOUT
+from ais_assets.sources.dma import LAYOUTS
 from ais_assets.sources.rows.archive import row_blocks
 from ais_assets.sources.rows.delimited import DelimitedReader
 from ais_assets.sources.simulated import SimulatedSource
@@ -91,20 +91,20 @@ def by_stages(archive: Path, into: Path) -> None:
     """What the assets do: typed records stored with all their columns, read again, cleaned by every rule."""
     settings = Settings.model_construct()
     typed = into.with_suffix(".typed.parquet")
-    records = DelimitedReader(LAYOUT, _MOST_BYTES).read(archive, _DAY)
+    records = DelimitedReader(LAYOUTS, _MOST_BYTES).read(archive, _DAY)
     write_parquet(records, typed, asset="raw_records", partition=_DAY.isoformat(), level=settings.zstd_level)
     _write_clean(row_groups(typed, RAW_COLUMNS), into, settings.repeat_seconds)
 
 
 def directly(archive: Path, into: Path) -> None:
     """The platform's parser and cleaning by every rule at once, without a file of typed records between."""
-    records = DelimitedReader(LAYOUT, _MOST_BYTES).read(archive, _DAY)
+    records = DelimitedReader(LAYOUTS, _MOST_BYTES).read(archive, _DAY)
     _write_clean(records.tables, into, Settings.model_construct().repeat_seconds)
 
 
 def keeping_rebroadcasts(archive: Path, into: Path) -> None:
     """As `directly`, without the one rule that the others lack: for comparing what is kept, no contender."""
-    records = DelimitedReader(LAYOUT, _MOST_BYTES).read(archive, _DAY)
+    records = DelimitedReader(LAYOUTS, _MOST_BYTES).read(archive, _DAY)
     _write_clean(records.tables, into, repeat_seconds=0)
 
 
@@ -266,9 +266,7 @@ def simulated_day(vessels: int, seed: int) -> Iterator[Day]:
     """The day of a fleet as a DMA archive in a temporary folder."""
     source = SimulatedSource(vessels, seed, _DAY, _MOST_BYTES)
     with TemporaryDirectory(prefix="ais-bench-") as folder:
-        landed = source.land(_DAY, Path(folder))
-        if landed is None:
-            raise RuntimeError(f"the simulated source has no {_DAY}")
+        (landed,) = source.land(_DAY, Path(folder))
         stream = source.read(landed.path, _DAY)
         for _ in stream.tables:
             pass
@@ -276,7 +274,7 @@ def simulated_day(vessels: int, seed: int) -> Iterator[Day]:
 
 
 def _inflated(archive: Path) -> Iterator[bytes]:
-    return row_blocks(archive, _DAY, block_bytes=1 << 20, max_bytes=_MOST_BYTES)
+    return row_blocks(archive, block_bytes=1 << 20, max_bytes=_MOST_BYTES)
 
 
 def _whole_lines(archive: Path) -> Iterator[bytes]:

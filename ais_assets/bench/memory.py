@@ -151,7 +151,7 @@ def raw_records(times: int) -> Work:
             file.write(ARCHIVE_HEADER)
             for _ in range(10 * times):
                 file.write(b"".join(_line(k) for k in range(ARCHIVE_ROWS)))
-        reader = DelimitedReader(LAYOUT, 1 << 40)
+        reader = DelimitedReader((LAYOUT,), 1 << 40)
         stream = reader.read(archive, ARCHIVE_DAY)
         write_parquet(stream, Path(folder) / "records.parquet", asset="raw_records", partition="0", level=1)
     # Blocks of text, and the records of a table in columns and on the way to the file.

@@ -108,9 +108,7 @@ def measure(vessels: int, folder: Path) -> dict[str, float]:
     stages = _Stages(folder)
     rates, settings = stages.rates, stages.settings
     source = SimulatedSource(vessels, _SEED, _DAY, _MOST_BYTES)
-    landed = source.land(_DAY, folder)
-    if landed is None:
-        raise RuntimeError(f"the simulated source has no {_DAY}")
+    (landed,) = source.land(_DAY, folder)
     _measure_days(stages, source, landed.path)
     rates["archive_bytes"] = landed.path.stat().st_size / stages.lake.ledger("raw_records", _DAY.isoformat()).rows_in
     tracks = stages.stored(

@@ -81,9 +81,7 @@ def write_raw_records(
     source = SimulatedSource(vessels, settings.seed, FIRST_DAY, _MOST_BYTES)
     copies = rows = 0
     for day in settings.days:
-        landed = source.land(day, folder)
-        if landed is None:
-            raise RuntimeError(f"the simulated source has no {day}")
+        (landed,) = source.land(day, folder)
         tables = list(source.read(landed.path, day).tables)
         of_day = sum(table.num_rows for table in tables)
         copies = copies or max(1, round(positions / (clean_share * of_day * len(settings.days))))

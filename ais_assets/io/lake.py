@@ -389,7 +389,7 @@ def _reject_stream(facts: Mapping[str, Any]) -> RecordStream:
     rows = sorted(facts[REJECTS], key=lambda row: row["line"])
     table = pa.Table.from_pylist(rows, schema.REJECTS)
     return RecordStream(
-        schema.REJECTS, iter([table]), Ledger(table.num_rows, table.num_rows), {"file": facts.get("file")}
+        schema.REJECTS, iter([table]), Ledger(table.num_rows, table.num_rows), {"files": facts.get("files")}
     )
 
 

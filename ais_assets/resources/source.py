@@ -1,6 +1,6 @@
 """The raw source as a Dagster resource."""
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from dagster import ConfigurableResource
@@ -8,7 +8,8 @@ from dagster import ConfigurableResource
 from ais_assets.settings import Settings, load_settings
 from ais_assets.settings.addresses import without_credentials
 from ais_assets.settings.table_mapping import TableMapping
-from ais_assets.sources import source_for
+from ais_assets.sources import source_class, source_for
+from ais_assets.sources.file_days import FileDays
 from ais_assets.sources.landing import unfinished
 from ais_assets.sources.source import Source, SourceError
 from ais_assets.store.s3_access import S3Access
@@ -33,6 +34,11 @@ class SourceResource(ConfigurableResource):
     s3_profile: str | None = None
     table_columns: str | None = None
     table_delimiter: str = ","
+    source_zone: str = "UTC"
+    file_zone: str = "UTC"
+    file_margin_hours: float | None = None
+    believe_tag_blocks: bool = False
+    last_day: str | None = None
     cache: str | None = None
 
     @classmethod
@@ -52,6 +58,11 @@ class SourceResource(ConfigurableResource):
             s3_profile=settings.s3_profile,
             table_columns=None if settings.table_columns is None else settings.table_columns.model_dump_json(),
             table_delimiter=settings.table_delimiter,
+            source_zone=settings.source_zone,
+            file_zone=settings.file_zone,
+            file_margin_hours=settings.file_margin_hours,
+            believe_tag_blocks=settings.nmea_believe_tag_blocks,
+            last_day=settings.last_day.isoformat(),
             cache=str(settings.cache),
         )
 
@@ -70,8 +81,19 @@ class SourceResource(ConfigurableResource):
             s3=S3Access(self.s3_endpoint_url, self.s3_region, self.s3_profile),
             table=None if self.table_columns is None else TableMapping.model_validate_json(self.table_columns),
             table_delimiter=self.table_delimiter,
+            believe_tag_blocks=self.believe_tag_blocks,
+            zone=self.source_zone,
+            days=self._file_days(),
+            last_day=None if self.last_day is None else date.fromisoformat(self.last_day),
             unfinished=None if self.cache is None else Path(self.cache) / unfinished.FOLDER,
         )
+
+    def _file_days(self) -> FileDays | None:
+        """How names of files stand for days; None for a source without files."""
+        if self.name == "simulated":
+            return None
+        hours = source_class(self.name).margin_hours if self.file_margin_hours is None else self.file_margin_hours
+        return FileDays(self.file_zone, timedelta(hours=hours), date.fromisoformat(self.first_day))
 
     def _address(self) -> str | None:
         """With the credentials, if it has any."""

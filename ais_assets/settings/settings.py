@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -42,8 +43,20 @@ class Settings(BaseSettings):
     source: SourceName = Field("simulated", description="the raw format")
     source_uri: str | None = Field(
         None,
-        description="where the source's files are: a folder, s3://bucket/prefix, or a URL with {day} or {month}; "
-        "a file belongs to the day (or month) that its name carries",
+        description="where the source's files are: a folder, s3://bucket/prefix, or URLs with {day} or {month}, "
+        "separated by spaces, of which each is tried; default: where dma and marinecadastre are published",
+    )
+    source_zone: str = Field("UTC", description="zone of the source's times that say none: an IANA name")
+    file_zone: str = Field("UTC", description="zone by whose clocks the source's files are cut into days")
+    file_margin_hours: float | None = Field(
+        None,
+        ge=0,
+        le=48,
+        description="how far records may lie outside the days that a file's name says; files so near to a day are "
+        "read for it too; default: 24, and 0 of sources whose files hold just their day",
+    )
+    nmea_believe_tag_blocks: bool = Field(
+        False, description="believe NMEA tag blocks whose checksum is wrong, of feeds where it is never right"
     )
     table_columns: Annotated[TableMapping | None, NoDecode] = Field(
         None, description="of the table source, as JSON: our columns, and the table's name, unit and form of each"
@@ -157,6 +170,15 @@ class Settings(BaseSettings):
     def _known_folder(cls, folder: Path) -> Path:
         return Path(checked_place(str(folder)))
 
+    @field_validator("source_zone", "file_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError):
+            raise ValueError("is no zone of the IANA's list, such as UTC or Europe/Copenhagen") from None
+        return name
+
     @field_validator("table_columns", mode="before")
     @classmethod
     def _mapping(cls, columns: object) -> object:
@@ -199,7 +221,7 @@ class Settings(BaseSettings):
             )
         if self.lake.startswith(("http://", "https://")):
             raise ValueError(f"AIS_LAKE {self.lake!r} must be a folder or s3://bucket/prefix")
-        if self.source != "simulated" and self.source_uri is None:
+        if self.source not in ("simulated", "dma", "marinecadastre") and self.source_uri is None:
             raise ValueError(f"AIS_SOURCE={self.source} needs AIS_SOURCE_URI: where its files are")
         if self.source == "table" and self.table_columns is None:
             raise ValueError("AIS_SOURCE=table needs AIS_TABLE_COLUMNS: which column is what")

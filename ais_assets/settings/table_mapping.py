@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from math import pi
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, RootModel, model_validator
 
@@ -51,6 +51,9 @@ class TableColumn(BaseModel):
         unit: of a number, one of UNITS; of a time, one of UNIX_PLACES; default: degree, knot, metre,
             or a text.
         format: of a time that is neither a number nor ISO 8601 nor DD/MM/YYYY hh:mm:ss: `MM/DD/YYYY hh:mm:ss`, …
+        order: of a time, how its dates are to be read: "day first", as 01/03/2024 is the first of March, or "month
+            first".
+        clock: of a time whose column has the date alone, the column of the time of day.
         values: of mobile_type and nav_status, the meaning of each text, beside the meanings and codes themselves.
     """
 
@@ -59,6 +62,8 @@ class TableColumn(BaseModel):
     column: str
     unit: str | None = None
     format: str | None = None
+    order: Literal["day first", "month first"] | None = None
+    clock: str | None = None
     values: dict[str, str] | None = None
 
 
@@ -80,6 +85,7 @@ class TableMapping(RootModel[dict[str, TableColumn]]):
         for name, column in self.root.items():
             _check_unit(name, column)
             _check_format(name, column)
+            _check_time(name, column)
             _check_values(name, column)
         return self
 
@@ -102,6 +108,13 @@ def _check_format(name: str, column: TableColumn) -> None:
             f"t has the format {column.format!r}; it must have YYYY, MM, DD, hh, mm and ss once each, "
             "and no other of these letters"
         )
+
+
+def _check_time(name: str, column: TableColumn) -> None:
+    if column.order is None and column.clock is None:
+        return
+    if name != "t" or column.unit is not None or column.format is not None:
+        raise ValueError(f"{name} has an order or a clock; only t has them, and neither unit nor format beside them")
 
 
 def _check_values(name: str, column: TableColumn) -> None:

@@ -7,6 +7,7 @@ every row of hers; a row without a position carries them with latitude 91.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import ClassVar, Final
@@ -86,10 +87,40 @@ LAYOUT: Final = Layout(
 )
 
 
+# Before 2016: semicolons, decimal commas and no header, the columns in the order of the authority's list. This is built
+# by that list and by descriptions of those files; no real one was at hand.
+_LISTED: Final = (
+    *("Timestamp", "Type of mobile", "MMSI", "Latitude", "Longitude", "Navigational status", "ROT", "SOG", "COG"),
+    *("Heading", "IMO", "Callsign", "Name", "Ship type", "Cargo type", "Width", "Length"),
+    *("Type of position fixing device", "Draught", "Destination", "ETA", "Data source type", "A", "B", "C", "D"),
+)
+_SEMICOLONS: Final = replace(LAYOUT, delimiter=";")
+LAYOUTS: Final = (
+    replace(_SEMICOLONS, without_header=_LISTED),
+    LAYOUT,
+    _SEMICOLONS,
+)
+"""The dialects, that without a header first: a row at once is not a header that lacks columns."""
+
+
 class DmaSource(FileSource):
-    """Daily archives of the Danish Maritime Authority, and its monthly ones of 2006 to February 2024."""
+    """The archive of the Danish Maritime Authority: a file a day since March 2024, a zip a month from 2006 until
+    then."""
 
     name = "dma"
+    home = "http://aisdata.ais.dk"
+    layouts: ClassVar[tuple[str, ...]] = (
+        "aisdk-{day}.zip",
+        "{year}/aisdk-{day}.zip",
+        "{year}/aisdk-{month}.zip",
+    )
+    margin_hours = 0.0
+    licence = "the conditions for the use of Danish public data"
+    attribution = (
+        "Contains data from the Danish Maritime Authority that is used in accordance with the conditions for the use "
+        "of "
+        "Danish public data."
+    )
     examples: ClassVar[tuple[str, ...]] = (
         "aisdk-2024-03-01.zip",
         "aisdk_20240301.csv",
@@ -100,4 +131,5 @@ class DmaSource(FileSource):
     monthly_suffixes: ClassVar[tuple[str, ...]] = (".zip",)
 
     def read(self, archive: Path, day: date) -> RecordStream:
-        return DelimitedReader(LAYOUT, self.max_bytes).read(archive, day)
+        reader = DelimitedReader(LAYOUTS, self.max_bytes, zone=self.zone)
+        return reader.read(archive, day, self.days.reach(archive.name))

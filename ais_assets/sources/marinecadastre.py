@@ -74,16 +74,26 @@ LAYOUT: Final = Layout(
 
 
 class MarineCadastreSource(FileSource):
-    """Daily archives of MarineCadastre, 2015 on."""
+    """Archives of MarineCadastre: a day each, and a UTM zone and month each, as they were until 2017."""
 
     name = "marinecadastre"
+    home = "https://coast.noaa.gov/htdata/CMSP/AISDataHandler"
+    layouts: ClassVar[tuple[str, ...]] = ("{year}/ais-{day}.csv.zst", "{year}/AIS_{day:%Y_%m_%d}.zip")
+    margin_hours = 0.0
+    licence = "CC0 1.0, public domain"
+    attribution = (
+        "AIS data of the U.S. Coast Guard, as the Bureau of Ocean Energy Management and the National Oceanic and "
+        "Atmospheric Administration publish them (MarineCadastre.gov)."
+    )
     examples: ClassVar[tuple[str, ...]] = (
         "AIS_2024_01_01.zip",
         "ais-2025-01-01.csv.zst",
         "ais-2025-01-01.parquet",
         "AIS_2024_01_01.csv",
+        "AIS_2017_01_Zone10.csv",
     )
     suffixes: ClassVar[tuple[str, ...]] = (".zip", ".csv.zst", ".parquet", ".csv.gz", ".csv")
 
     def read(self, archive: Path, day: date) -> RecordStream:
-        return DelimitedReader(LAYOUT, self.max_bytes).read(archive, day)
+        reader = DelimitedReader((LAYOUT,), self.max_bytes, zone=self.zone)
+        return reader.read(archive, day, self.days.reach(archive.name))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple, Unpack
 
 import attr
 import numpy as np
@@ -20,10 +20,9 @@ from pyais.messages import AISSentence, MessageType24PartA, MessageType24PartB, 
 
 from ais_assets import schema
 from ais_assets.ledger import Ledger
-from ais_assets.sources.landing.landing import FileSource
+from ais_assets.sources.landing.landing import FileOptions, FileSource
 from ais_assets.sources.rows.archive import row_blocks
 from ais_assets.sources.rows.record_table import (
-    OTHER_DAY,
     SAMPLE_CHARACTERS,
     TABLE_ROWS,
     StaticData,
@@ -31,11 +30,11 @@ from ais_assets.sources.rows.record_table import (
     empty_records,
     imo_number,
     metres,
-    on_other_days,
     record_table,
 )
-from ais_assets.sources.rows.row_plan import NULL, NULL_CODE, NULL_HEADING, Note, Reject
+from ais_assets.sources.rows.row_plan import NULL, NULL_CODE, NULL_HEADING, Note, Reject, Window
 from ais_assets.sources.rows.sentences import (
+    GLUED_SENTENCES,
     JOINED_PARTS,
     LINE_FAULTS,
     NO_SENTENCE,
@@ -44,6 +43,8 @@ from ais_assets.sources.rows.sentences import (
     Message,
     MessageReader,
 )
+from ais_assets.sources.rows.times import UNKNOWN_ZONE
+from ais_assets.sources.rows.zones import AMBIGUOUS_LOCAL_TIME, NO_SUCH_LOCAL_TIME
 from ais_assets.sources.source import SourceError
 from ais_assets.stream import RecordStream
 
@@ -60,6 +61,12 @@ RECEIVED_BEFORE: Final = "received_before"
 BAD_MMSI: Final = Reject.BAD_MMSI.name.lower()
 BAD_LATITUDE: Final = Reject.BAD_LATITUDE.name.lower()
 BAD_LONGITUDE: Final = Reject.BAD_LONGITUDE.name.lower()
+OUTSIDE_FILE: Final = Reject.OUTSIDE_FILE.name.lower()
+_TIME_REASONS: Final = {
+    UNKNOWN_ZONE: Reject.UNKNOWN_ZONE.name.lower(),
+    NO_SUCH_LOCAL_TIME: Reject.NO_SUCH_LOCAL_TIME.name.lower(),
+    AMBIGUOUS_LOCAL_TIME: Reject.AMBIGUOUS_LOCAL_TIME.name.lower(),
+}
 REJECTS: Final[tuple[str, ...]] = (
     *LINE_FAULTS,
     OTHER_MESSAGE,
@@ -69,12 +76,15 @@ REJECTS: Final[tuple[str, ...]] = (
     BAD_LATITUDE,
     BAD_LONGITUDE,
     NO_TIME,
+    *_TIME_REASONS.values(),
+    OUTSIDE_FILE,
     RECEIVED_BEFORE,
 )
 """Why a line or a message is no record, in the order in which it is asked."""
 
 NO_POSITION: Final = Note.NO_POSITION.name.lower()
 BLANK_LINES: Final = Note.BLANK_LINES.name.lower()
+OTHER_DAY: Final = Note.OTHER_DAY.name.lower()
 _IMPLAUSIBLE: Final = {
     "speed": Note.IMPLAUSIBLE_SOG.name.lower(),
     "course": Note.IMPLAUSIBLE_COG.name.lower(),
@@ -92,8 +102,8 @@ _SAMPLES_PER_REASON = 100 // len(REJECTS)
 _BLOCK_BYTES = 1 << 20
 _MAX_LINE_BYTES = 1 << 16
 _LARGEST_MMSI = 999_999_999
-_KINDS = ("", ".gz", ".zst")
-_PLAIN = (".nmea", ".log", ".txt", ".raw")
+_KINDS = ("", ".gz", ".zst", ".zip")
+_PLAIN = (".nmea", ".nm4", ".log", ".txt", ".raw")
 
 
 class Report(NamedTuple):
@@ -173,11 +183,21 @@ class NmeaSource(FileSource):
 
     name = "nmea"
     examples: ClassVar[tuple[str, ...]] = ("ais-2024-03-01.nmea.zst", "20240301.log.gz", "station-2024-03-01.txt")
-    suffixes: ClassVar[tuple[str, ...]] = tuple(plain + kind for kind in reversed(_KINDS) for plain in _PLAIN)
+    suffixes: ClassVar[tuple[str, ...]] = (
+        *(plain + kind for kind in reversed(_KINDS) for plain in _PLAIN),
+        *reversed(_KINDS[1:]),
+    )
+
+    def __init__(self, uri: str | None, *, believe_tag_blocks: bool = False, **options: Unpack[FileOptions]) -> None:
+        super().__init__(uri, **options)
+        self._believe_tag_blocks = believe_tag_blocks
 
     def read(self, archive: Path, day: date) -> RecordStream:
         stream = RecordStream(schema.RAW_RECORDS, iter(()))
-        stream.tables = _tables(archive, day, self.max_bytes, stream.ledger, stream.facts)
+        reach = self.days.reach(archive.name)
+        log = _Log(reach.window(day), of_day=reach.home == day)
+        reader = MessageReader(self.zone, believe_tag_blocks=self._believe_tag_blocks)
+        stream.tables = _tables(archive, self.max_bytes, log, reader, stream)
         return stream
 
 
@@ -292,18 +312,18 @@ def _text(text: str | None) -> str | None:
     return (text or "").partition("@")[0].strip() or None
 
 
-def _tables(archive: Path, day: date, max_bytes: int, ledger: Ledger, facts: dict[str, Any]) -> Iterator[pa.Table]:
-    log = _Log(day)
-    lines = _numbered_lines(row_blocks(archive, day, block_bytes=_BLOCK_BYTES, max_bytes=max_bytes), log)
-    reader = MessageReader()
+def _tables(
+    archive: Path, max_bytes: int, log: _Log, reader: MessageReader, stream: RecordStream
+) -> Iterator[pa.Table]:
+    lines = _numbered_lines(row_blocks(archive, block_bytes=_BLOCK_BYTES, max_bytes=max_bytes), log)
     for found in reader.read(lines):
         log.take(found)
         if log.rows == TABLE_ROWS:
             yield log.table()
     if log.rows:
         yield log.table()
-    log.account(reader, ledger, facts)
-    if ledger.rows_in == ledger.dropped[NO_SENTENCE]:
+    log.account(reader, stream.ledger, stream.facts)
+    if not log.has_sentences:
         raise SourceError(
             f"{archive.name}: holds no AIVDM or AIVDO sentence in {log.lines:,} lines; "
             "correct AIS_SOURCE, or remove the file if the source never published the day"
@@ -334,11 +354,13 @@ class _Receptions:
 class _Log:
     """The records and the account of one log."""
 
-    def __init__(self, day: date) -> None:
+    def __init__(self, window: Window, *, of_day: bool) -> None:
         self.lines = 0
         self.rows = 0
         self.blank_lines = 0
-        self._day = day
+        self.has_sentences = False
+        self._window = window
+        self._of_day = of_day
         self._records = empty_records(TABLE_ROWS)
         self._coarse = np.zeros(TABLE_ROWS, np.bool_)
         self._static = StaticData()
@@ -349,10 +371,12 @@ class _Log:
         self._rejects: list[dict[str, Any]] = []
 
     def take(self, found: Message | Fault) -> None:
-        """Makes a record or a reject of it."""
+        """Makes a record or a reject of it, or leaves it to another day."""
         if isinstance(found, Fault):
+            self.has_sentences |= found.reason != NO_SENTENCE
             self._reject(found, found.reason)
             return
+        self.has_sentences = True
         try:
             said = report(found.ais)
         except UnusableMessageError as error:
@@ -361,8 +385,18 @@ class _Log:
         if found.t is None:
             self._reject(found, NO_TIME)
             return
+        if found.t < 0:
+            self._reject(found, _TIME_REASONS.get(found.t, NO_TIME))
+            return
+        if not self._window.first <= found.t * 1000 < self._window.last:
+            self._reject(found, OUTSIDE_FILE)
+            return
+        self._of_day = self._window.begin <= found.t * 1000 < self._window.end
         if self._receptions.again(found.ais.payload, found.t):
             self._reject(found, RECEIVED_BEFORE)
+            return
+        if not self._of_day:
+            self._notes[OTHER_DAY] += 1
             return
         row, self.rows = self.rows, self.rows + 1
         self._records.t[row] = found.t * 1000
@@ -380,7 +414,6 @@ class _Log:
     def table(self) -> pa.Table:
         """The records since the last table."""
         table = record_table(self._records, self.rows, self._static, self._coarse[: self.rows])
-        self._notes[OTHER_DAY] += on_other_days(self._records.t[: self.rows], self._day)
         self._rows_out += self.rows
         self.rows = 0
         self._records = empty_records(TABLE_ROWS)
@@ -389,7 +422,9 @@ class _Log:
     def account(self, reader: MessageReader, ledger: Ledger, facts: dict[str, Any]) -> None:
         """Writes down what became of every line."""
         ledger.rows_out = self._rows_out
-        ledger.rows_in = self.lines - self.blank_lines - reader.notes[OTHER_LINES] - reader.notes[JOINED_PARTS]
+        rows = self.lines + reader.notes[GLUED_SENTENCES] - self.blank_lines
+        rows -= reader.notes[OTHER_LINES] + reader.notes[JOINED_PARTS]
+        ledger.rows_in = rows - self._notes[OTHER_DAY]
         for reason, rows in self._dropped.items():
             ledger.drop(reason, rows)
         for note, count in (*self._notes.items(), *reader.notes.items(), (BLANK_LINES, self.blank_lines)):
@@ -397,6 +432,9 @@ class _Log:
         facts["rejects"] = sorted(self._rejects, key=lambda reject: reject["line"])
 
     def _reject(self, found: Message | Fault, reason: str) -> None:
+        if not self._of_day:
+            self._notes[OTHER_DAY] += 1
+            return
         self._dropped[reason] += 1
         if self._dropped[reason] <= _SAMPLES_PER_REASON:
             text = found.text.decode("utf-8", "replace")[:SAMPLE_CHARACTERS]

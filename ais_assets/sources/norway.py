@@ -65,8 +65,14 @@ class NorwaySource(FileSource):
     """Daily exports of the Norwegian Coastal Administration, whatever else their names say."""
 
     name = "norway"
+    margin_hours = 0.0
+    licence = "Norwegian Licence for Open Government Data (NLOD) 2.0"
+    attribution = (
+        "Contains data of the Norwegian Coastal Administration under the Norwegian Licence for Open Government Data."
+    )
     examples: ClassVar[tuple[str, ...]] = ("vestland-2022-09-01.csv", "ais_20220901.csv.gz", "2022-09-01.zip")
     suffixes: ClassVar[tuple[str, ...]] = (".zip", ".csv.gz", ".csv")
 
     def read(self, archive: Path, day: date) -> RecordStream:
-        return DelimitedReader(LAYOUT, self.max_bytes).read(archive, day)
+        reader = DelimitedReader((LAYOUT,), self.max_bytes, zone=self.zone)
+        return reader.read(archive, day, self.days.reach(archive.name))

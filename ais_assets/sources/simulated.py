@@ -100,15 +100,16 @@ class SimulatedSource(Source):
         self._vessels = vessels
         self._seed = seed
         self._first_day = first_day
-        self._reader = DelimitedReader(LAYOUT, max_bytes)
+        self._reader = DelimitedReader((LAYOUT,), max_bytes)
 
-    def land(self, day: date, into: Path) -> LandedArchive | None:
-        """Writes the day's archive into the folder; None for a day before the first, which was never published."""
+    def land(self, day: date, into: Path) -> list[LandedArchive]:
+        """Writes the day's archive into the folder; none for a day before the first, which was never published."""
         if day < self._first_day:
-            return None
+            return []
         target = into / f"aisdk-{day.isoformat()}.zip"
         write_archive(target, day, day_of_lines(self._seed, self._vessels, day))
-        return LandedArchive(target, f"simulated://{self._vessels}-vessels/seed-{self._seed}/{day.isoformat()}")
+        uri = f"simulated://{self._vessels}-vessels/seed-{self._seed}/{day.isoformat()}"
+        return [LandedArchive(target, uri)]
 
     def published(self, day: date) -> bool:
         return day >= self._first_day

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from ais_assets.stream import RecordStream
+import pyarrow as pa
+
+from ais_assets import schema
+from ais_assets.stream import REJECTS, RecordStream
+
+_MOST_REJECTS = 100
 
 
 class SourceError(ValueError):
@@ -24,15 +30,17 @@ def bomb(where: str, max_bytes: int) -> SourceError:
 
 @dataclass(frozen=True)
 class LandedArchive:
-    """A source's file of one day, on this machine.
+    """A file that a day reads, on this machine.
 
     Attributes:
         path: the local file.
-        uri: where it came from, without credentials; with `#member` for one member of a monthly zip.
+        uri: where it came from, without credentials; with `#member` for one member of a zip of several.
+        of_day: whether its name says that it has records of the day; otherwise it is one of a day nearby.
     """
 
     path: Path
     uri: str
+    of_day: bool = True
 
 
 class Source(ABC):
@@ -41,12 +49,12 @@ class Source(ABC):
     name: str
 
     @abstractmethod
-    def land(self, day: date, into: Path) -> LandedArchive | None:
-        """Brings the archive of `day` into the folder `into`, byte for byte as published.
+    def land(self, day: date, into: Path) -> list[LandedArchive]:
+        """Brings every file that may hold records of `day` into the folder `into`, byte for byte as published.
 
-        One day's member of an archive of many days is taken out without recompressing it. Returns None
-        when the place holds archives of other days but none of this one, or the server answers 404: the source
-        has not published it, or not yet. Raises SourceError when the place does not exist, cannot be reached,
+        A member of an archive of several is taken out without recompressing it. None of the files is `of_day` when
+        the place holds archives of other days but none of this one, or the server answers 404: the source has not
+        published it, or not yet. Raises SourceError when the place does not exist, cannot be reached,
         holds none of this source's files at all, or says that the archive was withdrawn for good.
         """
 
@@ -59,10 +67,28 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, archive: Path, day: date) -> RecordStream:
-        """The typed records of an archive (`schema.RAW_RECORDS`), in file order, a table of some 1 M at a time.
+        """The day's records in an archive (`schema.RAW_RECORDS`), in file order, a table of some 1 M at a time.
 
-        Every row of the file ends as a record or as a counted reject: ledger.rows_in counts the file's data
-        rows, ledger.dropped the rejects by reason, and facts["rejects"] holds a sample of them as
+        Every row of the file that is of the day (`file_days`) ends as a record or as a counted reject: ledger.rows_in
+        counts them, the note other_day the file's other rows, ledger.dropped the rejects by reason, and
+        facts["rejects"] holds a sample of them as
         {"line": int, "reason": str, "text": str}. Raises SourceError when the archive is damaged, has no
         known header, or holds no row at all.
         """
+
+    def read_all(self, archives: Sequence[Path], day: date) -> RecordStream:
+        """The same of all files of a day, one after the other, with one account."""
+        if len(archives) == 1:
+            return self.read(archives[0], day)
+        stream = RecordStream(schema.RAW_RECORDS, iter(()), facts={REJECTS: []})
+        stream.tables = self._one_after_the_other(archives, day, stream)
+        return stream
+
+    def _one_after_the_other(self, archives: Sequence[Path], day: date, stream: RecordStream) -> Iterator[pa.Table]:
+        for archive in archives:
+            part = self.read(archive, day)
+            yield from part.tables
+            stream.ledger.add(part.ledger)
+            room = _MOST_REJECTS - len(stream.facts[REJECTS])
+            for reject in part.facts[REJECTS][:room]:
+                stream.facts[REJECTS].append({**reject, "text": f"{archive.name}: {reject['text']}"})

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Unpack
 
 from ais_assets import schema
 from ais_assets.settings.table_mapping import UNITS, UNIX_PLACES, TableMapping
-from ais_assets.sources.landing.landing import FileSource
-from ais_assets.sources.landing.patience import Patience
+from ais_assets.sources.landing.landing import FileOptions, FileSource
 from ais_assets.sources.rows.delimited import DelimitedReader
 from ais_assets.sources.rows.layout import Layout, TimeForm
 from ais_assets.sources.rows.row_plan import TIME_IS_TEXT
-from ais_assets.store.s3_access import S3Access
+from ais_assets.sources.rows.times import DAY_FIRST, MONTH_FIRST
 from ais_assets.stream import RecordStream
 
 _UNDEFINED = schema.NAV_STATUSES.index("undefined")
@@ -29,20 +28,18 @@ class TableSource(FileSource):
 
     def __init__(
         self,
-        uri: str,
+        uri: str | None,
         *,
         mapping: TableMapping,
         delimiter: str,
-        max_bytes: int,
-        s3: S3Access | None = None,
-        patience: Patience | None = None,
-        unfinished: Path | None = None,
+        **options: Unpack[FileOptions],
     ) -> None:
-        super().__init__(uri, max_bytes=max_bytes, s3=s3, patience=patience, unfinished=unfinished)
+        super().__init__(uri, **options)
         self._layout = table_layout(mapping, delimiter)
 
     def read(self, archive: Path, day: date) -> RecordStream:
-        return DelimitedReader(self._layout, self.max_bytes).read(archive, day)
+        reader = DelimitedReader((self._layout,), self.max_bytes, zone=self.zone)
+        return reader.read(archive, day, self.days.reach(archive.name))
 
 
 def table_layout(mapping: TableMapping, delimiter: str) -> Layout:
@@ -56,7 +53,12 @@ def table_layout(mapping: TableMapping, delimiter: str) -> Layout:
         columns={name: column.column for name, column in columns.items()},
         mobile_types=_mobile_types(mapping),
         nav_statuses=_nav_statuses(mapping),
-        time=TimeForm(time.format or "", UNIX_PLACES[time.unit] if time.unit else TIME_IS_TEXT),
+        time=TimeForm(
+            time.format or "",
+            UNIX_PLACES[time.unit] if time.unit else TIME_IS_TEXT,
+            MONTH_FIRST if time.order == "month first" else DAY_FIRST,
+        ),
+        clock=time.clock,
         scales=scales,
     )
 

@@ -635,7 +635,7 @@ def test_folder_and_json_assets_load(built: tuple[Settings, dg.DagsterInstance])
     landed: Any = definitions.load_asset_value("raw_archives", instance=instance, partition_key="2024-03-01")
     archive = landed["2024-03-01"]
     assert archive["facts"]["published"]
-    assert (Path(archive["uri"]) / archive["facts"]["file"]).stat().st_size == archive["facts"]["bytes"]
+    assert (Path(archive["uri"]) / archive["facts"]["files"][0]["file"]).stat().st_size == archive["facts"]["bytes"]
     index: Any = definitions.load_asset_value("training_dataset", instance=instance)
     assert sum(shard["samples"] for shard in index["shards"]) > 0
     report: Any = definitions.load_asset_value("dead_reckoning", instance=instance)

@@ -89,7 +89,7 @@ def test_rejects_are_a_table_beside_the_records(ingested: tuple[Settings, dg.Dag
     counted = {reason: rows for reason, rows in lake.ledger("raw_records", BAD).dropped.items() if rows}
     assert set(rejects["reason"].to_pylist()) == set(counted)
     assert 0 < rejects.num_rows <= sum(counted.values())
-    assert lake.describe("rejects", BAD).facts == {"file": f"aisdk-{BAD}.csv"}
+    assert lake.describe("rejects", BAD).facts == {"files": [f"aisdk-{BAD}.csv"]}
     assert lake.sql("select distinct text from rejects").fetchall() == [(GARBLED,)]
     assert "rejects" not in lake.describe("raw_records", BAD).facts
     shown = metadata_of(instance, "raw_records", BAD)["some rejected rows"].records

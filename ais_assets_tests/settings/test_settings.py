@@ -38,7 +38,7 @@ def test_classes_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch, text: 
         ("AIS_SHARDS", "0", r"AIS_SHARDS: .*greater than or equal to 1 .*'0'"),
         ("AIS_SHARDS", "many", "AIS_SHARDS: .*integer"),
         ("AIS_SOURCE", "dmi", "AIS_SOURCE: .*'dma'"),
-        ("AIS_SOURCE", "dma", "AIS_SOURCE=dma needs AIS_SOURCE_URI"),
+        ("AIS_SOURCE", "norway", "AIS_SOURCE=norway needs AIS_SOURCE_URI"),
         ("AIS_FIRST_DAY", "2024-13-01", "AIS_FIRST_DAY: .*date"),
         ("AIS_FIRST_DAY", "2030-01-01", "AIS_LAST_DAY 2024-03-03 is before AIS_FIRST_DAY 2030-01-01"),
         ("AIS_LAKE", "s3://", "AIS_LAKE: .*s3://bucket/prefix"),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from ais_assets.io.views import in_degrees_and_knots
-from ais_assets.sources.dma import LAYOUT
+from ais_assets.sources.dma import LAYOUTS
 from ais_assets.sources.rows.delimited import DelimitedReader
 from ais_assets.stream import RecordStream
 
@@ -65,7 +65,7 @@ def write_zip(path: Path, members: dict[str, bytes]) -> Path:
 
 def read_table(archive: Path, reader: DelimitedReader | None = None) -> tuple[pa.Table, RecordStream]:
     """All records of an archive in degrees and knots, with the stream that gave them; its account is checked."""
-    reader = reader or DelimitedReader(LAYOUT, MAX_BYTES)
+    reader = reader or DelimitedReader(LAYOUTS, MAX_BYTES)
     stream = reader.read(archive, DAY)
     table = pa.Table.from_batches([b for t in stream.tables for b in t.to_batches()], stream.schema)
     table.validate(full=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 from ais_assets import schema
 from ais_assets.io.views import in_degrees_and_knots
 from ais_assets.sources.dma import DmaSource
-from ais_assets.sources.rows.archive import day_in_name
+from ais_assets.sources.file_days import span_in_name
 from ais_assets_tests.sources.csv_rows import MAX_BYTES
 
 FILES = {
@@ -30,9 +30,9 @@ FILES = {
 
 
 def read(path: Path) -> tuple[pa.Table, dict[str, int], dict[str, int]]:
-    day = day_in_name(path.name)
-    assert day is not None
-    stream = DmaSource(str(path.parent), max_bytes=MAX_BYTES).read(path, day)
+    span = span_in_name(path.name)
+    assert span is not None
+    stream = DmaSource(str(path.parent), max_bytes=MAX_BYTES).read(path, span.first)
     table = in_degrees_and_knots(pa.concat_tables(list(stream.tables)))
     table.validate(full=True)
     stream.ledger.balance(path.name)
@@ -109,20 +109,3 @@ def test_quoted_texts(real_data: Path) -> None:
     table = read(real_data / "dma" / "aisdk-2022-09-17-midday.csv")[0]
     assert table["name"].to_pylist().count('DANPILOT."SPICA"') == 1
     assert {"TYNE,UK", "SZCZECIN, POLAND"} <= set(table["destination"].to_pylist())
-
-
-@pytest.mark.parametrize(
-    ("name", "period"),
-    [
-        ("aisdk-2024-03-01.zip", date(2024, 3, 1)),
-        ("aisdk_20240301.csv", date(2024, 3, 1)),
-        ("aisdk-2024-03-01.csv.gz", date(2024, 3, 1)),
-        ("aisdk-2023-01.zip", (2023, 1)),
-        ("aisdk_202301.zip", (2023, 1)),
-        ("aisdk-2023-01.csv", None),
-        ("aisdk-2024-03-01.txt", None),
-        (".aisdk-2024-03-01.zip", None),
-    ],
-)
-def test_names_of_archives(name: str, period: date | tuple[int, int] | None) -> None:
-    assert DmaSource("anywhere", max_bytes=MAX_BYTES).period(name) == period

@@ -35,7 +35,7 @@ def test_the_source_in_the_guide_works(tmp_path: Path) -> None:
     rows = ["2024-03-01 00:00:01;219000873;55.5;10.5;5.144444", "2024-03-01 00:00:02;?;55.5;10.5;1"]
     (feed / "atlantis-2024-03-01.csv").write_text("\n".join(["time;MMSI_NO;lat;lon;speed", *rows]))
     source = room["AtlantisSource"](str(feed), max_bytes=MAX_BYTES)
-    landed = source.land(DAY, into)
+    (landed,) = source.land(DAY, into)
     stream = source.read(landed.path, DAY)
     (record,) = next(stream.tables).to_pylist()
     list(stream.tables)

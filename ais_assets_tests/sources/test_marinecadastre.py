@@ -211,29 +211,8 @@ def test_imo(tmp_path: Path, text: str, imo: int | None) -> None:
     assert counts == {}
 
 
-def test_a_record_of_another_day_is_counted(tmp_path: Path) -> None:
-    found, counts = row(tmp_path, BaseDateTime="2024-01-02T00:00:00")
-    assert found["t"] == datetime(2024, 1, 2, tzinfo=UTC)
-    assert counts == {"other_day": 1}
-
-
 @pytest.mark.parametrize("header", [HEADER.replace("LAT", "LATITUDES"), HEADER + ",Latitude"])
 def test_an_incomplete_or_ambiguous_header_is_refused(tmp_path: Path, header: str) -> None:
     fault = "has LAT or latitude more than once" if header.endswith("Latitude") else "lacks LAT or latitude"
     with pytest.raises(SourceError, match=rf"the header {fault}\. Found 'MMSI,"):
         row(tmp_path, header)
-
-
-@pytest.mark.parametrize(
-    ("name", "day"),
-    [
-        ("AIS_2024_01_01.zip", DAY),
-        ("ais-2025-01-01.csv.zst", date(2025, 1, 1)),
-        ("ais-2025-01-01.parquet", date(2025, 1, 1)),
-        ("AIS_2024_01_01.csv", DAY),
-        ("AIS_2017_12_Zone19.zip", None),
-        ("AIS_2024_01_01.gpkg", None),
-    ],
-)
-def test_names_of_archives(name: str, day: date | None) -> None:
-    assert MarineCadastreSource("anywhere", max_bytes=MAX_BYTES).period(name) == day

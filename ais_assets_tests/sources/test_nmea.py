@@ -365,11 +365,6 @@ class TestTimes:
         line = self.announced(POSITION).replace("12,0,1", "13,0,1")
         assert read(write(tmp_path, [line, POSITION]))[1] == {"no_time": 1, "other_lines": 1}
 
-    def test_a_record_of_another_day_is_counted_and_stays(self, tmp_path: Path) -> None:
-        found, counts = one(tmp_path, tagged(POSITION, f"c:{SECONDS + 12 * 3600}"))
-        assert found["t"] == datetime(2024, 3, 2, 0, 0, 1, tzinfo=UTC)
-        assert counts == {"other_day": 1}
-
 
 class TestParts:
     @staticmethod
@@ -531,9 +526,6 @@ class TestFaults:
             (POSITION.replace("1,1,,", "1,2,,"), "malformed_sentence"),
             (POSITION.encode().replace(b"3aGu", b"3a\xffu"), "malformed_sentence"),
             ("!AIVDM,1,1,,B,,0*25", "empty_payload"),
-            (POSITION + POSITION, "several_sentences"),
-            (tagged(POSITION) + tagged(POSITION), "several_sentences"),
-            (tagged(POSITION) + POSITION[:20], "several_sentences"),
             ("!AIVD", "no_sentence"),
             (b"\xff\xfe\x00", "no_sentence"),
             ('"', "no_sentence"),
@@ -634,18 +626,3 @@ def test_arbitrary_lines_are_all_accounted_for(tmp_path: Path, lines: list[str |
     notes = stream.ledger.notes
     elsewhere = notes["blank_lines"] + notes["other_lines"] + notes["joined_parts"]
     assert records + stream.ledger.rows_dropped + elsewhere == path.read_bytes().count(b"\n")
-
-
-@pytest.mark.parametrize(
-    ("name", "day"),
-    [
-        ("station-2024-03-01.nmea.zst", DAY),
-        ("20240301.log.gz", DAY),
-        ("ais_2024_03_01.txt", DAY),
-        ("2024-03-01.raw", DAY),
-        ("2024-03-01.csv", None),
-        ("station-2024-03.log", None),
-    ],
-)
-def test_names_of_archives(name: str, day: date | None) -> None:
-    assert NmeaSource("anywhere", max_bytes=MAX_BYTES).period(name) == day

@@ -27,8 +27,7 @@ def read(path: Path) -> tuple[pa.Table, dict[str, int]]:
 
 
 def test_the_real_file(real_data: Path, tmp_path: Path) -> None:
-    landed = NorwaySource(str(real_data / "norway"), max_bytes=MAX_BYTES).land(DAY, tmp_path)
-    assert landed is not None
+    (landed,) = NorwaySource(str(real_data / "norway"), max_bytes=MAX_BYTES).land(DAY, tmp_path)
     assert landed.path == tmp_path / "vestland-2022-09-01-five-ships.csv"
     table, counts = read(landed.path)
     assert set(counts.values()) == {0}

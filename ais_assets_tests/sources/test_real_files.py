@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from ais_assets.ledger import Ledger
 from ais_assets.sources.dma import DmaSource
+from ais_assets.sources.file_days import FileDays
 from ais_assets.sources.landing.landing import FileSource
 from ais_assets.sources.marinecadastre import MarineCadastreSource
 from ais_assets.sources.nmea import NmeaSource
@@ -46,8 +48,8 @@ FILES = {
     "marinecadastre/2017-badTimeData.csv": Account(
         date(2017, 12, 1), 10, 9, {"bad_timestamp": 1}, {"comment_lines": 1}
     ),
-    "marinecadastre/2017-ten.csv": Account(date(2017, 12, 1), 10, 10, {}, {"other_day": 1}),
-    "marinecadastre/2017-track.csv": Account(date(2017, 12, 1), 12, 12, {}, {"other_day": 1}),
+    "marinecadastre/2017-ten.csv": Account(date(2017, 12, 1), 10, 10, {}, {}),
+    "marinecadastre/2017-track.csv": Account(date(2017, 12, 1), 12, 12, {}, {}),
     "marinecadastre/AIS_2020_01_01-head.csv": Account(date(2020, 1, 1), 9, 9, {}, {}),
     "marinecadastre/AIS_2020_01_02-head.csv": Account(date(2020, 1, 2), 9, 9, {}, {}),
     "marinecadastre/AIS_2022_03_31-head.csv": Account(date(2022, 3, 31), 51, 51, {}, {}),
@@ -72,7 +74,7 @@ FILES = {
         988,
         974,
         {"other_message": 5, "received_before": 9},
-        {"no_position": 15, "other_day": 955, "joined_parts": 12},
+        {"no_position": 15, "joined_parts": 12},
     ),
     "nmea/cvagner__norwegian.raw": Account(
         date(2024, 12, 9), 196, 176, {"no_time": 20}, {"no_position": 38, "joined_parts": 27}
@@ -90,8 +92,25 @@ REFUSED = {"marinecadastre/2017-badHeaders.csv": "lacks BaseDateTime or base_dat
 NO_DATA = {"dma/DMA_README_information_CSV_files.txt"}
 
 
+OF_LINES = {"blank_lines", "comment_lines", "other_lines", "joined_parts", "glued_sentences", "bad_tag_blocks"}
+"""Notes of the file as a whole, whatever the day."""
+
+
 def source_of(path: Path) -> FileSource:
-    return SOURCES[path.parent.name](str(path.parent), max_bytes=MAX_BYTES)
+    """Its source; rows without a time are of the file's first day, where its name says none."""
+    days = FileDays(first_day=FILES[f"{path.parent.name}/{path.name}"].day) if is_known(path) else None
+    return SOURCES[path.parent.name](str(path.parent), max_bytes=MAX_BYTES, days=days)
+
+
+def is_known(path: Path) -> bool:
+    return f"{path.parent.name}/{path.name}" in FILES
+
+
+def days_of(name: str) -> list[date]:
+    """The days that a file's rows are of: its own, that on which its name begins, and some that only one file has."""
+    own = FILES[name].day
+    begins = FileDays(first_day=own).reach(name).home
+    return sorted({own, begins, own + timedelta(days=1), date(2017, 12, 25)})
 
 
 def test_no_real_file_is_left_out(real_data: Path) -> None:
@@ -102,15 +121,19 @@ def test_no_real_file_is_left_out(real_data: Path) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_every_row_is_accounted_for(real_data: Path, name: str) -> None:
     path, expected = real_data / name, FILES[name]
-    stream = source_of(path).read(path, expected.day)
-    records = sum(table.num_rows for table in stream.tables)
-    stream.ledger.balance(name)
+    total, stream = Ledger(), None
+    for stream in (source_of(path).read(path, day) for day in days_of(name)):
+        records = sum(table.num_rows for table in stream.tables)
+        stream.ledger.balance(name)
+        assert stream.ledger.rows_out == records
+        total.add(stream.ledger)
     found = Account(
         expected.day,
-        stream.ledger.rows_in,
-        records,
-        {reason: rows for reason, rows in stream.ledger.dropped.items() if rows},
-        {note: count for note, count in stream.ledger.notes.items() if count},
+        total.rows_in,
+        total.rows_out,
+        {reason: rows for reason, rows in total.dropped.items() if rows},
+        {note: count for note, count in (stream.ledger.notes if stream else {}).items() if count and note in OF_LINES}
+        | {note: count for note, count in total.notes.items() if count and note not in (*OF_LINES, "other_day")},
     )
     assert found == expected
 
@@ -121,8 +144,9 @@ def test_every_line_of_a_log_is_accounted_for(real_data: Path, name: str) -> Non
     stream = source_of(path).read(path, FILES[name].day)
     list(stream.tables)
     notes = stream.ledger.notes
-    elsewhere = notes["blank_lines"] + notes["other_lines"] + notes["joined_parts"]
-    assert stream.ledger.rows_in + elsewhere == len(path.read_bytes().splitlines())
+    elsewhere = sum(notes[note] for note in ("other_day", "blank_lines", "other_lines", "joined_parts"))
+    lines = len(path.read_bytes().splitlines())
+    assert stream.ledger.rows_in + elsewhere - notes["glued_sentences"] == lines
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -140,7 +164,8 @@ def test_a_header_that_lacks_a_column_is_refused(real_data: Path, name: str) -> 
 )
 def test_planted_faults_are_found_where_they_are(real_data: Path, name: str, text: str) -> None:
     path = real_data / "marinecadastre" / f"2017-{name}.csv"
-    stream = source_of(path).read(path, date(2017, 12, 1))
+    # Its first row: of the day on which the file begins, by the year in its name.
+    stream = source_of(path).read(path, date(2017, 1, 1))
     list(stream.tables)
     (reject,) = stream.facts["rejects"]
     assert reject["line"] == 3

@@ -95,8 +95,7 @@ class Line(NamedTuple):
 def landed(into: Path, day: date, *, seed: int = SEED, vessels: int = VESSELS) -> Path:
     """The archive of a day, by a source of its own."""
     into.mkdir(exist_ok=True)
-    archive = SimulatedSource(vessels=vessels, seed=seed, first_day=FIRST, max_bytes=10**9).land(day, into)
-    assert archive is not None
+    (archive,) = SimulatedSource(vessels=vessels, seed=seed, first_day=FIRST, max_bytes=10**9).land(day, into)
     assert archive.path.name == f"aisdk-{day}.zip"
     return archive.path
 
@@ -176,7 +175,7 @@ def test_a_vessel_reports_the_same_in_a_larger_fleet(tmp_path: Path) -> None:
 
 def test_days_before_the_first_were_never_published(tmp_path: Path) -> None:
     source = SimulatedSource(vessels=2, seed=SEED, first_day=FIRST, max_bytes=10**9)
-    assert source.land(FIRST - timedelta(days=1), tmp_path) is None
+    assert source.land(FIRST - timedelta(days=1), tmp_path) == []
     assert list(tmp_path.iterdir()) == []
 
 

@@ -25,8 +25,8 @@ def test_every_source_of_the_settings_is_there(name: str) -> None:
 
 
 def test_a_source_of_files_needs_a_place() -> None:
-    with pytest.raises(SourceError, match="AIS_SOURCE=dma needs AIS_SOURCE_URI"):
-        named("dma", None)
+    with pytest.raises(SourceError, match="AIS_SOURCE=norway needs AIS_SOURCE_URI"):
+        named("norway", None)
 
 
 def test_a_table_needs_its_columns() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
+import codecs
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
-from datetime import date
+from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Final, NamedTuple, cast
+from typing import BinaryIO, Final, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,8 +17,10 @@ from isal import igzip, isal_zlib
 from ais_assets.sources.rows.parquet_text import parquet_text
 from ais_assets.sources.source import SourceError, bomb
 
-ROW_SUFFIX: Final = ".csv"
-PLAIN_SUFFIXES: Final = (ROW_SUFFIX, ".txt", ".log", ".nmea", ".raw")
+ROW_SUFFIXES: Final = (".csv", ".txt", ".log", ".nmea", ".nm4", ".raw", ".jsonl", ".ndjson", ".json")
+"""Of files of rows that are not packed."""
+_MAGICS: Final = {b"PK\x03\x04": ".zip", b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst", b"PAR1": ".parquet"}
+_LONGEST_MAGIC = 4
 _COPY_BYTES = 1 << 23
 _VERIFY_BYTES = 1 << 20
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
@@ -27,39 +29,10 @@ _ENCRYPTED = 1
 _NAME_IS_UTF8 = 1 << 11
 _VERSION_ZIP64 = 45
 _IN_ZIP64 = 0xFFFFFFFF
-# A date with one separator throughout (2024-03-01, 2024_03_01, 20240301), not within a longer number.
-_DAY = re.compile(r"(?<!\d)((?:19|20)\d\d)([-_]?)(\d\d)\2(\d\d)(?!\d)")
-_MONTH = re.compile(r"(?<!\d)((?:19|20)\d\d)[-_]?(\d\d)(?![-_]?\d)")
 
 
 # isal's type stub has the class as an instance.
 _InflateError = cast(type[Exception], isal_zlib.IsalError)
-
-
-class Month(NamedTuple):
-    """A calendar month."""
-
-    year: int
-    month: int
-
-
-def day_in_name(name: str) -> date | None:
-    """The day that a file's name carries: the first YYYY-MM-DD, YYYY_MM_DD or YYYYMMDD in it that is a date."""
-    for year, _, month, day in _DAY.findall(name):
-        try:
-            return date(int(year), int(month), int(day))
-        except ValueError:
-            continue
-    return None
-
-
-def month_in_name(name: str) -> Month | None:
-    """The month that a file's name carries as YYYY-MM or YYYYMM, if it carries no day."""
-    if day_in_name(name) is None:
-        for year, month in _MONTH.findall(name):
-            if 1 <= int(month) <= 12:
-                return Month(int(year), int(month))
-    return None
 
 
 def open_zip(file: BinaryIO | Path, name: str) -> zipfile.ZipFile:
@@ -88,24 +61,16 @@ def open_zip(file: BinaryIO | Path, name: str) -> zipfile.ZipFile:
     return archive
 
 
-def day_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """The members that hold rows; folders and files of other kinds do not."""
-    return [
+def row_members(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The members that hold rows; folders and files of other kinds do not, nor a note beside them, a .txt."""
+    members = [
         member
         for member in archive.infolist()
         if not member.is_dir()
-        and member.filename.lower().endswith(ROW_SUFFIX)
+        and member.filename.lower().endswith(ROW_SUFFIXES)
         and not member.filename.startswith("__MACOSX/")
     ]
-
-
-def member_of_day(archive: zipfile.ZipFile, day: date, name: str) -> zipfile.ZipInfo | None:
-    """The member whose name carries `day`; None where none does. Raises SourceError where several do."""
-    found = [member for member in day_members(archive) if day_in_name(PurePosixPath(member.filename).name) == day]
-    if len(found) > 1:
-        names = ", ".join(repr(member.filename) for member in found)
-        raise SourceError(f"{name}: {len(found)} members carry {day} in their names ({names}); keep one")
-    return found[0] if found else None
+    return [member for member in members if not member.filename.lower().endswith(".txt")] or members
 
 
 def copy_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, name: str) -> None:
@@ -131,7 +96,6 @@ def copy_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path,
 
 def row_blocks(
     path: Path,
-    day: date,
     *,
     block_bytes: int,
     max_bytes: int,
@@ -141,30 +105,25 @@ def row_blocks(
     """The unpacked bytes of an archive, at most `block_bytes` at a time.
 
     Args:
-        path: the archive: .zip, .gz, .zst, .parquet (as delimited text, its column names first), or plain.
-        day: which member of a zip with several.
+        path: the archive: .zip, .gz, .zst, .parquet (as delimited text, its column names first), or plain; UTF-8, or
+            UTF-16 with a byte-order mark.
         block_bytes: the longest block.
         max_bytes: unpacked bytes after which the archive is taken for a decompression bomb.
         delimiter: what shall stand between the columns of a .parquet.
         wanted: tells by its name whether a column of a .parquet is read; others are blank.
 
     Raises:
-        SourceError: the archive is damaged, unpacks to more than `max_bytes`, or holds no rows of `day`.
+        SourceError: the archive is damaged, unpacks to more than `max_bytes`, or is a zip with no file of rows or
+        several.
     """
-    suffix = path.suffix.lower()
-    if suffix == ".zip":
-        blocks = _zip_blocks(path, day, block_bytes)
-    elif suffix == ".gz":
-        blocks = _gzip_blocks(path, block_bytes)
-    elif suffix == ".zst":
-        blocks = _zstd_blocks(path, block_bytes)
-    elif suffix == ".parquet":
+    packing = packing_of(path)
+    if packing == ".parquet":
         blocks = parquet_text(path, delimiter, block_bytes, max_bytes, wanted)
-    elif suffix in PLAIN_SUFFIXES:
-        blocks = _plain_blocks(path, block_bytes)
     else:
-        raise SourceError(
-            f"{path.name}: cannot be read; known are .zip, .gz, .zst, .parquet and {', '.join(PLAIN_SUFFIXES)}"
+        blocks = as_utf8(
+            {".zip": _zip_blocks, ".gz": _gzip_blocks, ".zst": _zstd_blocks}.get(packing, _plain_blocks)(
+                path, block_bytes
+            )
         )
     total = 0
     for block in blocks:
@@ -174,7 +133,31 @@ def row_blocks(
         yield block
 
 
-def verify(path: Path, day: date, where: str, max_bytes: int) -> None:
+def packing_of(path: Path) -> str:
+    """How an archive is packed, by its name or, where that says nothing, its first bytes; empty: it is not."""
+    suffix = path.suffix.lower()
+    if suffix in _MAGICS.values():
+        return suffix
+    with path.open("rb") as file:
+        start = file.read(_LONGEST_MAGIC)
+    return next((packing for magic, packing in _MAGICS.items() if start.startswith(magic)), "")
+
+
+def as_utf8(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same text in UTF-8 where it begins with UTF-16's byte-order mark; else as it is."""
+    first = next(blocks, b"")
+    if not first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        if first:
+            yield first
+            yield from blocks
+        return
+    decoder = codecs.getincrementaldecoder("utf-16")("replace")
+    for block in chain([first], blocks):
+        yield decoder.decode(block).encode()
+    yield decoder.decode(b"", final=True).encode()
+
+
+def verify(path: Path, where: str, max_bytes: int) -> None:
     """Reads an archive to its end, so that what is damaged or cut off is refused before it is stored.
 
     Packed bytes are unpacked and their checksums compared, at 0.7 to 1 GB of rows a second; of a Parquet file the end,
@@ -182,21 +165,21 @@ def verify(path: Path, day: date, where: str, max_bytes: int) -> None:
 
     Args:
         path: the archive.
-        day: which member of a zip with several is read.
         where: it came from, for messages.
         max_bytes: as for `row_blocks`.
 
     Raises:
-        SourceError: the archive is empty, damaged, unpacks to more than `max_bytes`, or holds no rows of `day`.
+        SourceError: the archive is empty, damaged, unpacks to more than `max_bytes`, or is a zip with no file of rows
+        or several.
     """
     if not path.stat().st_size:
         raise SourceError(f"{where}: is empty; fetch it again, or remove it if the source never published the day")
-    suffix = path.suffix.lower()
+    packing = packing_of(path)
     try:
-        if suffix == ".parquet":
+        if packing == ".parquet":
             pq.read_metadata(path)
-        elif suffix not in PLAIN_SUFFIXES:
-            for _ in row_blocks(path, day, block_bytes=_VERIFY_BYTES, max_bytes=max_bytes):
+        elif packing:
+            for _ in row_blocks(path, block_bytes=_VERIFY_BYTES, max_bytes=max_bytes):
                 pass
     except pa.ArrowException as error:
         raise SourceError(f"{where}: is not a whole Parquet file ({error}); fetch it again") from error
@@ -233,9 +216,9 @@ def _zstd_blocks(path: Path, block_bytes: int) -> Iterator[bytes]:
             raise SourceError(_damage(path.name, file.tell(), unpacked, str(error))) from error
 
 
-def _zip_blocks(path: Path, day: date, block_bytes: int) -> Iterator[bytes]:
+def _zip_blocks(path: Path, block_bytes: int) -> Iterator[bytes]:
     with open_zip(path, path.name) as archive, path.open("rb") as file:
-        member = _only_member(archive, day, path.name)
+        member = _only_member(archive, path.name)
         where = f"{path.name}: member {member.filename!r}"
         crc = unpacked = 0
         file.seek(_data_start(file, member, path.name))
@@ -277,18 +260,18 @@ def _inflated(file: BinaryIO, member: zipfile.ZipInfo, block_bytes: int) -> Iter
             yield block
 
 
-def _only_member(archive: zipfile.ZipFile, day: date, name: str) -> zipfile.ZipInfo:
-    members = day_members(archive)
-    member = members[0] if len(members) == 1 else member_of_day(archive, day, name)
-    if member is None:
+def _only_member(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    members = row_members(archive)
+    if len(members) != 1:
         held = ", ".join(repr(info.filename) for info in archive.infolist()[:5]) or "nothing"
-        raise SourceError(f"{name}: holds {held}, but no {ROW_SUFFIX} file of {day}")
+        raise SourceError(f"{name}: holds {held}, but not one file of rows ({', '.join(ROW_SUFFIXES)})")
+    member = members[0]
     if member.flag_bits & _ENCRYPTED:
         raise SourceError(f"{name}: member {member.filename!r} is encrypted; store it without a password")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise SourceError(
             f"{name}: member {member.filename!r} is compressed by method {member.compress_type}; "
-            "only deflate is read: unpack it and keep the .csv, or pack it again"
+            "only deflate is read: unpack it and keep what is in it, or pack it again"
         )
     return member
 

@@ -14,18 +14,17 @@ import pyarrow as pa
 
 from ais_assets import schema
 from ais_assets.ledger import Ledger
+from ais_assets.sources.file_days import Reach
 from ais_assets.sources.rows.archive import row_blocks
-from ais_assets.sources.rows.header import BOM, Header
+from ais_assets.sources.rows.header import BOM, Header, find_header
 from ais_assets.sources.rows.layout import Layout
 from ais_assets.sources.rows.record_table import (
-    OTHER_DAY,
     SAMPLE_CHARACTERS,
     TABLE_ROWS,
     StaticData,
     StaticValue,
     empty_records,
     metres,
-    on_other_days,
     record_table,
 )
 from ais_assets.sources.rows.row_kernel import parse_rows
@@ -34,6 +33,7 @@ from ais_assets.sources.rows.row_plan import (
     Note,
     Progress,
     Reject,
+    RowPlan,
 )
 from ais_assets.sources.rows.static_fields import NO_TEXT, STATIC_READERS, split_row
 from ais_assets.sources.rows.text import PADDING, grown
@@ -55,39 +55,46 @@ _COMMENT_LINES = "comment_lines"
 
 @dataclass(frozen=True)
 class DelimitedReader:
-    """Reads archives of one layout.
+    """Reads archives of one format.
 
     Attributes:
-        layout: the format.
+        layouts: of the format, of which the first that a file fits is taken.
         max_bytes: an archive that unpacks to more is refused.
         block_bytes: unpacked bytes parsed at a time; the records do not depend on it.
         table_rows: records of a table.
         samples_per_reason: rejected rows to show of each reason.
+        zone: the IANA's name of the zone of times that say none.
     """
 
-    layout: Layout
+    layouts: tuple[Layout, ...]
     max_bytes: int
     block_bytes: int = BLOCK_BYTES
     table_rows: int = TABLE_ROWS
     samples_per_reason: int = SAMPLES_PER_REASON
+    zone: str = "UTC"
 
-    def read(self, archive: Path, day: date) -> RecordStream:
-        """The archive's records; see `Source.read`. Errors are raised as the tables are drawn."""
+    def read(self, archive: Path, day: date, reach: Reach | None = None) -> RecordStream:
+        """The archive's records of a day; see `Source.read`. Errors are raised as the tables are drawn.
+
+        `reach` is the part of time that the file's name says, by default all time.
+        """
         stream = RecordStream(schema.RAW_RECORDS, iter(()))
-        stream.tables = self._tables(archive, day, stream.ledger, stream.facts)
+        reach = reach or Reach.all_time(day)
+        stream.tables = self._tables(archive, day, reach, stream.ledger, stream.facts)
         return stream
 
-    def _tables(self, archive: Path, day: date, ledger: Ledger, facts: dict[str, Any]) -> Iterator[pa.Table]:
+    def _tables(
+        self, archive: Path, day: date, reach: Reach, ledger: Ledger, facts: dict[str, Any]
+    ) -> Iterator[pa.Table]:
         blocks = row_blocks(
             archive,
-            day,
             block_bytes=self.block_bytes,
             max_bytes=self.max_bytes,
-            delimiter=self.layout.delimiter,
-            wanted=self.layout.has,
+            delimiter=self.layouts[0].delimiter,
+            wanted=self.layouts[0].has,
         )
         lines = _whole_lines(blocks, archive.name)
-        first, begin, comments = _after_comments(lines, self.layout.delimiter)
+        first, begin, comments = _after_comments(lines, {layout.delimiter for layout in self.layouts})
         end = first.find(b"\n", begin)
         header = first[begin:end]
         if not header.strip():
@@ -95,13 +102,15 @@ class DelimitedReader:
                 f"{archive.name}: {'is empty' if not first else 'has a blank line where the header should be'}; "
                 "fetch it again, or remove it if the source never published the day"
             )
-        parse = _Parse(self, Header.read(header, self.layout, archive.name), day, comments)
-        yield from parse.rows(first, end + 1)
+        layout, columns, has_header = find_header(header, self.layouts, archive.name)
+        plan = columns.plan(layout, self.zone, reach.window(day), self.samples_per_reason)
+        parse = _Parse(self, layout, columns, plan, comments, has_header=has_header, of_day=day == reach.home)
+        yield from parse.rows(first, end + 1 if has_header else begin)
         for block in lines:
             yield from parse.rows(block)
         yield from parse.last_table()
         parse.account(ledger, facts)
-        if not ledger.rows_in:
+        if not parse.rows_seen:
             raise SourceError(
                 f"{archive.name}: holds a header and no rows; remove the file if the source never published the day"
             )
@@ -110,13 +119,24 @@ class DelimitedReader:
 class _Parse:
     """One file on its way through the kernel."""
 
-    def __init__(self, reader: DelimitedReader, header: Header, day: date, comments: int) -> None:
+    def __init__(
+        self,
+        reader: DelimitedReader,
+        layout: Layout,
+        header: Header,
+        plan: RowPlan,
+        comments: int,
+        *,
+        has_header: bool,
+        of_day: bool,
+    ) -> None:
         self._reader = reader
+        self._layout = layout
         self._header = header
-        self._day = day
+        self._plan = plan
+        self._lines_before = comments + has_header
         self._comments = comments
-        self._plan = header.plan(reader.layout, reader.samples_per_reason)
-        self._progress = Progress(0, 0, comments + 1, 0, 0, 0)
+        self._progress = Progress(0, 0, comments + has_header, 0, 0, 0, of_day)
         self._records = empty_records(reader.table_rows)
         self._found = Found(
             np.zeros(len(Reject), np.int64),
@@ -126,7 +146,6 @@ class _Parse:
             np.zeros(_SEEN_AT_FIRST, np.uint64),
         )
         self._rows_out = 0
-        self._other_day = 0
         self._malformed_static = 0
         self._rejects: list[dict[str, Any]] = []
         self._static = StaticData()
@@ -150,10 +169,14 @@ class _Parse:
         if self._progress.records:
             yield self._table()
 
+    @property
+    def rows_seen(self) -> int:
+        """Rows of the file so far, whatever their day."""
+        return self._progress.lines - self._lines_before - int(self._found.noted[Note.BLANK_LINES])
+
     def account(self, ledger: Ledger, facts: dict[str, Any]) -> None:
-        """Writes down what became of every line."""
-        blank = int(self._found.noted[Note.BLANK_LINES])
-        ledger.rows_in = self._progress.lines - 1 - self._comments - blank
+        """Writes down what became of every line that is of the day."""
+        ledger.rows_in = self.rows_seen - int(self._found.noted[Note.OTHER_DAY])
         ledger.rows_out = self._rows_out
         for reason in Reject:
             ledger.drop(reason.name.lower(), int(self._found.rejected[reason]))
@@ -161,7 +184,6 @@ class _Parse:
             ledger.note(note.name.lower(), int(self._found.noted[note]))
         ledger.note(_MALFORMED_STATIC, self._malformed_static)
         ledger.note(_COMMENT_LINES, self._comments)
-        ledger.note(OTHER_DAY, self._other_day)
         facts["rejects"] = self._rejects
         facts["columns"] = list(self._header.names)
 
@@ -178,7 +200,7 @@ class _Parse:
         """The values of schema.STATIC_COLUMNS in a row; all None where it has other columns than the header."""
         text = line.decode("utf-8", "replace").rstrip("\r")
         try:
-            fields = split_row(text, self._reader.layout.delimiter)
+            fields = split_row(text, self._layout.delimiter)
         except csv.Error:
             fields = []
         if len(fields) != len(self._header.names):
@@ -195,7 +217,7 @@ class _Parse:
             return None
         try:
             value = STATIC_READERS[column](text)
-            scale = self._reader.layout.scales.get(column)
+            scale = self._layout.scales.get(column)
             return value if scale is None or not isinstance(value, float) else metres(value * scale)
         except ValueError:
             self._malformed_static += 1
@@ -205,14 +227,13 @@ class _Parse:
         rows = self._progress.records
         table = record_table(self._records, rows, self._static)
         self._rows_out += rows
-        self._other_day += on_other_days(self._records.t[:rows], self._day)
         self._progress = self._progress._replace(records=0)
         # The table keeps the buffers; the next one needs its own.
         self._records = empty_records(self._reader.table_rows)
         return table
 
 
-def _after_comments(lines: Iterator[bytes], delimiter: str) -> tuple[bytes, int, int]:
+def _after_comments(lines: Iterator[bytes], delimiters: set[str]) -> tuple[bytes, int, int]:
     """The first block with more than comments, where the first other line begins in it, and the comments before."""
     comments = 0
     for block in lines:
@@ -221,7 +242,7 @@ def _after_comments(lines: Iterator[bytes], delimiter: str) -> tuple[bytes, int,
             end = block.find(b"\n", begin)
             line = block[begin:end].removeprefix(BOM).lstrip(b" ")
             # DMA's header, too, begins with a #.
-            if not line.startswith(b"#") or delimiter.encode() in line:
+            if not line.startswith(b"#") or any(delimiter.encode() in line for delimiter in delimiters):
                 return block, begin, comments
             comments += 1
             begin = end + 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,9 +22,12 @@ from ais_assets.sources.rows.row_plan import (
     Meaning,
     Role,
     RowPlan,
+    Window,
 )
 from ais_assets.sources.rows.static_fields import split_row
 from ais_assets.sources.rows.text import PADDING, span_hash
+from ais_assets.sources.rows.times import milliseconds_of
+from ais_assets.sources.rows.zones import zone_of
 from ais_assets.sources.source import SourceError
 
 BOM = codecs.BOM_UTF8
@@ -44,7 +47,7 @@ class Header:
     @classmethod
     def read(cls, line: bytes, layout: Layout, where: str) -> Header:
         """Finds the layout's columns by name. Raises SourceError where one is missing or stands twice."""
-        text = line.removeprefix(BOM).decode("utf-8", "replace").strip("\r\n")
+        text = header_text(line)
         try:
             names = tuple(plain_name(name) for name in split_row(text, layout.delimiter))
         except csv.Error:
@@ -62,19 +65,23 @@ class Header:
                 f"columns {needed}, separated by {layout.delimiter!r}"
             )
         place = {column: places[0] for column, places in found.items() if places}
+        clock = _places(names, (layout.clock,)) if layout.clock else []
+        if layout.clock and len(clock) != 1:
+            raise SourceError(f"{where}: the header has {layout.clock} {len(clock)} times, not once: {text!r}")
         static = {column: place[column] for column in schema.STATIC_COLUMNS if column in place}
         company = {plain_name(name) for name in layout.static_company}
         free = {column for column, name in enumerate(names) if name in company}
         runs = _runs(sorted(static.values()), free)
         return cls(
             names,
-            {place[column]: role for column, role in ROLES.items() if column in place},
+            {place[column]: role for column, role in ROLES.items() if column in place}
+            | dict.fromkeys(clock, Role.CLOCK),
             static,
             runs,
             bool(runs) and free.issuperset(range(runs[-1].stop, len(names))),
         )
 
-    def plan(self, layout: Layout, samples_per_reason: int) -> RowPlan:
+    def plan(self, layout: Layout, zone: str, window: Window, samples_per_reason: int) -> RowPlan:
         """The same for the kernel."""
         last_role = max(self.roles)
         last_needed = max(column for column, role in self.roles.items() if role in NEEDED_ROLES)
@@ -98,7 +105,14 @@ class Header:
         return RowPlan(
             ord(layout.delimiter),
             roles,
-            Columns(len(self.names), last_needed, last_role, last_read, runs[0].start if runs else NO_STATIC),
+            Columns(
+                len(self.names),
+                last_needed,
+                last_role,
+                last_read,
+                runs[0].start if runs else NO_STATIC,
+                layout.clock is not None,
+            ),
             marks,
             self.static_open,
             Meaning(
@@ -106,11 +120,45 @@ class Header:
                 _codes(layout.nav_statuses),
                 np.frombuffer(layout.time.text.encode(), np.uint8),
                 layout.time.unix_places,
+                layout.time.date_order,
+                *zone_of(zone),
                 scales,
                 layout.motion_wraps,
             ),
+            window,
             samples_per_reason,
         )
+
+
+def find_header(line: bytes, layouts: Sequence[Layout], where: str) -> tuple[Layout, Header, bool]:
+    """The first layout that a file's first line fits, its header, and whether that line is one and not a row.
+
+    Raises SourceError where it fits none, as the first of the layouts has it.
+    """
+    refusal: SourceError | None = None
+    for layout in layouts:
+        try:
+            if not layout.without_header:
+                return layout, Header.read(line, layout, where), True
+            if _is_row(line, layout):
+                count = header_text(line).count(layout.delimiter) + 1
+                names = layout.delimiter.join(layout.without_header[:count])
+                return layout, Header.read(names.encode(), layout, where), False
+        except SourceError as error:
+            refusal = refusal or error
+    raise refusal or SourceError(f"{where}: its first line is none of a {layouts[0].name} file")
+
+
+def header_text(line: bytes) -> str:
+    """A file's first line as text, without a byte-order mark and a line break."""
+    return line.removeprefix(BOM).decode("utf-8", "replace").strip("\r\n")
+
+
+def _is_row(line: bytes, layout: Layout) -> bool:
+    """Whether a file's first line is a row at once: a time stands where it should."""
+    fields = header_text(line).split(layout.delimiter)
+    place = _places(tuple(map(plain_name, layout.without_header)), layout.spellings("t"))[0]
+    return place < len(fields) and milliseconds_of(fields[place].strip().encode(), "UTC") >= 0
 
 
 def _runs(static: list[int], free: set[int]) -> list[range]:

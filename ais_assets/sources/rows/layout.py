@@ -8,6 +8,7 @@ from typing import Final
 
 from ais_assets import schema
 from ais_assets.sources.rows.row_plan import TIME_IS_TEXT, Role
+from ais_assets.sources.rows.times import DAY_FIRST
 
 ROLES: Final = {
     "t": Role.TIME,
@@ -35,10 +36,12 @@ class TimeForm:
         text: each byte of it stands for one of the file's: Y, M, D, h, m and s for digits, the rest for itself.
         unix_places: instead of that a number since 1970: 9 of seconds, 6 of milliseconds, 3 of microseconds, 0 of
             nanoseconds.
+        date_order: DAY_FIRST or MONTH_FIRST, of dates such as 01/03/2024.
     """
 
     text: str = ""
     unix_places: int = TIME_IS_TEXT
+    date_order: int = DAY_FIRST
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,9 @@ class Layout:
         time: how its times are written.
         scales: by column what a number of the file is multiplied by to be in degrees, knots or metres.
         motion_wraps: whether a negative SOG or COG is one that ran over, as in MarineCadastre's of 2017 to 2021.
+        clock: the file's name for the column of the time of day, where that of t has the date alone.
+        without_header: names of the columns in their order, for files that begin with a row at once; these or as many
+            of them as the first row has fields.
     """
 
     name: str
@@ -71,6 +77,8 @@ class Layout:
     time: TimeForm = field(default=TimeForm())
     scales: Mapping[str, float] = field(default_factory=dict)
     motion_wraps: bool = False
+    clock: str | None = None
+    without_header: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         missing = [name for name in NEEDED if name not in self.columns]
@@ -84,10 +92,9 @@ class Layout:
         return tuple(name for name in ROLES if name in self.columns and name not in self.optional)
 
     def has(self, name: str) -> bool:
-        """Whether a file's column of this name is one of `columns`."""
-        return plain_name(name) in {
-            plain_name(spelling) for column in self.columns for spelling in self.spellings(column)
-        }
+        """Whether a file's column of this name is one of `columns`, or the clock."""
+        spelt = [spelling for column in self.columns for spelling in self.spellings(column)]
+        return plain_name(name) in {plain_name(spelling) for spelling in (*spelt, self.clock or "")} - {""}
 
     def spellings(self, column: str) -> tuple[str, ...]:
         """The file's names for one of `columns`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ais_assets.sources.rows.text import LOWER_E, MINUS, NINE, PLUS, POINT, UPPER_E, ZERO, byte_at
+from ais_assets.sources.rows.text import COMMA, LOWER_E, MINUS, NINE, PLUS, POINT, UPPER_E, ZERO, byte_at
 
 _SCALED_PLACES = 9  # decimal places kept of a number that is yet to be multiplied
 _MAX_MANTISSA = 10**17
@@ -30,7 +30,7 @@ def plain_decimal(text, start, delimiter, places):
         value = value * 10 + (byte_at(text, at) - ZERO)
         at += 1
     digits = at - first
-    if byte_at(text, at) == POINT:
+    if byte_at(text, at) == POINT or (byte_at(text, at) == COMMA and delimiter != COMMA):
         at += 1
         first = at
         while ZERO <= byte_at(text, at) <= NINE:
@@ -46,7 +46,7 @@ def plain_decimal(text, start, delimiter, places):
 
 @njit(cache=True, nogil=True)
 def decimal(text, start, end, places):
-    """A decimal number times 10^places, rounded half away from zero; an exponent is understood.
+    """A decimal number times 10^places, rounded half away from zero; an exponent and a decimal comma are understood.
 
     Returns (is a number, value). Exact: no float is involved. Values beyond 2^62 are cut off there.
     """
@@ -68,7 +68,7 @@ def decimal(text, start, end, places):
                 decimals += fraction
             else:
                 decimals -= not fraction
-        elif byte == POINT and not fraction:
+        elif (byte in (POINT, COMMA)) and not fraction:
             fraction = True
         else:
             break
@@ -150,3 +150,20 @@ def mmsi_number(text, start, end):
             if byte_at(text, k) != ZERO:
                 return -1
     return value
+
+
+@njit(cache=True, nogil=True)
+def last_digit_place(text, start, end):
+    """The decimal place of the last digit that is written of a number: 2 of 1.25, 0 of 12, -3 of 1.2E4."""
+    place = 0
+    fraction = False
+    for at in range(start, end):
+        byte = byte_at(text, at)
+        if byte in (POINT, COMMA):
+            fraction = True
+        elif byte in (LOWER_E, UPPER_E):
+            ok, exponent = decimal(text, at + 1, end, 0)
+            return place - exponent if ok else place
+        elif ZERO <= byte <= NINE:
+            place += fraction
+    return place

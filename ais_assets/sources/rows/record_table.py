@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
 import numpy as np
@@ -16,11 +15,10 @@ TABLE_ROWS: Final = 1 << 20
 """Records of a table."""
 SAMPLE_CHARACTERS: Final = 200
 """Of a rejected row, in facts["rejects"]."""
-OTHER_DAY: Final = "other_day"
-"""Note: records whose time is not on the file's day (UTC), whatever the source. They stay records, since they were
-read well; `transforms.clean` drops them under the same name, since the file of their own day is where they belong."""
 
 _LARGEST_LENGTH = float(np.finfo(np.float32).max)
+
+_NOBODYS_IMO = 1_234_567
 
 StaticValue = str | int | float | None
 
@@ -93,13 +91,6 @@ def record_table(records: Records, rows: int, static: StaticData, coarse: NDArra
     return pa.table(columns, schema.RAW_RECORDS)
 
 
-def on_other_days(t: NDArray[np.int64], day: date) -> int:
-    """How many of these times (milliseconds since 1970, UTC) are not on `day`."""
-    midnight = datetime.combine(day, time(), UTC)
-    begin, end = (int(moment.timestamp()) * 1000 for moment in (midnight, midnight + timedelta(days=1)))
-    return int(np.count_nonzero((t < begin) | (t >= end)))
-
-
 def metres(value: float) -> float | None:
     """A length as a file has it, in the type of its column; None for 0, which means not available.
 
@@ -111,8 +102,11 @@ def metres(value: float) -> float | None:
 
 
 def imo_number(value: int) -> int | None:
-    """An IMO number as a file has it; None where it cannot be one (seven digits, IMO Resolution A.1117)."""
-    return value if 0 < value < 10_000_000 else None
+    """An IMO number as a file has it; None where it cannot be one (seven digits, IMO Resolution A.1117).
+
+    1234567, which passes the check digit, is typed in by those who have none.
+    """
+    return value if 0 < value < 10_000_000 and value != _NOBODYS_IMO else None
 
 
 def _array(type_: pa.DataType, values: NDArray[Any], valid: NDArray[np.bool_] | None) -> pa.Array:

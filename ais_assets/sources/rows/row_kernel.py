@@ -24,21 +24,40 @@ from ais_assets.sources.rows.row_plan import (
     Role,
 )
 from ais_assets.sources.rows.text import (
+    BACKSLASH,
     EIGHT_ONES,
     HASH_PRIME,
     HASH_SEED,
+    LESS,
+    LETTER_O,
+    MORE,
     NEWLINE,
     PADDING,
     QUOTE,
     RETURN,
+    SLASH,
     SPACE,
+    A,
+    E,
+    L,
+    N,
+    U,
     add_to_set,
     byte_at,
     field_end,
     line_end,
     span_hash,
+    upper_at,
 )
-from ais_assets.sources.rows.times import counted_milliseconds, formatted_milliseconds, unix_milliseconds
+from ais_assets.sources.rows.times import (
+    COARSE_TIME,
+    UNKNOWN_ZONE,
+    counted_milliseconds,
+    formatted_milliseconds,
+    text_milliseconds,
+    two_column_milliseconds,
+)
+from ais_assets.sources.rows.zones import AMBIGUOUS_LOCAL_TIME, NO_SUCH_LOCAL_TIME
 
 _PADDING_BYTES = len(PADDING)
 
@@ -62,6 +81,12 @@ _HEADING = (511, 360, int(Note.MALFORMED_HEADING))
 # same rule -0.1 is 102.3, not available, and -51.2 the least that there can be, as public code for these files has it.
 _SOG_WRAP = 1024
 _COG_WRAP = 4096
+# What is less and rounds to these is no less plausible for it: 359.97 degrees are 0.0, 102.27 kn the most there is.
+_FULL_TURN = 3600
+_NORTH_AGAIN = 360
+_NO_SOG = 1023
+_MOST_SOG = 1022
+_EXACT_PLACES = 5
 _IMPLAUSIBLE = int(Note.IMPLAUSIBLE_SOG) - int(Note.MALFORMED_SOG)  # from a field's one note to its other
 
 
@@ -80,10 +105,10 @@ def parse_rows(text, plan, begin, out, found):
         Progress.
     """
     # Unpacked once: numba would count references to each array anew for every row.
-    delimiter, roles, columns, static_marks, static_open, meaning, per_reason = plan
+    delimiter, roles, columns, static_marks, static_open, meaning, window, per_reason = plan
     times, mmsis, mobiles, lats, lons, sogs, cogs, headings, navs = out
     rejected, noted, sample_rows, fresh_rows, seen = found
-    position, record, line, samples, fresh, known = begin
+    position, record, line, samples, fresh, known, of_day = begin
     stop = text.size - _PADDING_BYTES
     while position < stop and record < times.size and 2 * known < seen.size:
         row = position
@@ -99,6 +124,15 @@ def parse_rows(text, plan, begin, out, found):
             (t, mmsi, mobile_type, lat, lon, sog, cog, heading, nav_status),
         ) = _read_row(text, position, delimiter, roles, columns, static_marks, meaning)
         row_end = line_end(text, position)
+        if reject < 0:
+            if window.first <= t < window.last:
+                of_day = window.begin <= t < window.end
+            else:
+                reject = Reject.OUTSIDE_FILE
+        if not of_day:
+            noted[Note.OTHER_DAY] += 1
+            position = row_end + 1
+            continue
         if reject >= 0:
             if rejected[reject] < per_reason:
                 sample_rows[samples] = line, reject, row, row_end
@@ -128,7 +162,7 @@ def parse_rows(text, plan, begin, out, found):
                 fresh += 1
         record += 1
         position = row_end + 1
-    return Progress(position, record, line, samples, fresh, known)
+    return Progress(position, record, line, samples, fresh, known, of_day)
 
 
 # Inlined, and its values no array: with either the other way parsing takes 1.6 times as long.
@@ -140,8 +174,8 @@ def _read_row(text, position, delimiter, roles, columns, static_marks, meaning):
         (where it was left, the first byte of a run of static data that has not ended or -1, the hash of those that
         have), (its Reject or -1, bits of its Notes, whether it is damaged behind its position), its values.
     """
-    in_header, last_needed, last_role, last_read, static_first = columns
-    mobile_types, nav_statuses, time_format, time_places, scales, wraps = meaning
+    in_header, last_needed, last_role, last_read, static_first, has_clock = columns
+    mobile_types, nav_statuses, time_format, time_places, date_order, zone_starts, zone_offsets, scales, wraps = meaning
     mobile_hashes, mobile_codes = mobile_types
     nav_hashes, nav_codes = nav_statuses
     delimiters = np.uint64(delimiter) * EIGHT_ONES
@@ -151,7 +185,7 @@ def _read_row(text, position, delimiter, roles, columns, static_marks, meaning):
     damaged = False
     static_start = -1
     static = np.uint64(0)
-    t = mmsi = mobile_type = 0
+    t = mmsi = mobile_type = date_start = date_end = clock_start = clock_end = 0
     lat = lon = sog = cog = heading = NULL
     nav_status = NULL_CODE
     while True:
@@ -170,17 +204,23 @@ def _read_row(text, position, delimiter, roles, columns, static_marks, meaning):
             break
         if role >= Role.LATITUDE and not ok:
             ok, value = _number(text, start, end, scales[role], _PLACES[role])
+        if role >= Role.MOBILE_TYPE and not ok and _means_null(text, start, end):
+            end = start
         note = 0
         if role == Role.TIME:
-            t = _milliseconds(text, start, end, time_format, time_places)
-            if t < 0:
-                reject = Reject.BAD_TIMESTAMP
-                break
+            date_start, date_end = start, end
+            if not has_clock:
+                t = _milliseconds(text, start, end, time_format, time_places, date_order, zone_starts, zone_offsets)
+                if t < 0:
+                    reject = _time_reject(t)
+                    break
         elif role == Role.MMSI:
             mmsi = mmsi_number(text, start, end)
             if mmsi < 0:
                 reject = Reject.BAD_MMSI
                 break
+        elif role == Role.CLOCK:
+            clock_start, clock_end = start, end
         elif start == end:
             pass
         elif role == Role.LATITUDE:
@@ -199,10 +239,16 @@ def _read_row(text, position, delimiter, roles, columns, static_marks, meaning):
             nav_status, note = _code(text, start, end, nav_hashes, nav_codes, NULL_CODE, 1 << Note.UNKNOWN_NAV_STATUS)
         elif role == Role.SOG:
             sog, note = _motion(ok, value, _SOG, sog_wrap)
+            if value == _NO_SOG and _is_below(text, start, end, scales[role], _PLACES[role], value):
+                sog = _MOST_SOG
         elif role == Role.COG:
             cog, note = _motion(ok, value, _COG, cog_wrap)
+            if value == _FULL_TURN and _is_below(text, start, end, scales[role], _PLACES[role], value):
+                cog = 0
         elif role == Role.HEADING:
             heading, note = _motion(ok, value, _HEADING, 0)
+            if value == _NORTH_AGAIN and _is_below(text, start, end, scales[role], 0, value):
+                heading, note = 0, 0
         notes |= note
         if marks & RUN_ENDS:
             static = _with_run(static, text, static_start, position)
@@ -223,6 +269,12 @@ def _read_row(text, position, delimiter, roles, columns, static_marks, meaning):
             break
         position += 1
         column += 1
+    if has_clock and reject < 0:
+        t = two_column_milliseconds(
+            text, date_start, date_end, clock_start, clock_end, date_order, zone_starts, zone_offsets
+        )
+        if t < 0:
+            reject = _time_reject(t)
     if lat in (NULL, _NO_LATITUDE) or lon in (NULL, _NO_LONGITUDE):
         notes |= 1 << Note.NO_POSITION
         lat = lon = NULL
@@ -300,13 +352,56 @@ def _number(text, start, end, scale, places):
 
 
 @njit(cache=True, nogil=True)
-def _milliseconds(text, start, end, time_format, time_places):
-    """A row's time in milliseconds since 1970, UTC, or -1."""
+def _milliseconds(text, start, end, time_format, time_places, date_order, zone_starts, zone_offsets):
+    """A row's time in milliseconds since 1970, UTC, or a negative reason of `times`."""
     if time_places != TIME_IS_TEXT:
         return counted_milliseconds(text, start, end, time_places)
     if time_format.size:
-        return formatted_milliseconds(text, start, end, time_format)
-    return unix_milliseconds(text, start, end)
+        return formatted_milliseconds(text, start, end, time_format, zone_starts, zone_offsets)
+    return text_milliseconds(text, start, end, date_order, zone_starts, zone_offsets)
+
+
+@njit(cache=True, nogil=True)
+def _time_reject(reason):
+    """The Reject for a reason of `times`."""
+    if reason == UNKNOWN_ZONE:
+        return Reject.UNKNOWN_ZONE
+    if reason == COARSE_TIME:
+        return Reject.COARSE_TIME
+    if reason == NO_SUCH_LOCAL_TIME:
+        return Reject.NO_SUCH_LOCAL_TIME
+    if reason == AMBIGUOUS_LOCAL_TIME:
+        return Reject.AMBIGUOUS_LOCAL_TIME
+    return Reject.BAD_TIMESTAMP
+
+
+@njit(cache=True, nogil=True)
+def _means_null(text, start, end):
+    """Whether a text is NULL, None, NaN, NA, N/A, <NA> or \\N, in letters of any case."""
+    size = end - start
+    first = upper_at(text, start)
+    if size == 2:
+        return (first == N and upper_at(text, start + 1) == A) or (first == BACKSLASH and byte_at(text, start + 1) == N)
+    if size == 3:
+        second = upper_at(text, start + 1)
+        if first != N or (second not in (A, SLASH)):
+            return False
+        return upper_at(text, start + 2) == (N if second == A else A)
+    if size != 4:
+        return False
+    second, third, fourth = upper_at(text, start + 1), upper_at(text, start + 2), upper_at(text, start + 3)
+    return (
+        (first == N and second == U and third == L and fourth == L)
+        or (first == N and second == LETTER_O and third == N and fourth == E)
+        or (first == LESS and second == N and third == A and fourth == MORE)
+    )
+
+
+@njit(cache=True, nogil=True)
+def _is_below(text, start, end, scale, places, value):
+    """Whether a number that was rounded to `value`, in steps of 10^-places, is less than that."""
+    ok, exact = _number(text, start, end, scale, places + _EXACT_PLACES)
+    return ok and exact < value * 10**_EXACT_PLACES
 
 
 @njit(cache=True, nogil=True)

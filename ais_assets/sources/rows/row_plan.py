@@ -17,11 +17,12 @@ class Role(IntEnum):
     MMSI = 2
     MOBILE_TYPE = 3
     NAV_STATUS = 4
-    LATITUDE = 5  # from here on: decimal numbers
-    LONGITUDE = 6
-    SOG = 7
-    COG = 8
-    HEADING = 9
+    CLOCK = 5  # the time of day, where TIME is the date alone
+    LATITUDE = 6  # from here on: decimal numbers
+    LONGITUDE = 7
+    SOG = 8
+    COG = 9
+    HEADING = 10
 
 
 class Reject(IntEnum):
@@ -32,13 +33,23 @@ class Reject(IntEnum):
     BAD_QUOTES = 1
     """Up to the last of these columns, a quoted field is never closed or text follows its closing quote."""
     BAD_TIMESTAMP = 2
-    """Not of the layout's form (DD/MM/YYYY hh:mm:ss or ISO 8601 unless it has another), or no such time."""
+    """Of no form that `times` knows (or not of the layout's own), or no such time."""
     BAD_MMSI = 3
     """Not one to nine digits (`.0` may follow them, as pandas writes an integer that was once a float)."""
     BAD_LATITUDE = 4
     """No number, or neither within -90 to 90 nor 91, which means not available."""
     BAD_LONGITUDE = 5
     """No number, or neither within -180 to 180 nor 181, which means not available."""
+    UNKNOWN_ZONE = 6
+    """A good time with an offset or a zone behind it that is not understood."""
+    COARSE_TIME = 7
+    """A number since 1970 whose last written digit is worth more than a second."""
+    NO_SUCH_LOCAL_TIME = 8
+    """A local time that a change of AIS_SOURCE_ZONE's offset skips."""
+    AMBIGUOUS_LOCAL_TIME = 9
+    """A local time that such a change repeats: it could be either of two an hour apart."""
+    OUTSIDE_FILE = 10
+    """Not on a day that the file's name says, nor within AIS_FILE_MARGIN_HOURS of one: no day looks for it here."""
 
 
 class Note(IntEnum):
@@ -63,6 +74,8 @@ class Note(IntEnum):
     """Records of rows that are whole up to the position and no further: cut off, with a quote astray, or with more
     fields than the header. What stands from the damage on (of too many fields, from the first static column on, since
     texts have delimiters in them) is null, as are the row's static data."""
+    OTHER_DAY = 11
+    """Rows of another day, which its own partition reads from the same file: no rows of this one."""
 
 
 class Records(NamedTuple):
@@ -94,6 +107,7 @@ class Columns(NamedTuple):
     last_role: int  # the last column with a role
     last_read: int  # the last column that has to be looked at
     static_first: int  # the first column with static data; NO_STATIC: there is none
+    has_clock: bool  # whether date and time of day stand in two columns
 
 
 class Meaning(NamedTuple):
@@ -101,10 +115,22 @@ class Meaning(NamedTuple):
 
     mobile_types: Codes
     nav_statuses: Codes
-    time_format: NDArray[np.uint8]  # as `formatted_milliseconds` takes it; empty: DD/MM/YYYY hh:mm:ss or ISO 8601
+    time_format: NDArray[np.uint8]  # as `formatted_milliseconds` takes it; empty: any form that `times` knows
     time_places: int  # decimal places from the file's unit of Unix time to nanoseconds; TIME_IS_TEXT: no such unit
+    date_order: int  # DAY_FIRST or MONTH_FIRST
+    zone_starts: NDArray[np.int64]  # of the Zone of times that say none
+    zone_offsets: NDArray[np.int64]
     scales: NDArray[np.float64]  # by Role: what a number is multiplied by to be of this package's unit
     wraps: bool  # whether a negative SOG or COG is one that ran over
+
+
+class Window(NamedTuple):
+    """Which rows of a file are wanted, in milliseconds since 1970 UTC, the ends exclusive."""
+
+    begin: int  # of the day
+    end: int
+    first: int  # of the days that read this file
+    last: int
 
 
 class RowPlan(NamedTuple):
@@ -116,6 +142,7 @@ class RowPlan(NamedTuple):
     static_marks: NDArray[np.uint8]  # of every column read: RUN_BEGINS and RUN_ENDS of adjoining static data
     static_open: bool  # whether the last run goes to the end of the line
     meaning: Meaning
+    window: Window
     samples_per_reason: int  # rejected rows of each Reject to keep a sample of
 
 
@@ -138,6 +165,9 @@ class Progress(NamedTuple):
     samples: int
     fresh: int
     known: int  # entries of the set of static data seen
+    of_day: (
+        bool  # whether a row that cannot be read is the day's: the last one that could be was, or the file begins so
+    )
 
 
 NULL: Final = -(2**31)

@@ -1,7 +1,8 @@
 """Lines of an AIVDM/AIVDO log to whole AIS messages with their times (NMEA 0183 and its tag blocks, IEC 61162-450).
 
 A line may hold, in this order: a log's own prefix, a tag block between backslashes, the sentence from `!` to its
-checksum, and what a receiver appended. A message is one sentence, or several that are put together here.
+checksum, and what a receiver appended; and the same again, where newlines were lost or a message's sentences share a
+line. A message is one sentence, or several that are put together here. A tag block may also stand on a line above.
 """
 
 from __future__ import annotations
@@ -9,20 +10,30 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from pyais.exceptions import AISBaseException
 from pyais.messages import AISSentence, NMEASentenceFactory
 from pyais.util import checksum
 
+from ais_assets.sources.rows.time_evidence import (
+    Evidence,
+    announcement,
+    count_behind,
+    prefix_time,
+    receivers_field,
+    tag_time,
+)
+
 OTHER_LINES: Final = "other_lines"
-"""Note: comments, times (`$PGHP`) and NMEA sentences of other instruments. No rows."""
+"""Note: comments, times (`$PGHP`), tag blocks on lines of their own, sentences of other instruments. No rows."""
+GLUED_SENTENCES: Final = "glued_sentences"
+"""Note: sentences behind the first of their line; each is judged by its own checksum."""
 JOINED_PARTS: Final = "joined_parts"
 """Note: sentences that were put together with the first one of their message."""
 BAD_TAG_BLOCKS: Final = "bad_tag_blocks"
-"""Note: tag blocks whose checksum is wrong; they, and so the time in them, are ignored."""
+"""Note: tag blocks whose checksum is wrong; they, and so the time in them, are ignored, unless a setting says that this
+feed's are never right."""
 UNMATCHED_TIMES: Final = "unmatched_times"
 """Note: `$PGHP` lines whose checksum is not that of the message after them; likewise."""
 
@@ -36,9 +47,7 @@ EMPTY_PAYLOAD: Final = "empty_payload"
 """A sentence without any message in it: what some receivers write of a slot they could not read."""
 ORPHANED_PART: Final = "orphaned_part"
 """A sentence of a message whose other sentences did not come within MOST_LINES_APART."""
-SEVERAL_SENTENCES: Final = "several_sentences"
-"""A line with a VDM or VDO behind the first: its newline was lost."""
-LINE_FAULTS: Final = (NO_SENTENCE, MALFORMED_SENTENCE, SEVERAL_SENTENCES, BAD_CHECKSUM, EMPTY_PAYLOAD, ORPHANED_PART)
+LINE_FAULTS: Final = (NO_SENTENCE, MALFORMED_SENTENCE, BAD_CHECKSUM, EMPTY_PAYLOAD, ORPHANED_PART)
 
 MOST_LINES_APART: Final = 1000
 """From a message's first sentence to its last. The numbers that tie them together come round after ten messages, but
@@ -49,17 +58,11 @@ MOST_SECONDS_APART: Final = 5
 quarter of a second, and its sentences come right after each other."""
 
 _SENTENCE = re.compile(rb"![^,*!\\]{2}VD[MO],[1-9],[1-9],\d?,[^,*]?,[0-W`-w]*,[0-5]\*[0-9A-Fa-f]{2}")
-_OTHER_SENTENCE = re.compile(rb"[$!][A-Z0-9]{3,},[^!$]*$|[#%;]|//")
+_BEGINNING = re.compile(rb"VD[MO],")
+_OTHER_SENTENCE = re.compile(rb"(?:^|[\s\\,;:|\]])[$!][A-Z0-9]{3,},[^!$]*$")
+_COMMENT = re.compile(rb"[#%;]|//")
 _TAG_BLOCK = re.compile(rb"\\([^\\]*)\*([0-9A-Fa-f]{2})\\")
-_ANNOUNCEMENT = re.compile(
-    rb"\$(PGHP,\d+,(\d{4}),(\d+),(\d+),(\d+),(\d+),(\d+),[^*]*,([0-9A-Fa-f]{2}))\*([0-9A-Fa-f]{2})"
-)
-_MOMENT = re.compile(rb"(?<!\d)(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,]\d+)?(?: ?(Z|[+-]\d\d:?\d\d))?")
-_PREFIX_COUNT = re.compile(rb"(?<![\d.])(\d{13}|\d{10})(?:\.\d+)?(?![\d.])")
-_TRAILING_COUNT = re.compile(rb"[,;\s](\d{13}|\d{10})(?:\.\d+)?\s*$")
-_TAG_COUNT = re.compile(rb"^(\d{13}|\d{10})(?:\.\d+)?$")
-# Ten digits are seconds since 2001; nine may be an MMSI.
-_MILLISECOND_DIGITS = 13
+_TAG_BLOCKS = re.compile(rb"(?:\\[^\\]*\*[0-9A-Fa-f]{2}\\\s*)+")
 
 
 class Sentence(NamedTuple):
@@ -69,8 +72,7 @@ class Sentence(NamedTuple):
         line: its number in the file, from 1.
         text: the whole line.
         ais: what pyais makes of it.
-        t: seconds since 1970 UTC by its own line, if any.
-        announced: the time and the checksum of a `$PGHP` line right before it.
+        evidence: what says when it was received.
         group: the tag block's group, which ties the sentences of a message together.
         station: the tag block's source.
     """
@@ -78,14 +80,22 @@ class Sentence(NamedTuple):
     line: int
     text: bytes
     ais: AISSentence
-    t: int | None
-    announced: tuple[int, int] | None
+    evidence: Evidence
     group: bytes | None
     station: bytes | None
 
+    @property
+    def t(self) -> int | None:
+        """Seconds since 1970 UTC by its own line alone."""
+        own = self.evidence
+        return next((t for t in (own.tag, own.field, own.behind, own.before) if t is not None and t >= 0), None)
+
 
 class Message(NamedTuple):
-    """A whole AIS message: the line and text of its first sentence, its payload, and its time in seconds since 1970."""
+    """A whole AIS message: the line and text of its first sentence, its payload, and its time.
+
+    The time is in seconds since 1970; None where nothing says it, negative where what does is not understood (`times`).
+    """
 
     line: int
     text: bytes
@@ -104,63 +114,90 @@ class Fault(NamedTuple):
 class MessageReader:
     """Puts messages together from the lines of one log.
 
-    Each line that is not blank is one of: a note in OTHER_LINES or JOINED_PARTS, a Fault, a Message's first sentence.
+    Each line that is not blank is one of: a note in OTHER_LINES or JOINED_PARTS, a Fault, a Message's first sentence;
+    and so is each sentence in GLUED_SENTENCES. The time of a message is the first that `time_evidence` has in its
+    order,
+    of its sentences in theirs. No other time is made up, neither from the lines around nor from the second of the
+    minute
+    in a report.
 
-    The time of a message is, of its sentences' lines, the first of: the tag block's `c:` (seconds or milliseconds
-    since 1970); the `$PGHP` line before it, whose last field must be the checksum of the message's sentences or 0;
-    seconds or milliseconds since 1970 at the end of the line; a time in the log's prefix, as ISO 8601 or since 1970.
-    All are UTC unless they say otherwise. No other time is made up, neither from the lines around nor from the second
-    of the minute in a report.
+    Args:
+        zone: the IANA's name of the zone of times that say none.
+        believe_tag_blocks: whether tag blocks of a wrong checksum are believed.
 
     Attributes:
         notes: counts by note.
     """
 
-    def __init__(self) -> None:
-        self.notes = Counter({OTHER_LINES: 0, JOINED_PARTS: 0, BAD_TAG_BLOCKS: 0, UNMATCHED_TIMES: 0})
+    def __init__(self, zone: str = "UTC", *, believe_tag_blocks: bool = False) -> None:
+        self.notes = Counter(
+            {OTHER_LINES: 0, JOINED_PARTS: 0, GLUED_SENTENCES: 0, BAD_TAG_BLOCKS: 0, UNMATCHED_TIMES: 0}
+        )
+        self._zone = zone
+        self._believe_tag_blocks = believe_tag_blocks
         self._waiting: dict[tuple[object, ...], dict[int, Sentence]] = {}
-        self._announced: tuple[int, int] | None = None
+        self._above = Evidence()
+        self._tags_above: dict[bytes, bytes] = {}
 
     def read(self, lines: Iterable[tuple[int, bytes]]) -> Iterator[Message | Fault]:
         """Messages and faults of the lines, each line a number and a text that is not blank."""
         for line, text in lines:
-            found = _SENTENCE.search(text)
-            if found is None:
-                if (reason := self._other(text)) is not None:
-                    yield Fault(line, text, reason)
+            if _BEGINNING.search(text) is None:
+                if not self._other(text):
+                    yield Fault(line, text, NO_SENTENCE)
                 continue
-            if b"VDM," in text[found.end() :] or b"VDO," in text[found.end() :]:
-                # Two lines run into one: neither is known to be whole, nor which of them a time is of.
-                self._announced = None
-                yield Fault(line, text, SEVERAL_SENTENCES)
-                continue
-            sentence = self._sentence(line, text, found)
-            if isinstance(sentence, Fault):
-                yield sentence
-            elif sentence.ais.frag_cnt == 1:
-                yield self._message([sentence])
-            else:
-                yield from self._part(sentence)
+            for found in self._sentences(line, text):
+                if isinstance(found, Fault):
+                    yield found
+                elif found.ais.frag_cnt == 1:
+                    yield self._message([found])
+                else:
+                    yield from self._part(found)
+            self._above, self._tags_above = Evidence(), {}
         for parts in list(self._waiting.values()):
             yield from _orphans(parts)
         self._waiting.clear()
 
-    def _other(self, text: bytes) -> str | None:
-        """Takes note of a line without a sentence of good form. The fault in it, if it is one."""
-        if b"VDM," in text or b"VDO," in text:
-            self._announced = None
-            return MALFORMED_SENTENCE
-        if _OTHER_SENTENCE.match(text.lstrip()) is None:
-            return NO_SENTENCE
+    def _other(self, text: bytes) -> bool:
+        """Takes note of a line without any beginning of a sentence; whether it is known what it is."""
+        stripped = text.strip()
+        tags_alone = _TAG_BLOCKS.fullmatch(stripped)
+        if tags_alone is None and _OTHER_SENTENCE.search(stripped) is None and _COMMENT.match(stripped) is None:
+            return False
         self.notes[OTHER_LINES] += 1
-        if (announcement := _ANNOUNCEMENT.search(text)) is not None:
-            self._announced = _announced(announcement)
-        return None
+        if tags_alone is not None:
+            for block in _TAG_BLOCK.finditer(stripped):
+                self._tags_above |= self._tags(block)
+            self._above = self._above._replace(tag_above=tag_time(self._tags_above))
+        elif (announced := announcement(text)) is not None:
+            self._above = self._above._replace(announced=announced)
+        return True
 
-    def _sentence(self, line: int, text: bytes, found: re.Match[bytes]) -> Sentence | Fault:
-        announced, self._announced = self._announced, None
+    def _sentences(self, line: int, text: bytes) -> Iterator[Sentence | Fault]:
+        """The sentences of a line, good or bad; what stands between two belongs to the second but for a count."""
+        found = list(_SENTENCE.finditer(text))
+        field = receivers_field(text, self._zone)
+        whole = [range(match.start(), match.end()) for match in found]
+        broken = [
+            match.start() for match in _BEGINNING.finditer(text) if not any(match.start() in span for span in whole)
+        ]
+        self.notes[GLUED_SENTENCES] += len(found) + len(broken) - 1
+        for _ in broken:
+            yield Fault(line, text, MALFORMED_SENTENCE)
+        begin = 0
+        for k, match in enumerate(found):
+            end = found[k + 1].start() if k + 1 < len(found) else len(text)
+            behind = text[match.end() : end].partition(b"\\")[0]
+            above = self._above if k == 0 else Evidence()
+            evidence = above._replace(field=field, behind=count_behind(behind))
+            yield self._sentence(line, text, match[0], text[begin : match.start()], evidence, first=k == 0)
+            begin = match.end()
+
+    def _sentence(
+        self, line: int, text: bytes, sentence: bytes, before: bytes, evidence: Evidence, *, first: bool
+    ) -> Sentence | Fault:
         try:
-            ais = NMEASentenceFactory.produce(found[0])
+            ais = NMEASentenceFactory.produce(sentence)
         except AISBaseException:
             return Fault(line, text, MALFORMED_SENTENCE)
         if not isinstance(ais, AISSentence):
@@ -169,14 +206,12 @@ class MessageReader:
             return Fault(line, text, BAD_CHECKSUM)
         if not ais.payload:
             return Fault(line, text, EMPTY_PAYLOAD)
-        prefix, tags = self._prefix_and_tags(text[: found.start()])
-        t = _counted(_TAG_COUNT.match(tags.get(b"c", b"")))
-        if t is None and announced is None:
-            t = _counted(_TRAILING_COUNT.search(text, found.end()))
-            if t is None:
-                t = _moment(prefix)
+        prefix, own = self._prefix_and_tags(before)
+        # What stands before a later sentence of the line is the count behind the one before it.
+        evidence = evidence._replace(tag=tag_time(own), before=prefix_time(prefix, self._zone) if first else None)
+        tags = {**self._tags_above, **own} if first else own
         group = tags[b"g"].rpartition(b"-")[2] if b"g" in tags else None
-        return Sentence(line, text, ais, t, announced, group, tags.get(b"s"))
+        return Sentence(line, text, ais, evidence, group, tags.get(b"s"))
 
     def _prefix_and_tags(self, before: bytes) -> tuple[bytes, dict[bytes, bytes]]:
         """The log's own prefix before a sentence, and the tag block's fields; none where its checksum is wrong."""
@@ -184,10 +219,18 @@ class MessageReader:
             return before, {}
         prefix = before[: max(before[:-1].rfind(b"\\"), 0)]
         block = _TAG_BLOCK.fullmatch(before, len(prefix))
-        if block is None or checksum(block[1]) != int(block[2], 16):
+        if block is None:
             self.notes[BAD_TAG_BLOCKS] += 1
             return prefix, {}
-        return prefix, {key: value for key, _, value in (tag.partition(b":") for tag in block[1].split(b","))}
+        return prefix, self._tags(block)
+
+    def _tags(self, block: re.Match[bytes]) -> dict[bytes, bytes]:
+        """A tag block's fields; none where its checksum is wrong and not to be believed."""
+        if checksum(block[1]) != int(block[2], 16):
+            self.notes[BAD_TAG_BLOCKS] += 1
+            if not self._believe_tag_blocks:
+                return {}
+        return {key: value for key, _, value in (tag.partition(b":") for tag in block[1].split(b","))}
 
     def _part(self, sentence: Sentence) -> Iterator[Message | Fault]:
         ais = sentence.ais
@@ -207,20 +250,31 @@ class MessageReader:
             yield self._message([parts[number] for number in sorted(parts)])
 
     def _message(self, parts: list[Sentence]) -> Message:
-        times = [part.t for part in parts if part.t is not None]
-        announced = next((part.announced for part in parts if part.announced is not None), None)
-        if not times and announced is not None:
-            sums = 0
-            for part in parts:
-                sums ^= part.ais.checksum
-            # Gatehouse writes 0 before the station's own messages (VDO).
-            if announced[1] in (sums, 0):
-                times = [announced[0]]
-            else:
-                self.notes[UNMATCHED_TIMES] += 1
-        first = min(parts)
+        first = min(parts, key=lambda part: (part.line, part.ais.frag_num))
         whole = AISSentence.assemble_from_iterable([part.ais for part in parts])
-        return Message(first.line, first.text, whole, times[0] if times else None)
+        return Message(first.line, first.text, whole, self._time(parts))
+
+    def _time(self, parts: list[Sentence]) -> int | None:
+        """The first of the candidates in the order of `time_evidence`; a negative reason where there is only that."""
+        evidence = [part.evidence for part in parts]
+        announced = next((of.announced for of in evidence if of.announced is not None), None)
+        sums = 0
+        for part in parts:
+            sums ^= part.ais.checksum
+        # Gatehouse writes 0 before the station's own messages (VDO).
+        matched = announced is not None and announced.checksum in (sums, 0)
+        candidates = [
+            *(of.tag for of in evidence),
+            *(of.tag_above for of in evidence),
+            announced.t if announced is not None and matched else None,
+            *(of.field for of in evidence),
+            *(of.behind for of in evidence),
+            *(of.before for of in evidence),
+        ]
+        t = next((t for t in candidates if t is not None and t >= 0), None)
+        if announced is not None and not matched and all(of.tag is None for of in evidence):
+            self.notes[UNMATCHED_TIMES] += 1
+        return t if t is not None else next((reason for reason in candidates if reason is not None), None)
 
 
 def _may_join(sentence: Sentence, waiting: dict[int, Sentence]) -> bool:
@@ -241,42 +295,3 @@ def _may_join(sentence: Sentence, waiting: dict[int, Sentence]) -> bool:
 def _orphans(parts: dict[int, Sentence]) -> Iterator[Fault]:
     for part in parts.values():
         yield Fault(part.line, part.text, ORPHANED_PART)
-
-
-def _announced(announcement: re.Match[bytes]) -> tuple[int, int] | None:
-    """The time and the checksum in a `$PGHP` sentence (Gatehouse); None where it is damaged."""
-    if checksum(announcement[1]) != int(announcement[9], 16):
-        return None
-    year, month, day, hour, minute, second = (int(announcement[k]) for k in range(2, 8))
-    try:
-        moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
-    except ValueError:
-        return None
-    return int(moment.timestamp()), int(announcement[8], 16)
-
-
-def _counted(found: re.Match[bytes] | None) -> int | None:
-    """Seconds since 1970 of a count of seconds or milliseconds."""
-    if found is None:
-        return None
-    return int(found[1]) // 1000 if len(found[1]) == _MILLISECOND_DIGITS else int(found[1])
-
-
-def _moment(prefix: bytes) -> int | None:
-    """The time in a log's prefix."""
-    found = _MOMENT.search(prefix)
-    if found is None:
-        return _counted(_PREFIX_COUNT.search(prefix))
-    return _iso_seconds(found[1], found[2], found[3] or b"Z")
-
-
-@lru_cache(maxsize=1024)
-def _iso_seconds(day: bytes, clock: bytes, offset: bytes) -> int | None:
-    ahead = timedelta()
-    if offset != b"Z":
-        ahead = timedelta(hours=int(offset[1:3]), minutes=int(offset[-2:])) * (-1 if offset[:1] == b"-" else 1)
-    try:
-        moment = datetime.fromisoformat(f"{day.decode()}T{clock.decode()}+00:00") - ahead
-    except (ValueError, OverflowError):
-        return None
-    return max(int(moment.timestamp()), 0) or None

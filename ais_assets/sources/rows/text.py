@@ -24,9 +24,23 @@ RETURN = 13
 SPACE = 32
 SLASH = 47
 COLON = 58
+COMMA = 44
+LESS = 60
+MORE = 62
+BACKSLASH = 92
 LOWER_E = 101
 UPPER_E = 69
+A = 65
+C = 67
+E = 69
+G = 71
+L = 76
+M = 77
+N = 78
+LETTER_O = 79
+P = 80
 T = 84
+U = 85
 Z = 90
 YEAR = 89
 MONTH = 77
@@ -49,6 +63,13 @@ _TOP_BYTE = np.uint64(56)
 def byte_at(text, at):
     """text[at] for an `at` that is never negative: without Python's wrap-around the kernel is twice as fast."""
     return text[np.uint64(at)]
+
+
+@njit(cache=True, nogil=True)
+def upper_at(text, at):
+    """The same as a capital where it is one of the letters a to z."""
+    byte = byte_at(text, at)
+    return byte - 32 if 97 <= byte <= 122 else byte
 
 
 @njit(cache=True, nogil=True)

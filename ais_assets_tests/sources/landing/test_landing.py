@@ -72,11 +72,12 @@ def source(uri: object, patience: Patience = HASTY, max_bytes: int = MAX_BYTES) 
     return DmaSource(str(uri), max_bytes=max_bytes, patience=patience)
 
 
-def check_member(landed: LandedArchive | None, into: Path) -> None:
+def check_member(archives: list[LandedArchive], into: Path) -> None:
     """One day taken out of MONTH, and nothing else left behind."""
-    assert landed is not None
+    (landed,) = archives
+    assert landed.of_day
     assert landed.uri.endswith(f"#data/aisdk-{DAY}.csv")
-    assert [path.name for path in into.iterdir()] == [f"dma-{DAY}.zip"]
+    assert [path.name for path in into.iterdir()] == [f"dma-001_aisdk-{DAY}.zip"]
     with zipfile.ZipFile(landed.path) as archive:
         assert archive.testzip() is None
         assert archive.read(f"aisdk-{DAY}.csv") == csv_of(DAY) * 50
@@ -155,8 +156,7 @@ class TestFolder:
     @pytest.mark.parametrize("scheme", ["", "file://"])
     def test_a_day_is_copied_as_it_is(self, place: Path, into: Path, scheme: str) -> None:
         (place / NAME).write_bytes(CONTENT)
-        landed = source(f"{scheme}{place}").land(DAY, into)
-        assert landed is not None
+        (landed,) = source(f"{scheme}{place}").land(DAY, into)
         assert landed == LandedArchive(into / NAME, str(place / NAME))
         assert landed.path.read_bytes() == CONTENT
         assert list(into.iterdir()) == [landed.path]
@@ -165,7 +165,7 @@ class TestFolder:
         (place / NAME).write_bytes(CONTENT)
         assert source(place).published(DAY)
         assert not source(place).published(date(2024, 3, 2))
-        assert source(place).land(date(2024, 3, 2), into) is None
+        assert source(place).land(date(2024, 3, 2), into) == []
 
     @pytest.mark.parametrize("name", ["aisdk-2024-03.zip", "aisdk_202403.zip"])
     def test_a_day_of_a_month(self, place: Path, into: Path, name: str) -> None:
@@ -174,38 +174,35 @@ class TestFolder:
 
     def test_a_day_that_its_month_lacks(self, place: Path, into: Path) -> None:
         (place / "aisdk-2024-03.zip").write_bytes(MONTH)
-        assert source(place).land(date(2024, 3, 5), into) is None
+        assert source(place).land(date(2024, 3, 5), into) == []
         assert list(into.iterdir()) == []
 
     def test_a_day_goes_before_its_month(self, place: Path, into: Path) -> None:
         (place / "aisdk-2024-03.zip").write_bytes(MONTH)
         (place / NAME).write_bytes(CONTENT)
-        landed = source(place).land(DAY, into)
-        assert landed is not None
+        (landed,) = source(place).land(DAY, into)
         assert landed.path.name == NAME
 
     def test_of_two_forms_of_one_file_the_packed_one(self, place: Path, into: Path) -> None:
         (place / NAME).write_bytes(CONTENT)
         (place / f"aisdk-{DAY}.csv").write_bytes(csv_of(DAY))
-        landed = source(place).land(DAY, into)
-        assert landed is not None
+        (landed,) = source(place).land(DAY, into)
         assert landed.path.name == NAME
 
-    def test_two_files_of_one_day_are_refused(self, place: Path, into: Path) -> None:
+    def test_every_file_of_a_day_is_read(self, place: Path, into: Path) -> None:
         (place / NAME).write_bytes(CONTENT)
         (place / f"copy-{DAY}.csv").write_bytes(csv_of(DAY))
-        with pytest.raises(SourceError, match=rf"several files carry {DAY}.*aisdk-.*copy-.*keep one"):
-            source(place).land(DAY, into)
+        assert [archive.path.name for archive in source(place).land(DAY, into)] == [NAME, f"copy-{DAY}.csv"]
 
     def test_a_folder_that_is_not_there(self, tmp_path: Path, into: Path) -> None:
         with pytest.raises(SourceError, match=r"nowhere: No such file.*AIS_SOURCE_URI"):
             source(tmp_path / "nowhere").land(DAY, into)
 
-    @pytest.mark.parametrize("names", [[], ["readme.txt", "aisdk.zip"]])
+    @pytest.mark.parametrize("names", [[], ["readme.txt", "aisdk.rar"]])
     def test_a_folder_of_other_things(self, place: Path, into: Path, names: list[str]) -> None:
         for name in names:
             (place / name).write_bytes(b"x")
-        found = "2 other files, such as 'aisdk.zip'" if names else "no files"
+        found = "2 other files, such as 'aisdk.rar'" if names else "no files"
         with pytest.raises(SourceError, match=rf"holds {found}.*expected names such as aisdk-2024-03-01\.zip"):
             source(place).land(DAY, into)
 
@@ -274,8 +271,7 @@ class TestFolder:
     def test_what_lands_can_be_read(self, place: Path, into: Path) -> None:
         (place / "aisdk-2024-03.zip").write_bytes(MONTH)
         feed = source(place)
-        landed = feed.land(DAY, into)
-        assert landed is not None
+        (landed,) = feed.land(DAY, into)
         assert sum(table.num_rows for table in feed.read(landed.path, DAY).tables) == 50
 
 
@@ -309,8 +305,7 @@ class TestUnfinished:
         web.files[f"/{NAME}"] = CONTENT
         uri = f"{web.url}/aisdk-{{day}}.zip"
         folder = self.given_up(web, into, uri)
-        landed = self.feed(uri, folder).land(DAY, into)
-        assert landed is not None
+        (landed,) = self.feed(uri, folder).land(DAY, into)
         assert landed == LandedArchive(into / NAME, f"{web.url}/{NAME}")
         assert landed.path.read_bytes() == CONTENT
         assert self.asked(web) == ["bytes=150-"]
@@ -323,8 +318,7 @@ class TestUnfinished:
         folder = self.given_up(web, into, uri)
         web.etag = '"2"'
         web.files[f"/{NAME}"] = other = zip_of(DAY, name="aisdk-{}-corrected.csv")
-        landed = self.feed(uri, folder).land(DAY, into)
-        assert landed is not None
+        (landed,) = self.feed(uri, folder).land(DAY, into)
         assert landed.path.read_bytes() == other
         assert self.asked(web) == ["bytes=150-"]
 
@@ -345,8 +339,7 @@ class TestUnfinished:
             begun.write_bytes(bytes(150))
             with pytest.raises(SourceError, match="is refused"):
                 self.feed(uri, folder).land(DAY, into)
-        landed = self.feed(uri, folder).land(DAY, into)
-        assert landed is not None
+        (landed,) = self.feed(uri, folder).land(DAY, into)
         assert landed.path.read_bytes() == CONTENT
 
     def test_of_a_killed_run_are_gone_on_with(self, web: WebServer, into: Path) -> None:
@@ -361,16 +354,14 @@ class TestUnfinished:
         # While that run is at it, another gets the file for itself.
         alone = into.parent / "alone"
         alone.mkdir()
-        landed = self.feed(uri, folder).land(DAY, alone)
-        assert landed is not None
+        (landed,) = self.feed(uri, folder).land(DAY, alone)
         assert landed.path.read_bytes() == content
         run.kill()
         run.join(timeout=20)
         assert run.exitcode == -signal.SIGKILL
         size = begun.stat().st_size
         assert 0 < size < len(content)
-        landed = self.feed(uri, folder).land(DAY, into)
-        assert landed is not None
+        (landed,) = self.feed(uri, folder).land(DAY, into)
         assert landed.path.read_bytes() == content
         assert self.asked(web) == [None, None, f"bytes={size}-"]
 
@@ -399,15 +390,14 @@ class TestUnfinished:
             self.feed(f"s3://{bucket}/ais", folder).land(DAY, into)
         client.put_object(Bucket=bucket, Key=f"ais/{NAME}", Body=now)
         web.requests.clear()
-        landed = self.feed(f"s3://{bucket}/ais", folder).land(DAY, into)
-        assert landed is not None
+        (landed,) = self.feed(f"s3://{bucket}/ais", folder).land(DAY, into)
         assert landed.path.read_bytes() == now
         assert self.asked(web) == asked
 
     def test_of_the_settings_are_in_the_cache(self, web: WebServer, into: Path) -> None:
         web.files[f"/{NAME}"] = CONTENT
         settings = load_settings(source="dma", source_uri=f"{web.url}/aisdk-{{day}}.zip", cache=into.parent / "cache")
-        assert SourceResource.from_settings(settings).open().land(DAY, into) is not None
+        assert SourceResource.from_settings(settings).open().land(DAY, into)
         assert len(list((into.parent / "cache" / "landing").iterdir())) == 1
 
 
@@ -421,12 +411,11 @@ class TestS3:
     def test_a_day(self, bucket: str, into: Path) -> None:
         self.put(bucket, **{NAME: CONTENT})
         feed = source(f"s3://{bucket}/ais")
-        landed = feed.land(DAY, into)
-        assert landed is not None
+        (landed,) = feed.land(DAY, into)
         assert landed == LandedArchive(into / NAME, f"s3://{bucket}/ais/{NAME}")
         assert landed.path.read_bytes() == CONTENT
         assert list(into.iterdir()) == [landed.path]
-        assert feed.land(date(2024, 3, 2), into) is None
+        assert feed.land(date(2024, 3, 2), into) == []
 
     def test_a_day_of_a_month_by_ranges(self, bucket: str, into: Path) -> None:
         self.put(bucket, **{"aisdk-2024-03.zip": MONTH})
@@ -464,8 +453,7 @@ class TestS3:
         monkeypatch.setenv("AIS_S3_REGION", "us-east-1")
         monkeypatch.setenv("AIS_S3_PROFILE", "feed")
         settings = load_settings(source="dma", source_uri=f"s3://{bucket}/ais")
-        landed = SourceResource.from_settings(settings).open().land(DAY, into)
-        assert landed is not None
+        (landed,) = SourceResource.from_settings(settings).open().land(DAY, into)
         assert landed.path.read_bytes() == CONTENT
 
     def test_the_certificates_that_aws_names_are_trusted(
@@ -480,8 +468,7 @@ class TestS3:
             with pytest.raises(SourceError, match="certificate verify failed"):
                 source(f"s3://{bucket}/ais").land(DAY, into)
             monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
-            landed = source(f"s3://{bucket}/ais").land(DAY, into)
-        assert landed is not None
+            (landed,) = source(f"s3://{bucket}/ais").land(DAY, into)
         assert landed.path.read_bytes() == CONTENT
 
     @pytest.fixture
@@ -494,8 +481,7 @@ class TestS3:
 
     def test_an_object_that_breaks_off_goes_on(self, relay: WebServer, bucket: str, into: Path) -> None:
         relay.next_answers[f"/{bucket}/ais/{NAME}"] = [broken_after(100), status(503), broken_after(50)]
-        landed = source(f"s3://{bucket}/ais").land(DAY, into)
-        assert landed is not None
+        (landed,) = source(f"s3://{bucket}/ais").land(DAY, into)
         assert landed.path.read_bytes() == CONTENT
         asked = [headers.get("Range") for path, headers in relay.requests if NAME in path]
         assert asked == [None, "bytes=100-", "bytes=100-", "bytes=150-"]
@@ -530,18 +516,17 @@ class TestS3:
 class TestWeb:
     def test_a_day(self, web: WebServer, into: Path) -> None:
         web.files[f"/2024/{NAME}"] = CONTENT
-        landed = source(f"{web.url}/{{year}}/aisdk-{{day}}.zip").land(DAY, into)
-        assert landed is not None
+        (landed,) = source(f"{web.url}/{{year}}/aisdk-{{day}}.zip").land(DAY, into)
         assert landed == LandedArchive(into / NAME, f"{web.url}/2024/{NAME}")
         assert landed.path.read_bytes() == CONTENT
 
     def test_a_day_not_published(self, web: WebServer, into: Path) -> None:
-        assert source(f"{web.url}/aisdk-{{day}}.zip").land(DAY, into) is None
+        assert source(f"{web.url}/aisdk-{{day}}.zip").land(DAY, into) == []
         assert list(into.iterdir()) == []
 
     def test_another_form_of_the_day_and_a_name_that_says_nothing(self, web: WebServer, into: Path) -> None:
         web.files["/get"] = CONTENT
-        landed = source(f"{web.url}/get?day={{day:%d.%m.%Y}}&token=secret").land(DAY, into)
+        (landed,) = source(f"{web.url}/get?day={{day:%d.%m.%Y}}&token=secret").land(DAY, into)
         assert landed == LandedArchive(into / f"dma-{DAY}.zip", f"{web.url}/get")
         assert web.requests[0][0] == "/get?day=01.03.2024&token=secret"
 
@@ -554,22 +539,20 @@ class TestWeb:
         assert len(whole) == (0 if ranges else 1)
 
     def test_a_month_not_published(self, web: WebServer, into: Path) -> None:
-        assert source(f"{web.url}/aisdk-{{month}}.zip").land(DAY, into) is None
+        assert source(f"{web.url}/aisdk-{{month}}.zip").land(DAY, into) == []
 
     @pytest.mark.parametrize("trouble", [status(429, Retry_After="0"), status(503), status(500), broken_after(0)])
     def test_trouble_that_passes(self, web: WebServer, into: Path, trouble: object) -> None:
         web.files[f"/{NAME}"] = CONTENT
         web.next_answers[f"/{NAME}"] = [trouble, trouble]  # pyright: ignore[reportArgumentType]
-        landed = source(f"{web.url}/aisdk-{{day}}.zip").land(DAY, into)
-        assert landed is not None
+        (landed,) = source(f"{web.url}/aisdk-{{day}}.zip").land(DAY, into)
         assert landed.path.read_bytes() == CONTENT
         assert len(web.requests) == 3
 
     def test_a_download_goes_on_where_it_broke_off(self, web: WebServer, into: Path) -> None:
         web.files[f"/{NAME}"] = CONTENT
         web.next_answers[f"/{NAME}"] = [broken_after(100), broken_after(50)]
-        landed = source(f"{web.url}/aisdk-{{day}}.zip").land(DAY, into)
-        assert landed is not None
+        (landed,) = source(f"{web.url}/aisdk-{{day}}.zip").land(DAY, into)
         assert landed.path.read_bytes() == CONTENT
         assert [headers.get("Range") for _, headers in web.requests] == [None, "bytes=100-", "bytes=150-"]
 
@@ -577,8 +560,7 @@ class TestWeb:
         web.ranges = False
         web.files[f"/{NAME}"] = CONTENT
         web.next_answers[f"/{NAME}"] = [broken_after(100)]
-        landed = source(f"{web.url}/aisdk-{{day}}.zip").land(DAY, into)
-        assert landed is not None
+        (landed,) = source(f"{web.url}/aisdk-{{day}}.zip").land(DAY, into)
         assert landed.path.read_bytes() == CONTENT
 
     def test_trouble_that_stays(self, web: WebServer, into: Path) -> None:
@@ -608,8 +590,7 @@ class TestWeb:
     def test_what_comes_with_a_redirect_is_not_read(self, web: WebServer, into: Path) -> None:
         web.files["/elsewhere"] = CONTENT
         web.next_answers[f"/{NAME}"] = [redirect_with_endless_body(5.0, "/elsewhere")]
-        landed = source(f"{web.url}/aisdk-{{day}}.zip", IMPATIENT).land(DAY, into)
-        assert landed is not None
+        (landed,) = source(f"{web.url}/aisdk-{{day}}.zip", IMPATIENT).land(DAY, into)
         assert landed.path.read_bytes() == CONTENT
 
     def test_a_server_that_asks_to_wait_longer_than_there_is_time(self, web: WebServer, into: Path) -> None:
@@ -630,8 +611,7 @@ class TestWeb:
         head = f"Content-Range: bytes {start}-{len(content) - 1}/{len(content)}\nContent-Length: {len(part)}"
         web.files[f"/{name}"] = content
         web.next_answers[f"/{name}"] = [broken_after(100), sent(f'HTTP/1.1 206 Partial\nETag: "1"\n{head}', part)]
-        landed = source(f"{web.url}/{name.replace(str(DAY), '{day}')}").land(DAY, into)
-        assert landed is not None
+        (landed,) = source(f"{web.url}/{name.replace(str(DAY), '{day}')}").land(DAY, into)
         assert landed.path.read_bytes() == content
         assert web.requests[-1][1].get("Range") is None
 
@@ -645,8 +625,7 @@ class TestWeb:
         head = f"HTTP/1.1 206 Partial\nContent-Range: {said}\nContent-Length: 100"
         web.files[f"/{name}"] = content
         web.next_answers[f"/{name}"] = [broken_after(100), sent(head, b"x" * 100)]
-        landed = source(f"{web.url}/aisdk-{{day}}.csv").land(DAY, into)
-        assert landed is not None
+        (landed,) = source(f"{web.url}/aisdk-{{day}}.csv").land(DAY, into)
         assert landed.path.read_bytes() == content
 
     @pytest.mark.parametrize("extra", [0, 1])
@@ -658,16 +637,14 @@ class TestWeb:
             sent('HTTP/1.1 200 OK\nETag: "1"\nTransfer-Encoding: chunked', chunk),
             status(416, Content_Range=f"bytes */{len(CONTENT) + extra}"),
         ]
-        landed = source(f"{web.url}/aisdk-{{day}}.zip").land(DAY, into)
-        assert landed is not None
+        (landed,) = source(f"{web.url}/aisdk-{{day}}.zip").land(DAY, into)
         assert landed.path.read_bytes() == CONTENT
         assert len(web.requests) == 2 + extra
 
     def test_a_download_that_gets_further_every_time_may_break_off_often(self, web: WebServer, into: Path) -> None:
         web.files[f"/{NAME}"] = CONTENT
         web.next_answers[f"/{NAME}"] = [broken_after(20)] * 12
-        landed = source(f"{web.url}/aisdk-{{day}}.zip").land(DAY, into)
-        assert landed is not None
+        (landed,) = source(f"{web.url}/aisdk-{{day}}.zip").land(DAY, into)
         assert landed.path.read_bytes() == CONTENT
 
     def test_a_download_that_begins_anew_every_time_may_not(self, web: WebServer, into: Path) -> None:
@@ -684,8 +661,7 @@ class TestWeb:
         head = f"HTTP/1.1 200 OK\nLast-Modified: {dates[0]}\nDate: {dates[1]}\nContent-Length: {len(CONTENT)}"
         web.files[f"/{NAME}"] = CONTENT
         web.next_answers[f"/{NAME}"] = [sent(head, CONTENT[:100])]
-        landed = source(f"{web.url}/aisdk-{{day}}.zip").land(DAY, into)
-        assert landed is not None
+        (landed,) = source(f"{web.url}/aisdk-{{day}}.zip").land(DAY, into)
         assert landed.path.read_bytes() == CONTENT
         assert web.requests[1][1].get("If-Range") == (dates[0] if resumed else None)
 
@@ -698,8 +674,7 @@ class TestWeb:
             source(f"{web.url}/aisdk-{{day}}.csv").land(DAY, into)
         assert web.requests[0][1]["Accept-Encoding"] == "identity"
         # Some servers say so of a file that is packed anyway.
-        landed = source(f"{web.url}/aisdk-{{day}}.csv.gz").land(DAY, into)
-        assert landed is not None
+        (landed,) = source(f"{web.url}/aisdk-{{day}}.csv.gz").land(DAY, into)
         assert landed.path.read_bytes() == packed
 
     def test_a_folder_to_land_in_that_is_not_there_is_no_unpublished_day(self, web: WebServer, into: Path) -> None:
@@ -719,8 +694,7 @@ class TestWeb:
     def test_a_redirect_is_followed(self, web: WebServer, into: Path) -> None:
         web.files["/elsewhere"] = CONTENT
         web.next_answers[f"/{NAME}"] = [status(302, Location=f"{web.url}/elsewhere")]
-        landed = source(f"{web.url}/aisdk-{{day}}.zip").land(DAY, into)
-        assert landed is not None
+        (landed,) = source(f"{web.url}/aisdk-{{day}}.zip").land(DAY, into)
         assert landed.path.name == NAME
 
     @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x"])
@@ -734,7 +708,7 @@ class TestWeb:
         feed = source(f"{web.url}/aisdk-{{day}}.zip")
         with pytest.raises(SourceError, match=r"aisdk-2024-03-01\.zip: was withdrawn for good \(410"):
             feed.land(DAY, into)
-        assert feed.land(DAY, into) is None
+        assert feed.land(DAY, into) == []
 
     def test_whether_a_day_is_published_is_asked_with_one_byte(self, web: WebServer) -> None:
         feed = source(f"{web.url}/aisdk-{{day}}.zip")
@@ -760,8 +734,7 @@ class TestWeb:
         address = path.format(day=DAY).partition("?")[0]
         web.files[address] = zstandard.compress(CONTENT)
         web.next_answers[address] = [status(503), status(429)]
-        landed = kind(web.url + path, max_bytes=MAX_BYTES, patience=HASTY).land(DAY, into)
-        assert landed is not None
+        (landed,) = kind(web.url + path, max_bytes=MAX_BYTES, patience=HASTY).land(DAY, into)
         assert landed.path.name == name
         assert zstandard.decompress(landed.path.read_bytes()) == CONTENT
 
@@ -800,7 +773,7 @@ class TestWeb:
     def test_credentials_do_not_follow_a_redirect(self, web: WebServer, into: Path) -> None:
         web.files["/elsewhere"] = CONTENT
         web.next_answers[f"/{NAME}"] = [status(302, Location=f"http://localhost:{web.port}/elsewhere")]
-        assert source(web.url.replace("//", "//user:pass@") + "/aisdk-{day}.zip").land(DAY, into) is not None
+        assert source(web.url.replace("//", "//user:pass@") + "/aisdk-{day}.zip").land(DAY, into)
         assert "Authorization" not in web.requests[1][1]
 
     def test_nobody_there(self, into: Path) -> None:

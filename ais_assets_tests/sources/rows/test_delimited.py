@@ -6,7 +6,7 @@ import csv
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from ais_assets.sources.rows.layout import Layout
 from ais_assets.sources.source import SourceError
 from ais_assets_tests.sources.csv_rows import DAY, HEADER, MARINECADASTRE_HEADER, MAX_BYTES, read_table, row, write_csv
 
-READER = DelimitedReader(LAYOUT, MAX_BYTES)
+READER = DelimitedReader((LAYOUT,), MAX_BYTES)
 MIDNIGHT = datetime(2024, 3, 1, tzinfo=UTC)
 
 
@@ -131,8 +131,12 @@ class TestRecords:
         assert (found["mobile_type"], found["nav_status"]) == ("unknown", None)
         assert notes == {"unknown_mobile_type": 1, "unknown_nav_status": 1}
 
-    def test_a_record_of_another_day_is_a_record(self, tmp_path: Path) -> None:
-        assert record(tmp_path, timestamp="29/02/2024 23:59:59")[0]["t"] == MIDNIGHT - timedelta(seconds=1)
+    def test_a_record_of_another_day_is_that_days(self, tmp_path: Path) -> None:
+        path = write_csv(tmp_path, [row(), row(timestamp="29/02/2024 23:59:59"), row()])
+        table, stream = read_table(path)
+        assert (table.num_rows, stream.ledger.notes["other_day"]) == (2, 1)
+        found = list(READER.read(path, date(2024, 2, 29)).tables)
+        assert [t for part in found for t in part["t"].to_pylist()] == [MIDNIGHT - timedelta(seconds=1)]
 
     def test_static_values_stand_where_they_are_new(self, tmp_path: Path) -> None:
         rows = [
@@ -205,8 +209,8 @@ class TestRejects:
         _, stream = read_table(write_csv(tmp_path, [line for line in bad for _ in range(200)]))
         reasons = [reject["reason"] for reject in stream.facts["rejects"]]
         assert len(reasons) <= 100
-        assert set(reasons) == set(stream.ledger.dropped)
-        assert set(stream.ledger.dropped.values()) == {200}
+        assert set(reasons) <= set(stream.ledger.dropped)
+        assert {stream.ledger.dropped[reason] for reason in reasons} == {200}
 
 
 def dma_row(moment: datetime, mmsi: int, lat: str, lon: str) -> str:
@@ -294,7 +298,7 @@ def malformed(form: str, count: int, bad: int, seed: int) -> tuple[list[str], li
 def assert_only_the_malformed_are_lost(folder: Path, form: str, count: int, bad: int) -> None:
     layout, header, _, _ = FORMS[form]
     rows, rejected, expected = malformed(form, count, bad, seed=11)
-    reader = DelimitedReader(layout, MAX_BYTES, samples_per_reason=bad)
+    reader = DelimitedReader((layout,), MAX_BYTES, samples_per_reason=bad)
     table, stream = read_table(write_csv(folder, rows, header), reader)
     assert [reject["line"] for reject in stream.facts["rejects"]] == rejected
     lat, lon = ((table[name].to_numpy() * schema.MICRODEGREES).round().astype(int) for name in ("lat", "lon"))
@@ -312,7 +316,7 @@ TENTHS = st.one_of(st.none(), st.integers(0, 1022))
 REPORTS = st.lists(
     st.fixed_dictionaries(
         {
-            "seconds": st.integers(-1_000_000_000, 2_000_000_000),
+            "seconds": st.integers(0, 86_399),
             "mmsi": st.integers(0, 999_999_999),
             "lat": st.integers(-90 * schema.MICRODEGREES, 90 * schema.MICRODEGREES),
             "lon": st.integers(-180 * schema.MICRODEGREES, 180 * schema.MICRODEGREES),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -12,7 +13,15 @@ from hypothesis import strategies as st
 
 from ais_assets.sources.rows.numbers import decimal
 from ais_assets.sources.rows.text import PADDING, add_to_set, grown, line_end, span_hash
-from ais_assets.sources.rows.times import counted_milliseconds, formatted_milliseconds, unix_milliseconds
+from ais_assets.sources.rows.times import (
+    COARSE_TIME,
+    DAY_FIRST,
+    UNKNOWN_ZONE,
+    counted_milliseconds,
+    formatted_milliseconds,
+    text_milliseconds,
+)
+from ais_assets.sources.rows.zones import AMBIGUOUS_LOCAL_TIME, NO_SUCH_LOCAL_TIME, zone_of
 
 
 def as_text(raw: bytes) -> np.ndarray:
@@ -25,7 +34,7 @@ def read_decimal(raw: str, places: int) -> int | None:
 
 
 def read_time(raw: str) -> int:
-    return unix_milliseconds(as_text(raw.encode()), 0, len(raw))
+    return text_milliseconds(as_text(raw.encode()), 0, len(raw), DAY_FIRST, *zone_of("UTC"))
 
 
 @given(st.decimals(min_value=-1000, max_value=1000, places=9), st.sampled_from([0, 1, 6]))
@@ -60,7 +69,7 @@ def test_forms_of_a_decimal(raw: str, expected: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", ["", "-", ".", "1.2.3", "12a", "nan", "inf", "1e", "1e+", "1e5.0", "1,5", "--1", "1 2", "e5"]
+    "raw", ["", "-", ".", "1.2.3", "12a", "nan", "inf", "1e", "1e+", "1e5.0", "1,5,", "--1", "1 2", "e5"]
 )
 def test_what_is_no_decimal(raw: str) -> None:
     assert read_decimal(raw, 6) is None
@@ -93,8 +102,6 @@ def test_an_offset_is_taken_off(moment: datetime, minutes: int) -> None:
     [
         "",
         "01/03/2024",
-        "01/03/2024 00:00",
-        "1/3/2024 00:00:00",
         "30/02/2024 00:00:00",
         "29/02/2023 00:00:00",
         "03/13/2024 00:00:00",
@@ -103,11 +110,10 @@ def test_an_offset_is_taken_off(moment: datetime, minutes: int) -> None:
         "01/03/2024 00:60:00",
         "01/03/2024 00:00:60",
         "01/03/1969 00:00:00",
-        "01-03-2024 00:00:00",
-        "2024-03-01 00:00:00.",
-        "2024-03-01 00:00:00+0100",
-        "2024-03-01 00:00:00 UTC",
         "2024-03-01_00:00:00",
+        "13:00:00 PM 2024-03-01",
+        "2024-03-01 13:00 PM",
+        "2024-03-01 00:00 AM",
         "0a/03/2024 00:00:00",
     ],
 )
@@ -126,8 +132,8 @@ def test_a_timestamp_by_a_format(moment: datetime) -> None:
     ):
         raw = whole.strftime(form)
         by = np.frombuffer(spelt.encode(), np.uint8)
-        assert formatted_milliseconds(as_text(raw.encode()), 0, len(raw), by) == expected
-        assert formatted_milliseconds(as_text(raw.encode()), 0, len(raw) - 1, by) == -1
+        assert formatted_milliseconds(as_text(raw.encode()), 0, len(raw), by, *zone_of("UTC")) == expected
+        assert formatted_milliseconds(as_text(raw.encode()), 0, len(raw) - 1, by, *zone_of("UTC")) == -1
 
 
 @given(st.integers(0, 2**32), st.integers(0, 10**9 - 1))
@@ -168,3 +174,63 @@ def test_a_set_keeps_what_it_has_when_it_grows(values: list[int]) -> None:
     larger = grown(seen)
     assert larger.size == 128
     assert not any(add_to_set(larger, np.uint64(value)) for value in values)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "2024-03-01 12:00:00+00",
+        "2024-03-01 13:00:00.123456789+01",
+        "2024-03-01T12:00:00+0000",
+        "2024-03-01 12:00:00 +00:00",
+        "2024-03-01 12:00:00 UTC",
+        "2024-03-01t12:00:00.5z",
+        "2024-03-01 12:00:00,123 gmt",
+        "2024-03-01 12:00:00.000 +0000 UTC",
+        "2024-03-01T06:30-0530",
+        "2024-03-01T12:00Z",
+        "2024-03-01 12:00",
+        "01/03/2024 12:00",
+        "1.3.2024 12:00:00",
+        "01-03-2024 12:00:00 PM",
+        "1/3/2024 12:00 pm",
+        "2024/3/1 12:00:00",
+        "20240301T120000Z",
+        "20240301 1200",
+    ],
+)
+def test_forms_of_noon(raw: str) -> None:
+    assert read_time(raw) == int(datetime(2024, 3, 1, 12, tzinfo=UTC).timestamp()) * 1000
+
+
+@pytest.mark.parametrize("raw", ["CET", "+1", "+01:0", "-24:00", "+01:00 UTC", "Europe/Copenhagen", "[UTC]", "."])
+def test_an_offset_that_is_not_understood_is_said(raw: str) -> None:
+    assert read_time(f"2024-03-01 12:00:00{raw}") == UNKNOWN_ZONE
+    assert read_time(f"2024-03-01 12:00:00 {raw}") == UNKNOWN_ZONE
+
+
+@pytest.mark.parametrize("raw", ["1.70929E+12", "1.7092944E12", "17e11"])
+def test_a_count_that_is_too_coarse_is_said(raw: str) -> None:
+    assert counted_milliseconds(as_text(raw.encode()), 0, len(raw), 6) == COARSE_TIME
+
+
+@given(st.datetimes(min_value=datetime(1990, 1, 1), max_value=datetime(2090, 1, 1)))  # noqa: DTZ001
+def test_a_local_time_is_the_one_that_the_zone_has_or_none(local: datetime) -> None:
+    zone = ZoneInfo("America/New_York")
+    local = local.replace(microsecond=0)
+    both = {local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
+    there = {moment for moment in both if moment.astimezone(zone).replace(tzinfo=None) == local}
+    raw = local.isoformat()
+    found = text_milliseconds(as_text(raw.encode()), 0, len(raw), DAY_FIRST, *zone_of("America/New_York"))
+    if len(there) == 1:
+        assert found == int(there.pop().timestamp()) * 1000
+    else:
+        assert found == (AMBIGUOUS_LOCAL_TIME if there else NO_SUCH_LOCAL_TIME)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"), [("2024-03-10T02:30:00", NO_SUCH_LOCAL_TIME), ("2024-11-03T01:30:00", AMBIGUOUS_LOCAL_TIME)]
+)
+def test_gaps_and_repeats_of_a_zone(raw: str, expected: int) -> None:
+    zone = zone_of("America/New_York")
+    assert text_milliseconds(as_text(raw.encode()), 0, len(raw), DAY_FIRST, *zone) == expected
