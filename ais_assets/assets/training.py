@@ -17,8 +17,8 @@ from ais_assets.resources.io_managers import Partitions, each_partition
 from ais_assets.resources.lake import LakeResource
 from ais_assets.resources.training_loader import TrainingLoaderResource
 from ais_assets.settings import Settings
-from ais_assets.transforms.dead_reckoning import ForecastErrors
 from ais_assets.transforms.durations import WindowDurations
+from ais_assets.transforms.forecast_report import ForecastErrors
 
 GROUP = "training"
 HORIZONS_MINUTES = (10, 30, 60)
@@ -74,12 +74,12 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
         made_with=("seq_len",),
     )
     def dead_reckoning(training_loader: TrainingLoaderResource) -> Output[dict[str, Any]]:
-        """The baseline that every model must beat: forecast error of holding course and speed, in nautical miles."""
+        """The baselines that every model must beat, in nautical miles: holding course and speed, and two others."""
         errors = ForecastErrors(settings.seq_len, HORIZONS_MINUTES)
-        for batch in training_loader.validation_dataset():
-            errors.add(batch.numpy())
+        for batch, whose in training_loader.validation_dataset(provenance=True):
+            errors.add(batch.numpy(), whose["mmsi"].numpy())
         report = errors.summary()
-        return Output(report, metadata={"error by horizon": MetadataValue.json(report)})
+        return Output(report, metadata={"error by method, kind of ship and horizon": MetadataValue.json(report)})
 
     return [mds_shards, training_dataset, dead_reckoning]
 

@@ -37,7 +37,7 @@ from ais_assets.sources.simulated import SimulatedSource
 from ais_assets.stream import RecordStream
 from ais_assets.transforms import quality
 from ais_assets.transforms.clean import RAW_COLUMNS, clean_day
-from ais_assets.transforms.dead_reckoning import ForecastErrors
+from ais_assets.transforms.forecast_report import ForecastErrors
 from ais_assets.transforms.shuffle import pile_windows, throw_windows
 from ais_assets.transforms.track_table import track_table
 from ais_assets.transforms.tracks import CLEAN_COLUMNS, build_tracks
@@ -238,8 +238,8 @@ def _measure_reading(stages: _Stages, folder: Path, packed: NDArray[np.uint32], 
 
     def reckon() -> float:
         errors = ForecastErrors(settings.seq_len, HORIZONS_MINUTES)
-        for batch in lake.validation_loader():
-            errors.add(batch.numpy())
+        for batch, whose in lake.validation_loader(provenance=True):
+            errors.add(batch.numpy(), whose["mmsi"].numpy())
         return errors.summary()["windows"]
 
     stages.timed("windows_reckoned", reckon)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import click
+import torch
 from rich.table import Table
 
 from ais_assets.cli.terminal import terminal
@@ -18,6 +20,8 @@ from ais_assets.settings import Settings, load_settings
 from ais_assets.training.checkpoint import CheckpointError
 from ais_assets.training.preemption import EXIT_CODE, PreemptedError, asked_to_stop
 from ais_assets.training.trainer import Log, Plan, leads, process_group, train
+
+_METHODS = ("model", "dead_reckoning", "kalman", "last_position")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -39,15 +43,17 @@ def main(*, lake: str | None, cache: Path | None, out: Path, as_json: bool, **op
     progress and ends with code 143. Under torchrun, ranks train together.
     """
     settings = load_settings()
+    if "OMP_NUM_THREADS" not in os.environ:
+        # The network is small: on cores that others use too, threads that wait for one another took five times as long.
+        torch.set_num_threads(1)
     plan = Plan(seq_len=settings.seq_len, **options)
     place = _opened(lake or settings.lake, settings)
     with asked_to_stop() as stop, process_group() as device:
         log = _logger(as_json=as_json) if leads() else _silence
-        where = None if device.type == "cpu" else device
         local = str((cache or settings.cache) / "mds")
         try:
-            training = place.loader(local=local, batch_size=plan.batch_size, device=where)
-            validation = place.validation_loader(batch_size=plan.batch_size, device=where)
+            training = place.loader(local=local, batch_size=plan.batch_size)
+            validation = place.validation_loader(batch_size=plan.batch_size, provenance=True)
             metrics = train(plan, training, validation, out=out, device=device, log=log, stop=stop)
         except PreemptedError as preempted:
             if leads():
@@ -82,9 +88,11 @@ def _logger(*, as_json: bool) -> Log:
         elif "finished" in entry:
             click.echo("All epochs were done before: there is nothing left to do. Give more --epochs, or another --out")
         else:
-            ours, theirs = entry["model"], entry["dead_reckoning"]
+            ours, theirs = (entry[method]["moving"] for method in ("model", "dead_reckoning"))
             errors = ", ".join(f"{m} min {_miles(ours[m])} ({_miles(theirs[m])})" for m in ours)
-            click.echo(f"epoch {entry['epoch']} done; mean error in nautical miles (dead reckoning's): {errors}")
+            click.echo(
+                f"epoch {entry['epoch']} done; mean error of moving ships, nautical miles (dead reckoning's): {errors}"
+            )
 
     return log
 
@@ -93,19 +101,29 @@ def _silence(entry: dict[str, Any]) -> None:
     del entry
 
 
-def _miles(summary: dict[str, Any], what: str = "mean") -> str:
-    return "–" if summary[what] is None else f"{summary[what]:.3f}"
+def _miles(summary: dict[str, Any]) -> str:
+    return "–" if summary["mean"] is None else f"{summary['mean']:.3f}"
 
 
 def _show(metrics: dict[str, Any]) -> None:
-    table = Table(title="Error in nautical miles, on vessels it never saw", title_justify="left")
-    for column in ("minutes", "windows", "model", "dead reckoning", "model, median", "dead reckoning, median"):
-        table.add_column(column, justify="right")
-    for minute, ours in metrics["model"].items():
-        theirs = metrics["dead_reckoning"][minute]
-        cells = (_miles(ours), _miles(theirs), _miles(ours, "median"), _miles(theirs, "median"))
-        table.add_row(minute, f"{ours['windows']:,}", *cells)
+    table = Table(
+        title="Mean error in nautical miles with its 95 % interval, on vessels it never saw", title_justify="left"
+    )
+    for column in ("ships", "minutes", "windows", "vessels", *_METHODS):
+        table.add_column(column.replace("_", " "), justify="right")
+    for kind, by_minute in metrics["model"].items():
+        for minute, ours in by_minute.items():
+            cells = (_with_interval(metrics[method][kind][minute]) for method in _METHODS)
+            table.add_row(kind, minute, f"{ours['windows']:,}", f"{ours['vessels']:,}", *cells)
     terminal().print(table)
+    terminal().print("Intervals resample vessels: windows overlap, and would make them far too narrow.")
+
+
+def _with_interval(summary: dict[str, Any]) -> str:
+    if summary["interval"] is None:
+        return _miles(summary)
+    low, high = summary["interval"]
+    return f"{_miles(summary)} ({low:.3f} to {high:.3f})"
 
 
 if __name__ == "__main__":

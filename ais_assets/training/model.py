@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ais_assets import schema
-from ais_assets.training.forecast import INPUTS, dead_reckoned, inputs
+from ais_assets.training.forecast import INPUTS, inputs
 
 
 class Forecaster(nn.Module):
@@ -33,7 +33,6 @@ class Forecaster(nn.Module):
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """(B, window, 5) in the units of `schema.FEATURES`, of which it sees the first `seq_len` positions, to
-        (B, horizons, 2): nautical miles ahead and to the right of the last of them."""
+        (B, horizons, 2): nautical miles ahead and to the right of where dead reckoning has the ship."""
         _, state = self.reader(inputs(batch, self.seq_len))
-        correction = self.head(state[-1]).view(len(batch), len(self.minutes), 2)
-        return dead_reckoned(batch, self.minutes, self.seq_len) + correction
+        return self.head(state[-1]).view(len(batch), len(self.minutes), 2)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import distributed
 from torch.nn.functional import smooth_l1_loss
@@ -19,10 +18,10 @@ from torch.nn.parallel import DistributedDataParallel
 from ais_assets import schema
 from ais_assets.io.streaming_loader import AISMDSDataset, ValidationDataset
 from ais_assets.training.checkpoint import Checkpoint, load
-from ais_assets.training.forecast import error_miles, truths
+from ais_assets.training.forecast import corrected, corrections
 from ais_assets.training.model import Forecaster
 from ais_assets.training.preemption import PreemptedError
-from ais_assets.transforms.dead_reckoning import forecast_errors, summarise
+from ais_assets.transforms.forecast_report import ForecastErrors
 
 Log = Callable[[dict[str, Any]], None]
 
@@ -115,8 +114,8 @@ def train(
 
     Args:
         plan: what to do.
-        training: windows to learn from, on `device`.
-        validation: windows of vessels that are not among them, on `device`.
+        training: windows to learn from, on the CPU, where what they should teach is computed.
+        validation: windows of vessels that are not among them, with provenance.
         out: folder of the checkpoint and the metrics.
         device: of the network.
         log: called with {"epoch", "step", "loss"} and, after an epoch, what `evaluate` found; with {"finished"} where
@@ -164,7 +163,7 @@ def train(
         model.train()
         for batch in training:
             optimizer.zero_grad()
-            loss = loss_of(model(batch), batch, plan)
+            loss = loss_of(model(batch.to(device)), batch, plan)
             loss.backward()
             optimizer.step()
             step += 1
@@ -182,9 +181,15 @@ def train(
 
 
 def loss_of(forecast: torch.Tensor, batch: torch.Tensor, plan: Plan) -> torch.Tensor:
-    """Huber loss of the forecasts' distances to the truth, over the horizons that are scored."""
-    truth, scored = truths(batch, plan.minutes, plan.seq_len)
-    scale = _MILES_AN_HOUR * torch.tensor(plan.minutes, dtype=batch.dtype, device=batch.device) / 60
+    """Huber loss of the forecast corrections' distances to the true ones, over the horizons that are scored.
+
+    Args:
+        forecast: (B, horizons, 2), on the network's device.
+        batch: (B, window, 5) the windows, on the CPU.
+        plan: has the horizons.
+    """
+    truth, scored = (each.to(forecast.device) for each in corrections(batch.numpy(), plan.minutes, plan.seq_len))
+    scale = _MILES_AN_HOUR * torch.tensor(plan.minutes, dtype=forecast.dtype, device=forecast.device) / 60
     losses = smooth_l1_loss(forecast / scale[:, None], truth / scale[:, None], reduction="none", beta=_BEND).sum(dim=-1)
     return torch.where(scored, losses, 0).sum() / scored.sum().clamp(min=1)
 
@@ -193,25 +198,28 @@ def loss_of(forecast: torch.Tensor, batch: torch.Tensor, plan: Plan) -> torch.Te
 def evaluate(
     network: Forecaster, validation: ValidationDataset, plan: Plan, stop: Callable[[], bool] = lambda: False
 ) -> dict[str, Any]:
-    """The errors at the horizons, in nautical miles, of the network and of dead reckoning on the same windows.
+    """The errors at the horizons, in nautical miles, of the network and of the baselines on the same windows.
 
-    Returns {"model": …, "dead_reckoning": …}, each as `transforms.dead_reckoning.summarise` has it, over all ranks.
+    Args:
+        network: on its device.
+        validation: with provenance, on the CPU.
+        plan: has the horizons.
+        stop: asked after every batch whether to end.
+
+    Returns what `transforms.forecast_report` makes of them, over all ranks; the network is "model".
     Raises PreemptedError when `stop` says so.
     """
     network.eval()
-    ours, baseline = [np.empty((0, len(plan.minutes)))], [np.empty((0, len(plan.minutes)))]
-    for batch in validation:
+    device = next(network.parameters()).device
+    errors = ForecastErrors(plan.seq_len, plan.minutes)
+    for batch, whose in validation:
         if stop():
             raise PreemptedError("asked to stop while evaluating: the next start evaluates the saved network again")
-        truth, scored = truths(batch, plan.minutes, plan.seq_len)
-        errors = error_miles(network(batch), truth, batch, plan.seq_len)
-        ours.append(torch.where(scored, errors, torch.nan).cpu().numpy())
-        baseline.append(forecast_errors(batch.cpu().numpy(), plan.seq_len, plan.minutes))
-    gathered = _gathered((np.concatenate(ours), np.concatenate(baseline)))
-    return {
-        name: summarise(np.concatenate(errors), plan.minutes)
-        for name, errors in zip(("model", "dead_reckoning"), zip(*gathered, strict=True), strict=True)
-    }
+        features, vessels = batch.numpy(), whose["mmsi"].numpy()
+        miles = network(batch.to(device)).cpu().numpy()
+        errors.add(features, vessels, {"model": corrected(miles, features, plan.minutes, plan.seq_len)})
+    first, *others = _gathered(errors)
+    return first.joined(others).summary()
 
 
 def _states(

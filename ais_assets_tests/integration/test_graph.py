@@ -639,7 +639,8 @@ def test_folder_and_json_assets_load(built: tuple[Settings, dg.DagsterInstance])
     index: Any = definitions.load_asset_value("training_dataset", instance=instance)
     assert sum(shard["samples"] for shard in index["shards"]) > 0
     report: Any = definitions.load_asset_value("dead_reckoning", instance=instance)
-    assert report["10"]["windows"] > 0
+    assert report["dead_reckoning"]["all"]["10"]["windows"] > 0
+    assert {"last_position", "kalman"} < set(report)
 
 
 def test_materializations_say_what_the_ui_shows(built: tuple[Settings, dg.DagsterInstance]) -> None:

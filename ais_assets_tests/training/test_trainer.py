@@ -132,7 +132,7 @@ def test_a_finished_run_has_nothing_left_to_do(lake: Path, tmp_path: Path, unint
 
 def test_a_run_that_was_killed_while_it_evaluated_evaluates(lake: Path, tmp_path: Path) -> None:
     training = AISMDSDataset(str(lake / "mds"), str(tmp_path / "cache"), batch_size=16)
-    validation = ValidationDataset(lake / "materialized/validation.parquet")
+    validation = ValidationDataset(lake / "materialized/validation.parquet", provenance=True)
     plan = Plan(epochs=1, batch_size=16, seq_len=SEQ_LEN)
     last = len(training)
 
@@ -151,22 +151,23 @@ def test_a_run_that_was_killed_while_it_evaluated_evaluates(lake: Path, tmp_path
 def test_ranks_train_as_one_process_does(lake: Path, tmp_path: Path, uninterrupted: list[dict[str, Any]]) -> None:
     together = run(lake, tmp_path, *RANKS, batch_size=8)
     assert losses(together) == pytest.approx(losses(uninterrupted), rel=1e-3)
-    assert together[-1]["model"]["60"]["windows"] == uninterrupted[-1]["model"]["60"]["windows"]
+    assert together[-1]["model"]["all"]["60"]["windows"] == uninterrupted[-1]["model"]["all"]["60"]["windows"]
     # What two ranks have saved, one goes on from.
     assert set(losses(run(lake, tmp_path, options=("--epochs", "3")))) == set(range(STEPS + 1, STEPS + 11))
 
 
 def test_it_learns_what_dead_reckoning_misses(lake: Path, tmp_path: Path) -> None:
     training = AISMDSDataset(str(lake / "mds"), str(tmp_path / "cache"), batch_size=16)
-    validation = ValidationDataset(lake / "materialized/validation.parquet")
+    validation = ValidationDataset(lake / "materialized/validation.parquet", provenance=True)
     entries: list[dict[str, Any]] = []
     plan = Plan(epochs=8, batch_size=16, seq_len=SEQ_LEN, learning_rate=0.01, log_every=1)
     metrics = train(plan, training, validation, out=tmp_path, device=torch.device("cpu"), log=entries.append)
     curve = list(losses(entries).values())
     assert sum(curve[-10:]) < 0.5 * sum(curve[:10])
-    for minute, ours in metrics["model"].items():
-        assert ours["windows"] == 40
-        assert ours["mean"] < 0.7 * metrics["dead_reckoning"][minute]["mean"]
+    for minute, ours in metrics["model"]["moving"].items():
+        assert ours["windows"] == ours["vessels"] == 40
+        assert ours["interval"][0] < ours["mean"] < ours["interval"][1]
+        assert ours["interval"][1] < metrics["dead_reckoning"]["moving"][minute]["interval"][0]
     assert json.loads((tmp_path / METRICS_FILE).read_text()) == metrics
 
 
