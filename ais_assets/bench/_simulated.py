@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ais_assets.io.bulk_reader import BulkFile
 from ais_assets.io.parquet import write_parquet
 from ais_assets.settings import Settings
 from ais_assets.sources.simulated import SimulatedSource
+from ais_assets.store.sealed_parquet import SealedFile
 from ais_assets.transforms.clean import clean_day
 from ais_assets.transforms.shuffle import pile_windows, throw_windows
 from ais_assets.transforms.tracks import build_tracks
@@ -143,6 +143,6 @@ def clean_days(folder: Path, vessels: int, days: int, seed: int, repeat_seconds:
 
 def row_groups(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """A file's row groups, one at a time; of the columns only these (default: all)."""
-    with pa.memory_map(str(path)) as source, BulkFile(source, str(path)) as file:
+    with pa.memory_map(str(path)) as source, SealedFile(source, str(path), "measure anew") as file:
         for group in range(file.num_row_groups):
             yield file.read_row_group(group, columns=None if columns is None else list(columns))

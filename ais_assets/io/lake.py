@@ -6,18 +6,18 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from ais_assets import schema
-from ais_assets.io.bulk_reader import BulkFile
 from ais_assets.io.kept_tracks import keep_published_tracks
 from ais_assets.io.layout import PLACES, Kind, place_of
 from ais_assets.io.parquet import PartitionFile, describe, write_parquet
@@ -25,6 +25,7 @@ from ais_assets.io.views import columns_in_degrees_and_knots, in_degrees_and_kno
 from ais_assets.ledger import Ledger
 from ais_assets.store.objects import Store, open_store
 from ais_assets.store.s3_access import PATIENCE_SECONDS, S3Client
+from ais_assets.store.sealed_parquet import SealedFile, read_footer, verify_pages
 from ais_assets.stream import REJECTS, RecordStream
 
 if TYPE_CHECKING:
@@ -220,14 +221,19 @@ class Lake:
 
     @contextmanager
     def open(self, asset: str, partition: str | None = None) -> Iterator[pq.ParquetFile]:
-        """A partition's Parquet file, for reading it by row group."""
-        key = place_of(asset).key(partition)
+        """A partition's Parquet file, for reading it by row group. Raises DamagedFileError as `SealedFile` does."""
+        where, cure = self.uri_of(asset, partition), _again(asset, partition)
+        with self._source(asset, partition) as source, SealedFile(source, where, cure) as file:
+            yield file
+
+    @contextmanager
+    def _source(self, asset: str, partition: str | None) -> Iterator[pa.NativeFile]:
         try:
-            source = self.store.filesystem().open_input_file(self.store.path(key))
+            source = self.store.filesystem().open_input_file(self.store.path(place_of(asset).key(partition)))
         except FileNotFoundError:
             raise self._missing(asset, partition) from None
-        with source, BulkFile(source, self.uri_of(asset, partition), pre_buffer=True) as file:
-            yield file
+        with source:
+            yield source
 
     def row_groups(
         self, asset: str, partition: str | None = None, columns: Sequence[str] | None = None
@@ -254,28 +260,47 @@ class Lake:
         Latitudes and longitudes are micro-degrees, SOG and COG tenths, as their columns' names say; `sql` and `table`
         give degrees and knots.
 
-        Raises PartitionMissingError when a partition asked for, or every one, is missing.
+        Raises PartitionMissingError when a partition asked for, or every one, is missing, DamagedFileError for a
+        damaged footer; while rows are read, OSError for a damaged page, without a name: `verify` tells whose it is.
         """
         place = place_of(asset)
         if place.kind is not Kind.PARQUET:
             raise ValueError(f"{asset} is not stored as Parquet; use manifest(), json() or loader()")
-        if place.single is not None:
-            keys = [place.key(None)]
-            if not self.has(asset):
-                raise self._missing(asset, None)
-        else:
-            if partitions is None:
-                partitions = self.partitions(asset)
-            else:
-                self.require(asset, partitions)
-            keys = [place.key(partition) for partition in partitions]
-        if not keys:
-            raise self._missing(asset, None)
-        return ds.dataset([self.store.path(key) for key in keys], filesystem=self.store.filesystem(), format="parquet")
+        found = self._found(asset, partitions)
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="footers") as pool:
+            # Arrow's datasets parse footers unseen.
+            list(pool.map(lambda partition: self._verify_footer(asset, partition), found))
+        paths = [self.store.path(place.key(partition)) for partition in found]
+        return ds.dataset(paths, filesystem=self.store.filesystem(), format=_VERIFIED)
+
+    def verify(self, asset: str, partition: str | None = None) -> None:
+        """Reads a partition's file from end to end. Raises DamagedFileError where a byte is not what was written."""
+        with self._source(asset, partition) as source:
+            verify_pages(source.read_buffer(), self.uri_of(asset, partition), _again(asset, partition))
+
+    def _verify_footer(self, asset: str, partition: str | None) -> None:
+        with self._source(asset, partition) as source:
+            read_footer(source, self.uri_of(asset, partition), _again(asset, partition))
 
     def table(self, asset: str, partitions: Sequence[str] | None = None) -> pa.Table:
         """The rows themselves in memory, `lat`, `lon`, `sog` and `cog` in degrees and knots."""
-        return in_degrees_and_knots(self.dataset(asset, partitions).to_table())
+        found = self._found(asset, partitions)
+        tables = [table for partition in found for table in self.row_groups(asset, partition)]
+        nothing = self.describe(asset, found[0]).schema.empty_table()
+        return in_degrees_and_knots(pa.concat_tables([nothing, *tables]))
+
+    def _found(self, asset: str, partitions: Sequence[str] | None) -> Sequence[str | None]:
+        """The partitions asked for, or all; PartitionMissingError where one of them, or every one, is missing."""
+        if place_of(asset).single is not None:
+            found: Sequence[str | None] = [None] if self.has(asset) else []
+        elif partitions is None:
+            found = self.partitions(asset)
+        else:
+            self.require(asset, partitions)
+            found = partitions
+        if not found:
+            raise self._missing(asset, None)
+        return found
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
         """Runs SQL over the assets by their names; any that the query names must be in the lake.
@@ -373,16 +398,30 @@ class Lake:
             raise self._missing(asset, partition) from None
 
     def _missing(self, asset: str, partition: str | None) -> PartitionMissingError:
-        name = f"{asset}[{partition}]" if partition else asset
-        return PartitionMissingError(f"{name} is not in {self.uri}: materialize it first")
+        return PartitionMissingError(f"{_named(asset, partition)} is not in {self.uri}: materialize it first")
 
 
 _PARTITION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*")
+_THREADS: Final = 16
+"""That read footers side by side."""
+_VERIFIED: Final = ds.ParquetFileFormat(
+    default_fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=True, page_checksum_verification=True)
+)
+"""Parquet of which every page's checksum is verified, whoever scans it: DuckDB, too, reads the lake through Arrow."""
+
 _SQL_TEXT = re.compile(r"'[^']*'")
 """A literal in SQL, which names no table; a quote within it is doubled."""
 
 RESERVED_NAMES = frozenset({"statistics.json"})
 """Objects that lie beside partitions without being one."""
+
+
+def _named(asset: str, partition: str | None) -> str:
+    return f"{asset}[{partition}]" if partition else asset
+
+
+def _again(asset: str, partition: str | None) -> str:
+    return f"materialize {_named(asset, partition)} again"
 
 
 def _reject_stream(facts: Mapping[str, Any]) -> RecordStream:

@@ -32,6 +32,7 @@ from ais_assets.loader.normalize import check_normalize, normalize_in_place
 from ais_assets.loader.rows import PROVENANCE
 from ais_assets.loader.shard_index import FEATURES
 from ais_assets.loader.world import World, check_not_shared_out_again
+from ais_assets.store.sealed_parquet import DamagedFileError, SealedFile
 
 _FOOTER_END: Final = 8
 """Bytes after the footer: its length and the magic number."""
@@ -209,8 +210,10 @@ class ValidationDataset(IterableDataset):
                 if self._footer not in (None, footer):
                     raise LoaderError(f"{self._path} was replaced since this loader was made: make it anew")
                 self._footer = footer
-                with pq.ParquetFile(source, pre_buffer=True, page_checksum_verification=True) as file:
+                with SealedFile(source, self._path, "restore it, or materialize it again") as file:
                     yield file
+        except DamagedFileError as error:
+            raise LoaderError(str(error)) from error
         except (OSError, pa.ArrowException) as error:
             why = " ".join(str(error).split())
             raise LoaderError(

@@ -17,6 +17,7 @@ from ais_assets.io.layout import place_of
 from ais_assets.io.references import holdout_from
 from ais_assets.loader.track_index import KEPT_FOLDER, TRACKS_FOLDER, IndexedFile, TracksIndex
 from ais_assets.settings import Settings
+from ais_assets.store.sealed_parquet import verify_pages
 from ais_assets.transforms.kernels import run_starts
 
 _THREADS: Final = 4
@@ -63,6 +64,7 @@ def _indexed(lake: Lake, shard: str, known: dict[str, IndexedFile]) -> IndexedFi
     if former is not None and former.name == name and former.size == lake.store.size(key):
         return former
     data = lake.store.read(key)
+    verify_pages(data, lake.uri_of("track_shards", shard), f"materialize track_shards[{shard}] again")
     return IndexedFile(
         name=name,
         size=len(data),
