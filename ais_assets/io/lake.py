@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
 from ais_assets import schema
 from ais_assets.io.kept_tracks import keep_published_tracks
@@ -220,7 +219,7 @@ class Lake:
             yield files[0].parent if files else Path(folder)
 
     @contextmanager
-    def open(self, asset: str, partition: str | None = None) -> Iterator[pq.ParquetFile]:
+    def open(self, asset: str, partition: str | None = None) -> Iterator[SealedFile]:
         """A partition's Parquet file, for reading it by row group. Raises DamagedFileError as `SealedFile` does."""
         where, cure = self.uri_of(asset, partition), _again(asset, partition)
         with self._source(asset, partition) as source, SealedFile(source, where, cure) as file:
@@ -246,7 +245,7 @@ class Lake:
     def describe(self, asset: str, partition: str | None = None) -> PartitionFile:
         """What a partition's file says of itself: rows, schema, account, facts. Reads the footer only."""
         with self.open(asset, partition) as file:
-            return describe(file, self.uri_of(asset, partition))
+            return describe(file)
 
     def ledger(self, asset: str, partition: str | None = None) -> Ledger:
         """The account of the stage that wrote a partition."""

@@ -22,10 +22,6 @@ FACTS_KEY = b"ais.facts"
 ASSET_KEY = b"ais.asset"
 
 
-class PartitionFileError(ValueError):
-    """A file in the lake is not one that this platform wrote, or is damaged; the message says which."""
-
-
 @dataclass(frozen=True)
 class PartitionFile:
     """What a partition's footer says of it.
@@ -197,17 +193,12 @@ def write_parquet(stream: RecordStream, path: Path, *, asset: str, partition: st
         )
     seal(path)
     with pa.OSFile(str(path)) as source, SealedFile(source, str(path), "write it again") as written:
-        return describe(written, str(path))
+        return describe(written)
 
 
-def describe(file: pq.ParquetFile, where: str) -> PartitionFile:
-    """Reads what a footer says. Raises PartitionFileError for a file that this platform did not write."""
+def describe(file: SealedFile) -> PartitionFile:
+    """What a file's footer says."""
     metadata = file.metadata.metadata or {}
-    for key in (LEDGER_KEY, FACTS_KEY, PAGES_KEY):
-        if key not in metadata:
-            raise PartitionFileError(
-                f"{where} is Parquet but not of this lake (no {key.decode()} in its footer): materialize it again"
-            )
     return PartitionFile(
         file.metadata.num_rows,
         file.metadata.num_row_groups,

@@ -23,11 +23,11 @@ from ais_assets import schema
 from ais_assets.cli.main import main
 from ais_assets.io.lake import Folder, Lake, PartitionMissingError
 from ais_assets.io.packed import PackedPositions
-from ais_assets.io.parquet import PartitionFileError
 from ais_assets.io.views import in_degrees_and_knots
 from ais_assets.ledger import Ledger, LedgerError
 from ais_assets.operating.prune import Leftover, leftovers, remove
 from ais_assets.store.objects import STAGING, StoreError, checked_key
+from ais_assets.store.sealed_parquet import DamagedFileError
 from ais_assets.stream import RecordStream
 from ais_assets_tests.blank_columns import with_blanks
 from ais_assets_tests.loader.mds_datasets import windows, windows_table
@@ -325,7 +325,7 @@ def test_ais_prune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_foreign_parquet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "clean_records").mkdir()
     pq.write_table(pa.table({"x": [1]}), tmp_path / "clean_records" / "2024-03-01.parquet")
-    with pytest.raises(PartitionFileError, match="not of this lake"):
+    with pytest.raises(DamagedFileError, match="no file of this lake"):
         Lake(tmp_path).describe("clean_records", "2024-03-01")
 
 

@@ -19,8 +19,11 @@ from torch import distributed
 from torch.utils.data import DataLoader
 
 from ais_assets import schema
+from ais_assets.io.parquet import write_parquet
+from ais_assets.ledger import Ledger
 from ais_assets.loader.file_locks import exclusively
 from ais_assets.loader.world import World
+from ais_assets.stream import RecordStream
 
 WINDOW = 8
 COLUMNS = {"features": "bytes", "mmsi": "int32", "start": "int64", "track": "int64"}
@@ -48,6 +51,13 @@ def windows_table(features: NDArray[np.float32]) -> pa.Table:
         ],
         schema=kind,
     )
+
+
+def write_windows(path: Path, table: pa.Table, group: int) -> None:
+    """Writes the table as the lake's Parquet, row groups of `group` windows."""
+    tables = (table.slice(begin, group) for begin in range(0, table.num_rows, group))
+    stream = RecordStream(table.schema, tables, Ledger(table.num_rows, table.num_rows))
+    write_parquet(stream, path, asset="validation", partition=None, level=1)
 
 
 def sample(number: int, features: NDArray[np.float32]) -> dict[str, Any]:

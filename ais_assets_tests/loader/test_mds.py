@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -37,6 +36,7 @@ from ais_assets_tests.loader.mds_datasets import (
     windows,
     windows_table,
     write_dataset,
+    write_windows,
 )
 
 COUNT = 203
@@ -592,7 +592,7 @@ def test_normalized_batches(tmp_path: Path, features: np.ndarray) -> None:
 
 
 def test_samples_are_bit_equal_to_the_parquet_of_the_same_pile(tmp_path: Path, features: np.ndarray) -> None:
-    pq.write_table(windows_table(features), tmp_path / "pile.parquet", row_group_size=50)
+    write_windows(tmp_path / "pile.parquet", windows_table(features), 50)
     write_shards([windows_table(features)], tmp_path / "mds", window_len=WINDOW, size_limit=1 << 12, level=1, threads=2)
     dataset = AISMDSDataset(
         str(tmp_path / "mds"), str(tmp_path / "c"), batch_size=BATCH, shuffle=False, provenance=True, window_len=WINDOW

@@ -23,7 +23,7 @@ from ais_assets.io.lake import Lake, PartitionMissingError
 from ais_assets.io.streaming_loader import AISMDSDataset, LoaderError, ValidationDataset, normalize_batch
 from ais_assets.ledger import Ledger
 from ais_assets.stream import RecordStream
-from ais_assets_tests.loader.mds_datasets import flip_a_bit, numbers, windows, windows_table
+from ais_assets_tests.loader.mds_datasets import flip_a_bit, numbers, windows, windows_table, write_windows
 
 BATCH = 8
 COUNT = 203
@@ -54,7 +54,7 @@ def test_validation_windows_come_once_whatever_the_workers(
 ) -> None:
     file = tmp_path / "validation.parquet"
     all_windows = windows(count)
-    pq.write_table(windows_table(all_windows), file, row_group_size=group)
+    write_windows(file, windows_table(all_windows), group)
     got = []
     for rank in range(workers):
         for name, value in {"RANK": rank, "WORLD_SIZE": workers, "LOCAL_WORLD_SIZE": workers}.items():
@@ -68,7 +68,7 @@ def test_validation_windows_come_once_whatever_the_workers(
 
 
 def test_validation_with_data_loader_workers(tmp_path: Path, features: np.ndarray) -> None:
-    pq.write_table(windows_table(features), tmp_path / "v.parquet", row_group_size=50)
+    write_windows(tmp_path / "v.parquet", windows_table(features), 50)
     dataset = ValidationDataset(tmp_path / "v.parquet", batch_size=BATCH, normalize="ranges", device="cpu")
     with_workers = DataLoader(
         ValidationDataset(tmp_path / "v.parquet", batch_size=BATCH), batch_size=None, num_workers=2
@@ -101,7 +101,7 @@ def test_a_state_of_an_epochs_end_is_the_next_ones_beginning(file: Path, drop_la
 
 
 def test_a_parquet_file_without_windows_is_refused(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"features": [1.0]}), tmp_path / "x.parquet")
+    write_windows(tmp_path / "x.parquet", pa.table({"features": [1.0]}), 1)
     with pytest.raises(LoaderError, match="holds no windows"):
         ValidationDataset(tmp_path / "x.parquet")
 
@@ -114,7 +114,7 @@ def test_no_bit_flips_unnoticed(file: Path, features: np.ndarray) -> None:
     begin, end = column.data_page_offset + 100, column.data_page_offset + column.total_compressed_size
     for at in np.linspace(begin, end - 1, 40).astype(int).tolist():
         flip_a_bit(file, at)
-        with pytest.raises(LoaderError, match=r"validation\.parquet cannot be read: .*restore it, or materialize"):
+        with pytest.raises(LoaderError, match=r"validation\.parquet is damaged.*restore it, or materialize"):
             list(ValidationDataset(file, batch_size=BATCH))
         file.write_bytes(whole_bytes)
     assert torch.cat(list(ValidationDataset(file))).numpy().tobytes() == features.tobytes()
@@ -123,7 +123,7 @@ def test_no_bit_flips_unnoticed(file: Path, features: np.ndarray) -> None:
 @pytest.mark.parametrize("damage", [lambda data: data[:-20], lambda data: b"PAR1", lambda data: b""])
 def test_a_truncated_file_is_refused(file: Path, damage: Callable[[bytes], bytes]) -> None:
     file.write_bytes(damage(file.read_bytes()))
-    with pytest.raises(LoaderError, match=r"validation\.parquet cannot be read"):
+    with pytest.raises(LoaderError, match=r"validation\.parquet is no whole Parquet file"):
         ValidationDataset(file)
 
 
