@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 from rich.table import Table
@@ -18,7 +19,7 @@ from ais_assets.operating.prune import Leftover, leftovers, remove
 class Hours(click.FloatRange):
     """A count of hours: neither infinite nor nan, which is smaller than nothing and larger than nothing."""
 
-    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The number. Fails of one that is not finite."""
         hours = super().convert(value, param, ctx)
         if not math.isfinite(hours):

@@ -70,9 +70,18 @@ class Settings(BaseSettings):
 
     simulated_vessels: int = Field(60, ge=1, le=100_000, description="vessels of the simulated source")
 
-    shards: int = Field(16, ge=1, le=MOST_SHARDS, description="vessel shards: a vessel's days all fall into one")
-    piles: int = Field(8, ge=1, le=MOST_PILES, description="piles of the global shuffle, each a partition of windows")
-    partitions_per_run: int = Field(4, ge=1, description="partitions that one run of a backfill takes")
+    shards: int = Field(
+        16,
+        ge=1,
+        le=MOST_SHARDS,
+        description="vessel shards, 64 for a year of Danish data: a vessel's days all fall into one",
+    )
+    piles: int = Field(
+        8, ge=1, le=MOST_PILES, description="piles of the global shuffle, each a partition of windows, 256 for a year"
+    )
+    partitions_per_run: int = Field(
+        4, ge=1, description="partitions that one run of a backfill takes, 16 to 64 for a year"
+    )
     seed: int = Field(17, ge=0, lt=2**63, description="keys every random stream")
     validation_fraction: float = Field(0.05, ge=0, lt=1, description="share of vessels kept for validation")
     holdout_from: date | None = Field(

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -29,6 +33,7 @@ from ais_assets.operating.tasks import RANGE_END, RANGE_START
 from ais_assets.publishing.dataset import accounts, publish_dataset
 from ais_assets.settings import Settings, load_settings
 from ais_assets.stream import RecordStream
+from ais_assets_tests.conftest import PROJECT
 from ais_assets_tests.integration.test_faults import run_ais
 from ais_assets_tests.loader.mds_datasets import stock_dataset
 
@@ -661,3 +666,30 @@ def test_validation_reads_as_the_readme_says(built: tuple[Settings, dg.DagsterIn
     batch = next(file.iter_batches(batch_size=64))
     features = np.array(batch["features"].to_pylist(), dtype=np.float32).reshape(-1, settings.window_len, 5)
     assert features.shape[1:] == (settings.window_len, 5)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/training.md"])
+def test_the_code_of_the_docs_works(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path, page: str) -> None:
+    """Each block in the order of the page, in a process of its own, with this lake's place and its windows' length."""
+    settings = copy_of(built[0], tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (PROJECT / page).read_text(), re.DOTALL)
+    code = "\n".join(blocks)
+    for written, here in (
+        ("s3://bucket/prefix", settings.lake),
+        ("data/first", settings.lake),
+        ("data/lake", settings.lake),
+        ("split_input_target(batch)", f"split_input_target(batch, {settings.seq_len})"),
+        ("928", str(settings.window_len)),
+    ):
+        code = code.replace(written, here)
+    # mosaicml-streaming's own warnings are not ours to make errors of.
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr[-3000:]
