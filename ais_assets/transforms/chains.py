@@ -5,11 +5,12 @@
    SHORTEST_SECONDS). The speed is 1.25 × reported + 20 knots, at most `max_speed_knots` or 1.25 × reported, whichever
    is more, where "reported" is the greater SOG of the two, above `max_speed_knots` the smaller one; without any SOG
    it is `max_speed_knots`.
-2. A report goes on from the end of a chain that it can have come from; of several, from the one of least cost: how far
-   it is from where that chain's SOG and COG lead, or its own lead back to, whichever is more; a chain of fewer than
-   TENTATIVE_POSITIONS costs more by TENTATIVE_METRES, and by 2 m for each second of its silence.
-3. If it can have come from no end, it branches off a chain up to FORK_POSITIONS before its end, the nearest to the end,
-   and of these the one of least cost. If there is none of these either, it begins a chain.
+2. A report goes on from the end of a chain, or branches off it up to FORK_POSITIONS before: of what it can have come
+   from, from the one of least cost. That is how far it is from where the SOG and COG there lead, or its own lead back
+   to, whichever is more (a SOG over the limit counts if both are); FORK_METRES more for each position that it leaves
+   out; and where the chain has fewer than TENTATIVE_POSITIONS, TENTATIVE_METRES and 2 m for each second of the silence.
+   Of equal costs, that heard last counts.
+3. If it can have come from none, it begins a chain.
 4. Where a chain branches, the branch with the most positions goes on; the others are chains of their own.
 5. A position is dropped as the odd one out if its neighbours agree with each other, and neither with it.
 6. A chain is dropped that has fewer than `min_track_positions`, or fewer than TENTATIVE_POSITIONS during another that
@@ -62,6 +63,8 @@ TENTATIVE_METRES_PER_SECOND: Final = 2
 
 FORK_POSITIONS: Final = 3
 """So many strays in a row, that each can have come from the one before, are still told from the ship that goes on."""
+FORK_METRES: Final = 250
+"""What leaving a position out costs: a ship that turns is off by less from one report to the next."""
 
 OPEN_CHAINS: Final = 32
 """Chains of one MMSI that may be open at a time; for one more, that of the fewest positions is closed, and of several
@@ -278,27 +281,34 @@ def _says_motion(who: Fix) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def metres_off(a: Fix, b: Fix) -> Any:
+def metres_off(a: Fix, b: Fix, limits: ChainLimits) -> Any:
     """How far report b is from where a's SOG and COG lead, or a from where b's lead back to, whichever is more.
 
-    Whole metres. Where one of the two has no SOG or COG the other's counts; where both have none, the distance.
+    Whole metres. One that has no SOG or COG, or alone a SOG over the limit, does not count; where neither counts, it is
+    the distance.
     """
     north, east = way_between(a, b)
-    if not (_says_motion(a) or _says_motion(b)):
-        return int(math.sqrt(north * north + east * east))
-    seconds = seconds_between(a, b)
-    most = 0.0
-    for who in (a, b):
-        if _says_motion(who):
-            reckoned_north, reckoned_east = _reckoned(who, seconds)
-            most = max(most, (north - reckoned_north) ** 2 + (east - reckoned_east) ** 2)
-    return int(math.sqrt(most))
+    most = -1.0
+    if _reckons(a, b, limits):
+        reckoned_north, reckoned_east = _reckoned(a, seconds_between(a, b))
+        most = (north - reckoned_north) ** 2 + (east - reckoned_east) ** 2
+    if _reckons(b, a, limits):
+        reckoned_north, reckoned_east = _reckoned(b, seconds_between(a, b))
+        most = max(most, (north - reckoned_north) ** 2 + (east - reckoned_east) ** 2)
+    return int(math.sqrt(most if most >= 0 else north * north + east * east))
 
 
 @njit(cache=True, nogil=True)
-def _cost(a: Fix, b: Fix, positions: Any) -> Any:
+def _reckons(who: Fix, other: Fix, limits: ChainLimits) -> bool:
+    """Whether a report's SOG and COG say where it is to be or was, the other's SOG bearing out one over the limit."""
+    within = who.sog <= limits.max_speed_tenths or other.sog > limits.max_speed_tenths
+    return _says_motion(who) and within
+
+
+@njit(cache=True, nogil=True)
+def _cost(a: Fix, b: Fix, positions: Any, limits: ChainLimits) -> Any:
     """Of going on to report b from report a of a chain of so many positions."""
-    cost = metres_off(a, b)
+    cost = metres_off(a, b, limits)
     if positions < TENTATIVE_POSITIONS:
         cost += TENTATIVE_METRES + TENTATIVE_METRES_PER_SECOND * seconds_between(a, b)
     return cost
@@ -312,7 +322,7 @@ def link(block: VesselReports, limits: ChainLimits, previous: NDArray[np.int64])
     for vessel in range(len(block.vessels)):
         count = 0
         for i in range(block.starts[vessel], block.starts[vessel + 1]):
-            if count == 1 and can_have_come(fix_at(reports, chains.end[0]), fix_at(reports, i), limits):
+            if count == 1 and _surely_goes_on(fix_at(reports, chains.end[0]), fix_at(reports, i), limits):
                 previous[i] = chains.end[0]
                 chains.end[0] = i
                 chains.positions[0] += 1
@@ -331,6 +341,12 @@ def link(block: VesselReports, limits: ChainLimits, previous: NDArray[np.int64])
             chains.end[count] = i
             chains.positions[count] = 1
             count += 1
+
+
+@njit(cache=True, nogil=True)
+def _surely_goes_on(end: Fix, here: Fix, limits: ChainLimits) -> bool:
+    """Whether a report goes on from the end of the only open chain: to leave that out would cost more."""
+    return can_have_come(end, here, limits) and metres_off(end, here, limits) <= FORK_METRES
 
 
 @njit(cache=True, nogil=True)
@@ -361,15 +377,14 @@ def _close_least(chains: _OpenChains, count: int) -> int:
 def _where_from(
     reports: PositionReports, i: Row, limits: ChainLimits, chains: _OpenChains, count: int, previous: NDArray[np.int64]
 ) -> tuple[Row, int, int]:
-    """The report that i goes on from, its open chain, and its links from that one's end; −1 each where i begins one.
-
-    Of equal costs, the one that was heard last.
-    """
+    """The report that i goes on from, its open chain, and its links from that one's end; −1 each where i begins one."""
     here = fix_at(reports, i)
+    chosen = chosen_links = -1
+    chosen_back = np.int64(-1)
+    least = np.int64(0)
     for links in range(FORK_POSITIONS + 1):
-        chosen = -1
-        chosen_back = np.int64(-1)
-        least = 0
+        if chosen >= 0 and least < links * FORK_METRES:
+            break
         for k in range(count):
             back = chains.end[k]
             for _ in range(links):
@@ -380,16 +395,16 @@ def _where_from(
             there = fix_at(reports, back)
             if not can_have_come(there, here, limits):
                 continue
-            cost = _cost(there, here, chains.positions[k])
+            cost = _cost(there, here, chains.positions[k], limits) + links * FORK_METRES
             if chosen < 0 or cost < least or (cost == least and back > chosen_back):
-                chosen, chosen_back, least = k, back, cost
-        if chosen >= 0:
-            return chosen_back, chosen, links
-    return np.int64(-1), -1, -1
+                chosen, chosen_back, chosen_links, least = k, back, links, cost
+    return chosen_back, chosen, chosen_links
 
 
 @njit(cache=True, nogil=True)
-def choose_branches(reports: PositionReports, previous: NDArray[np.int64], chain_of: NDArray[np.int32]) -> int:
+def choose_branches(
+    reports: PositionReports, limits: ChainLimits, previous: NDArray[np.int64], chain_of: NDArray[np.int32]
+) -> int:
     """Numbers the chain of every report once each has gone on with its longest branch (step 4); returns how many.
 
     Of equally long branches, the one of least `metres_off` goes on, of these the first.
@@ -401,9 +416,9 @@ def choose_branches(reports: PositionReports, previous: NDArray[np.int64], chain
         if back < 0:
             continue
         rival = onward[back]
-        if rival >= 0 and (
-            longest[rival] > longest[i] or (longest[rival] == longest[i] and _is_nearer(reports, back, rival, i))
-        ):
+        if rival >= 0 and longest[rival] > longest[i]:
+            continue
+        if rival >= 0 and longest[rival] == longest[i] and _is_nearer(reports, limits, back, rival, i):
             continue
         onward[back] = i
         longest[back] = longest[i] + 1
@@ -419,10 +434,10 @@ def choose_branches(reports: PositionReports, previous: NDArray[np.int64], chain
 
 
 @njit(cache=True, nogil=True)
-def _is_nearer(reports: PositionReports, back: Row, a: Row, b: Row) -> bool:
+def _is_nearer(reports: PositionReports, limits: ChainLimits, back: Row, a: Row, b: Row) -> bool:
     """Whether report a is less `metres_off` from a report that both go on from than report b."""
     there = fix_at(reports, back)
-    return metres_off(there, fix_at(reports, a)) < metres_off(there, fix_at(reports, b))
+    return metres_off(there, fix_at(reports, a), limits) < metres_off(there, fix_at(reports, b), limits)
 
 
 @njit(cache=True, nogil=True)

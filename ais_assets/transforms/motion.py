@@ -1,20 +1,21 @@
 """Motion: the SOG and COG of every position of a chain, and what of a chain is left of it as tracks.
 
-Every position of a chain is kept or dropped by the first of these that applies to it:
+First, a SOG over the limit that no way to either neighbour bears out by half is not taken for received. A SOG that was
+not received is the last one received, if that is at most HOLD_SECONDS old, else what the positions say: the way since
+the last position that is as old, over the time. A COG likewise; where the ship has not moved by more than
+POSITION_TOLERANCE_METRES since, it is the last one known, or before there is one, the first; that of a chain that has
+none at all is the course of its whole way, however short. What was not received is marked as held.
 
-1. `no_motion_yet`. A SOG that was not received is the last one received, if that is at most HOLD_SECONDS old, else what
-   the positions say: the way since the last position that is as old, over the time. A COG likewise; where the ship has
-   not moved by more than POSITION_TOLERANCE_METRES since, it is the last one known. Positions before any COG is known
-   are dropped. Both are marked as held. A SOG over the limit that no way to either neighbour bears out by half is not
-   taken for received.
-2. `thinned`, off by default. A position less than `thin_seconds` after the last one kept. What is kept of a chain is
+Then every position is kept or dropped by the first of these that applies to it:
+
+1. `thinned`, off by default. A position less than `thin_seconds` after the last one kept. What is kept of a chain is
    cut where it is silent for more than `max_gap_seconds`, since dt_seconds must not be more.
-3. `stationary`, off by default, as lying still is a part of what ships do. A stretch of positions whose received SOGs
+2. `stationary`, off by default, as lying still is a part of what ships do. A stretch of positions whose received SOGs
    are all below `stationary_knots`, and that lasts `stationary_seconds` from the first to the last of these, is a ship
    moored or at anchor. It is dropped whole and ends the track: hours without a position would else be inside of one.
    SOG and not the distance covered tells, as a ship swings around her anchor; below 0.5 kn for long is what DIPAAL,
    Global Fishing Watch and GeoTrackNet take. A SOG that is held neither begins nor ends a stretch.
-4. `stray_position`. What is left with fewer than `min_track_positions`.
+3. `stray_position`. What is left with fewer than `min_track_positions`.
 """
 
 from __future__ import annotations
@@ -84,7 +85,6 @@ class MotionCounts(NamedTuple):
     """What became of the positions of all chains."""
 
     sog_not_borne_out: int
-    no_motion_yet: int
     thinned: int
     stationary: int
 
@@ -124,22 +124,19 @@ def fill_motion(
     Returns:
         How many tracks there are, of which some may be left with too few positions, and the counts.
     """
-    not_borne_out = motionless = thinned = stationary = 0
+    not_borne_out = thinned = stationary = 0
     tracks = 0
     for chain in range(len(bounds) - 1):
         first, end = bounds[chain], bounds[chain + 1]
         not_borne_out += _drop_sog_not_borne_out(reports, first, end, limits.max_speed_tenths)
-        known = _hold(reports, first, end)
-        motionless += known - first
-        for i in range(first, known):
-            track_of[i] = NO_TRACK
+        _hold(reports, first, end)
         before = tracks
-        tracks, dropped = _thin(reports, known, end, limits, track_of, tracks)
+        tracks, dropped = _thin(reports, first, end, limits, track_of, tracks)
         thinned += dropped
         if limits.stationary_seconds:
-            tracks, dropped = _cut_stationary(reports, known, end, limits, track_of, before)
+            tracks, dropped = _cut_stationary(reports, first, end, limits, track_of, before)
             stationary += dropped
-    return tracks, MotionCounts(not_borne_out, motionless, thinned, stationary)
+    return tracks, MotionCounts(not_borne_out, thinned, stationary)
 
 
 @njit(cache=True, nogil=True)
@@ -167,8 +164,8 @@ def _speed_tenths(reports: PositionReports, a: Row, b: Row) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _hold(reports: PositionReports, first: int, end: int) -> int:
-    """Fills in what was not received of a chain, and marks it; returns the first position whose COG is known."""
+def _hold(reports: PositionReports, first: int, end: int) -> None:
+    """Fills in what was not received of a chain, and marks it."""
     heard_sog = heard_cog = -1
     known_cog = MISSING
     since = first
@@ -200,7 +197,11 @@ def _hold(reports: PositionReports, first: int, end: int) -> int:
         known_cog = reports.cog[i]
         if known == end and known_cog != MISSING:
             known = i
-    return known
+    if known > first and end > first:
+        north, east = way_between(fix_at(reports, first), fix_at(reports, end - 1))
+        cog = reports.cog[known] if known < end else course_tenths(north, east)
+        for i in range(first, known):
+            reports.cog[i] = cog
 
 
 @njit(cache=True, nogil=True)

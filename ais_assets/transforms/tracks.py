@@ -183,7 +183,7 @@ def _track_tables(
     stream: RecordStream,
 ) -> Iterator[pa.Table]:
     ledger = stream.ledger
-    for rule in ("odd_one_out", "stray_position", "no_motion_yet"):
+    for rule in ("odd_one_out", "stray_position"):
         ledger.drop(rule, 0)
     for name in ("vessels", "tracks", "sog_held", "cog_held", "sog_not_borne_out"):
         ledger.note(name, 0)
@@ -286,7 +286,7 @@ def _by_chain(block: VesselReports, limits: ChainLimits, stream: RecordStream) -
     previous = array_from_pool(len(reports.t), np.int64)
     chain_of = array_from_pool(len(reports.t), np.int32)
     link(block, limits, previous)
-    chains = choose_branches(reports, previous, chain_of)
+    chains = choose_branches(reports, limits, previous, chain_of)
     ledger.drop("odd_one_out", drop_odd_ones(reports, chains, chain_of))
     ledger.drop("stray_position", drop_strays(block, chains, limits, chain_of))
     positions = np.zeros(chains, np.int64)
@@ -304,7 +304,6 @@ def _tracks_of(chains: _Chains, limits: MotionLimits, stream: RecordStream) -> _
     ledger = stream.ledger
     track_of = array_from_pool(len(chains.reports.t), np.int32)
     tracks, counts = fill_motion(chains.reports, chains.bounds, limits, track_of)
-    ledger.drop("no_motion_yet", counts.no_motion_yet)
     if limits.thin_seconds:
         ledger.drop("thinned", counts.thinned)
     if limits.stationary_seconds:

@@ -65,12 +65,14 @@ def test_102_kn_of_a_moored_ship_are_not_taken_for_received() -> None:
     assert stream.ledger.notes["sog_not_borne_out"] == 1
 
 
-def test_a_course_is_kept_where_she_does_not_move_and_unknown_before_she_does() -> None:
+def test_a_course_is_kept_where_she_does_not_move_and_before_it_is_that_of_her_first_way() -> None:
     moored = [report._replace(cog=None) for report in sailing(10, step=180, knots=0)]
     away = [report._replace(cog=None) for report in sailing(10, step=60, knots=10, course=90, start=1_800)]
-    tables, stream = built([clean_table([*moored, *away])], Rule())
-    assert [p.cog for p in positions_of(tables)] == [900] * 9
-    assert stream.ledger.dropped["no_motion_yet"] == 11
+    tables, _ = built([clean_table([*moored, *away])], Rule())
+    assert [p.cog for p in positions_of(tables)] == [900] * 20
+    assert tables[0]["cog_held"].to_pylist() == [True] * 20
+    north = moored[-1]._replace(lat=moored[-1].lat + 30)
+    assert {p.cog for p in tracks_of([*moored[:-1], north])[0]} == {0}
 
 
 @given(st.floats(0, 359.99), st.floats(1, 1e6))
@@ -87,19 +89,9 @@ def test_course_along_the_axes(north: float, east: float, tenths: int) -> None:
     assert course_tenths(north, east) == tenths
 
 
-def test_the_id_is_the_mmsi_and_the_first_kept_second() -> None:
-    ship = sailing(20, knots=0)
-    ship[0] = ship[0]._replace(cog=None)
-    (track,) = tracks_of(ship)
-    assert {position.track for position in track} == {(SHIP << 32) | (NOON + 10)}
-
-
-def test_tracks_are_by_the_start_of_what_is_kept() -> None:
-    # The southern ship's chain begins first, but its COG is known only after the northern one's.
-    south = [r._replace(cog=None if k < 2 else 10) for k, r in enumerate(sailing(20, knots=0, lat=0))]
-    north = sailing(20, start=5)
-    tracks = tracks_of(sorted(south + north))
-    assert [track[0].t - NOON for track in tracks] == [5, 20]
+def test_the_id_is_the_mmsi_and_the_first_second() -> None:
+    (track,) = tracks_of(sailing(20, knots=0))
+    assert {position.track for position in track} == {(SHIP << 32) | NOON}
 
 
 def test_a_course_between_350_and_10_is_not_made_up_through_180() -> None:

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ais_assets_tests.transforms.track_reports import DEGREE, Position, Report, Rule
 
@@ -16,7 +16,7 @@ class Moved(NamedTuple):
 
     report: Report
     sog: int
-    cog: int
+    cog: Any
     held: bool
     """Its SOG was not received."""
 
@@ -64,9 +64,11 @@ def reachable(a: Report, b: Report, rule: Rule) -> bool:
     return b.t - a.t <= rule.max_gap_seconds and metres_apart(a, b) <= reach
 
 
-def metres_off(a: Report, b: Report) -> int:
+def metres_off(a: Report, b: Report, rule: Rule) -> int:
     """How far from the expected place, the one way or the other."""
-    expected = [place for place in (reckoned(report, b.t - a.t) for report in (a, b)) if place is not None]
+    most = 10 * rule.max_speed_knots
+    counts = [who for who, other in ((a, b), (b, a)) if (who.sog or 0) <= most or (other.sog or 0) > most]
+    expected = [place for place in (reckoned(report, b.t - a.t) for report in counts) if place is not None]
     return int(max(abs(way(a, b) - place) for place in expected or [0j]))
 
 
@@ -76,24 +78,24 @@ def reference_links(reports: Sequence[Report], rule: Rule) -> list[int | None]:
     ends: list[list[int]] = []  # a report, and its chain's positions
     for i, report in enumerate(reports):
         ends = [end for end in ends if report.t - reports[end[0]].t <= rule.max_gap_seconds]
-        backs: list[int | None] = [end[0] for end in ends]
-        costs: list[tuple[int, int, list[int]]] = []
-        links = -1
-        while not costs and links < 3:
-            links += 1
-            if links:
-                backs = [None if back is None else previous[back] for back in backs]
-            for end, back in zip(ends, backs, strict=True):
+        costs: list[tuple[int, int, int, list[int]]] = []
+        for end in ends:
+            back: int | None = end[0]
+            for links in range(4):
                 if back is not None and reachable(reports[back], report, rule):
                     tentative = 500 + 2 * (report.t - reports[back].t) if end[1] < 10 else 0
-                    costs.append((metres_off(reports[back], report) + tentative, -back, end))
-        previous.append(-min(costs, key=lambda cost: cost[:2])[1] if costs else None)
-        if costs and links == 0:
-            end = min(costs, key=lambda cost: cost[:2])[2]
-            end[:] = [i, end[1] + 1]
-            continue
-        if costs:
-            end = min(costs, key=lambda cost: cost[:2])[2]
+                    cost = metres_off(reports[back], report, rule) + tentative + 250 * links
+                    costs.append((cost, -back, links, end))
+                back = None if back is None else previous[back]
+        if not costs:
+            previous.append(None)
+        else:
+            # Of ends that branch at the same report, the one with the least links, and of these the first.
+            _, back, links, end = min(costs, key=lambda cost: cost[:3])
+            previous.append(-back)
+            if links == 0:
+                end[:] = [i, end[1] + 1]
+                continue
             end[1] = min(end[1], links)
         if len(ends) == 32:
             ends.remove(min(ends, key=lambda end: (end[1], -end[0])))
@@ -109,7 +111,7 @@ def reference_chains(reports: Sequence[Report], rule: Rule) -> list[list[Report]
     for i in reversed(range(len(reports))):
         branches = [k for k, back in enumerate(previous) if back == i]
         if branches:
-            onward[i] = min(branches, key=lambda k, i=i: (-longest[k], metres_off(reports[i], reports[k]), k))
+            onward[i] = min(branches, key=lambda k, i=i: (-longest[k], metres_off(reports[i], reports[k], rule), k))
             longest[i] = 1 + max(longest[k] for k in branches)
     chains = []
     for i, back in enumerate(previous):
@@ -159,7 +161,7 @@ def reference_ships(chains: Sequence[Sequence[Report]], rule: Rule) -> list[Sequ
 
 
 def reference_moving(chain: Sequence[Report], rule: Rule) -> list[Moved]:
-    """A chain with a SOG and a COG for each position, from where both are known."""
+    """A chain with a SOG and a COG for each position."""
 
     def tenths(a: Report, b: Report) -> float:
         return metres_apart(a, b) / max(2, b.t - a.t) / KNOT * 10
@@ -185,9 +187,11 @@ def reference_moving(chain: Sequence[Report], rule: Rule) -> list[Moved]:
         elif metres_apart(a, b) > 20:
             north_east = way(a, b)
             last_cog = int(math.degrees(math.atan2(north_east.imag, north_east.real)) % 360 * 10 + 0.5) % 3_600
-        if last_cog is not None:
-            moving.append(Moved(report, sog, last_cog, report.sog is None))
-    return moving
+        moving.append(Moved(report, sog, last_cog, report.sog is None))
+    whole = way(chain[0], chain[-1])
+    of_all = int(math.degrees(math.atan2(whole.imag, whole.real)) % 360 * 10 + 0.5) % 3_600
+    first_cog = next((position.cog for position in moving if position.cog is not None), of_all)
+    return [position if position.cog is not None else position._replace(cog=first_cog) for position in moving]
 
 
 def reference_tracks_of(moving: Sequence[Moved], rule: Rule, dropped: Counter[str]) -> list[list[Moved]]:
@@ -232,7 +236,6 @@ def reference_tracks(reports: Sequence[Report], rule: Rule) -> tuple[list[Positi
         dropped["stray_position"] += sum(map(len, even)) - sum(map(len, ships))
         for chain in ships:
             moving = reference_moving(chain, rule)
-            dropped["no_motion_yet"] += len(chain) - len(moving)
             for part in reference_tracks_of(moving, rule, dropped):
                 if len(part) < rule.min_track_positions:
                     dropped["stray_position"] += len(part)
