@@ -79,7 +79,16 @@ STORAGE: Final = {
     "validation": _WINDOWS,
     "holdout": _WINDOWS,
 }
-"""By asset."""
+"""By asset. Beside what the writer of our own that was here before made of the same rows of the demo (zstd 1, one busy
+core, median of 3, digests and checksums in it):
+
+| | bytes a row | before | ns to write | before | ns to read | before |
+|---|--:|--:|--:|--:|--:|--:|
+| `raw_records` | 12.7 | 12.4 | 199 | 170 | 111 | 112 |
+| `clean_records` | 5.60 | 5.28 | 96 | 138 | 50 | 171 |
+| `track_shards` | 5.12 | 4.87 | 130 | 147 | 66 | 82 |
+| `materialized_windows` | 8,774 | 8,784 | 77,048 | 44,924 | 41,720 | 39,894 |
+"""
 _SMALL: Final = Storage()
 """Of every other asset."""
 

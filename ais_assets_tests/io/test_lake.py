@@ -392,3 +392,29 @@ def test_an_unreachable_server_is_an_error_and_no_hang(monkeypatch: pytest.Monke
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "2")
     with pytest.raises(StoreError, match=r"cannot be reached.*check the endpoint"):
         Lake("s3://bucket/p", s3_patience_seconds=0).partitions("clean_records")
+
+
+@pytest.mark.parametrize("place", [0.2, 0.5, 0.999])
+def test_a_flipped_bit_is_refused_by_every_way_to_read(tmp_path: Path, place: float) -> None:
+    """In the first page's values, a later page's, and the footer."""
+    lake = Lake(tmp_path)
+    mmsi = np.random.default_rng(8).permutation(np.arange(200_000_000, 200_050_000)).tolist()
+    lake.write("clean_records", "2024-03-01", stream(positions(mmsi)))
+    lake.write("clean_records", "2024-03-02", stream(positions([219000002])))
+    path = tmp_path / "clean_records" / "2024-03-01.parquet"
+    data = bytearray(path.read_bytes())
+    footer = 8 + int.from_bytes(data[-8:-4], "little")
+    data[-footer // 2 if place > 0.9 else int(len(data) * place)] ^= 4
+    path.write_bytes(bytes(data))
+    named = r"2024-03-01\.parquet is damaged.*materialize clean_records\[2024-03-01\] again"
+    with pytest.raises(DamagedFileError, match=named):
+        list(lake.row_groups("clean_records", "2024-03-01"))
+    with pytest.raises(DamagedFileError, match=named):
+        lake.table("clean_records")
+    with pytest.raises(DamagedFileError, match=named):
+        lake.verify("clean_records", "2024-03-01")
+    lake.verify("clean_records", "2024-03-02")
+    with pytest.raises((DamagedFileError, OSError), match=r"damaged|CRC checksum"):
+        lake.dataset("clean_records").to_table()
+    with pytest.raises((DamagedFileError, duckdb.Error), match=r"damaged|CRC checksum"):
+        lake.sql("select sum(mmsi), max(lat), max(lon), max(t) from clean_records").fetchall()
