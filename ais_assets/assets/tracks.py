@@ -96,7 +96,7 @@ def tracks_of_shard(lake: Lake, shard: int, days: Sequence[str], settings: Setti
 def _shard_of_days(lake: Lake, days: Sequence[str], shard: int, shards: int) -> Iterator[pa.Table]:
     for day in days:
         with lake.open("clean_records", day) as file:
-            written_for = describe(file, lake.uri_of("clean_records", day)).facts["shards"]
+            written_for = describe(file).facts["shards"]
             if written_for != shards:
                 raise ValueError(
                     f"clean_records[{day}] was written for AIS_SHARDS={written_for}, this run has {shards}: "

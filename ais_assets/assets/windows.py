@@ -160,7 +160,7 @@ class WindowGather:
         tables = []
         for of in self._thrown:
             with self._lake.open("window_piles", of.shard) as file:
-                found = describe(file, self._lake.uri_of("window_piles", of.shard))
+                found = describe(file)
                 require_same(found, of.references, f"window_piles[{of.shard}]")
                 group = row_group_of(pile, self._settings.piles)
                 # Without held-out time there is no row group of it.
