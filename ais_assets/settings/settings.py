@@ -15,7 +15,7 @@ from ais_assets.settings.addresses import checked_place
 from ais_assets.settings.table_mapping import TableMapping
 from ais_assets.settings.variables import ENV_FILE, PREFIX, Variable, effective, faults, variable_of, written
 
-SourceName = Literal["dma", "marinecadastre", "nmea", "norway", "simulated", "table"]
+SourceName = Literal["dma", "json", "marinecadastre", "nmea", "norway", "simulated", "table"]
 
 MOST_SHARDS = 4096
 MOST_PILES = 10_000

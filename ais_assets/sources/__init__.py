@@ -15,20 +15,26 @@ if TYPE_CHECKING:
     from ais_assets.sources.landing.landing import FileOptions, FileSource
 
 _CLASSES = {
-    "dma": "DmaSource",
-    "marinecadastre": "MarineCadastreSource",
-    "nmea": "NmeaSource",
-    "norway": "NorwaySource",
-    "table": "TableSource",
+    "dma": "dma.DmaSource",
+    "json": "json_lines.JsonLinesSource",
+    "marinecadastre": "marinecadastre.MarineCadastreSource",
+    "nmea": "nmea.NmeaSource",
+    "norway": "norway.NorwaySource",
+    "table": "table.TableSource",
 }
-"""Of the modules of these names."""
+"""Of the sources of files: module and class."""
+
+
+FILE_SOURCES = tuple(_CLASSES)
+"""Names of the sources of files."""
 
 
 def source_class(name: str) -> type[FileSource]:
     """The class of a source of files. Raises SourceError for an unknown name."""
     if name not in _CLASSES:
         raise SourceError(f"AIS_SOURCE={name} is not known; there are {', '.join(get_args(SourceName))}")
-    return getattr(import_module(f"{__name__}.{name}"), _CLASSES[name])
+    module, kind = _CLASSES[name].split(".")
+    return getattr(import_module(f"{__name__}.{module}"), kind)
 
 
 def source_for(

@@ -130,6 +130,6 @@ class DmaSource(FileSource):
     suffixes: ClassVar[tuple[str, ...]] = (".zip", ".csv.gz", ".csv")
     monthly_suffixes: ClassVar[tuple[str, ...]] = (".zip",)
 
-    def read(self, archive: Path, day: date) -> RecordStream:
+    def read(self, archive: Path, day: date | None) -> RecordStream:
         reader = DelimitedReader(LAYOUTS, self.max_bytes, zone=self.zone)
         return reader.read(archive, day, self.days.reach(archive.name))

@@ -83,9 +83,14 @@ class Reach(NamedTuple):
         begin, end = day_milliseconds(day)
         return self.begin < end and begin < self.end
 
-    def window(self, day: date) -> Window:
-        """What the reader must know to take the rows of `day`."""
-        return Window(*day_milliseconds(day), self.begin, self.end)
+    def window(self, day: date | None) -> Window:
+        """What the reader must know to take the rows of `day`; None: of every day that reads the file."""
+        begin, end = (self.begin, self.end) if day is None else day_milliseconds(day)
+        return Window(begin, end, self.begin, self.end)
+
+    def begins_with(self, day: date | None) -> bool:
+        """Whether rows that cannot be read and stand first are the day's."""
+        return day is None or day == self.home
 
 
 def day_milliseconds(day: date) -> tuple[int, int]:

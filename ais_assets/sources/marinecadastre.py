@@ -94,6 +94,6 @@ class MarineCadastreSource(FileSource):
     )
     suffixes: ClassVar[tuple[str, ...]] = (".zip", ".csv.zst", ".parquet", ".csv.gz", ".csv")
 
-    def read(self, archive: Path, day: date) -> RecordStream:
+    def read(self, archive: Path, day: date | None) -> RecordStream:
         reader = DelimitedReader((LAYOUT,), self.max_bytes, zone=self.zone)
         return reader.read(archive, day, self.days.reach(archive.name))

@@ -5,7 +5,6 @@ What the messages mean is ITU-R M.1371-5, annex 8. A transmission that several s
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 from functools import cache
@@ -13,26 +12,21 @@ from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple, Unpack
 
 import attr
-import numpy as np
 import pyarrow as pa
 from pyais.exceptions import AISBaseException
 from pyais.messages import AISSentence, MessageType24PartA, MessageType24PartB, MessageType24PartBAuxiliaryCraft
 
 from ais_assets import schema
-from ais_assets.ledger import Ledger
 from ais_assets.sources.landing.landing import FileOptions, FileSource
 from ais_assets.sources.rows.archive import row_blocks
+from ais_assets.sources.rows.day_log import TIME_REJECTS, DayLog, Report
+from ais_assets.sources.rows.lines import Lines
 from ais_assets.sources.rows.record_table import (
-    SAMPLE_CHARACTERS,
-    TABLE_ROWS,
-    StaticData,
     StaticValue,
-    empty_records,
     imo_number,
     metres,
-    record_table,
 )
-from ais_assets.sources.rows.row_plan import NULL, NULL_CODE, NULL_HEADING, Note, Reject, Window
+from ais_assets.sources.rows.row_plan import Note, Reject
 from ais_assets.sources.rows.sentences import (
     GLUED_SENTENCES,
     JOINED_PARTS,
@@ -43,8 +37,6 @@ from ais_assets.sources.rows.sentences import (
     Message,
     MessageReader,
 )
-from ais_assets.sources.rows.times import UNKNOWN_ZONE
-from ais_assets.sources.rows.zones import AMBIGUOUS_LOCAL_TIME, NO_SUCH_LOCAL_TIME
 from ais_assets.sources.source import SourceError
 from ais_assets.stream import RecordStream
 
@@ -54,19 +46,11 @@ TOO_SHORT: Final = "too_short"
 """A message cut off before the last field that is read of its type."""
 UNDECODABLE: Final = "undecodable"
 """pyais refuses the message."""
-NO_TIME: Final = "no_time"
-"""A good message without a time, and none is guessed."""
 RECEIVED_BEFORE: Final = "received_before"
 """A message that stands in the log already, within RECEPTION_SECONDS: of another station or by a repeater."""
 BAD_MMSI: Final = Reject.BAD_MMSI.name.lower()
 BAD_LATITUDE: Final = Reject.BAD_LATITUDE.name.lower()
 BAD_LONGITUDE: Final = Reject.BAD_LONGITUDE.name.lower()
-OUTSIDE_FILE: Final = Reject.OUTSIDE_FILE.name.lower()
-_TIME_REASONS: Final = {
-    UNKNOWN_ZONE: Reject.UNKNOWN_ZONE.name.lower(),
-    NO_SUCH_LOCAL_TIME: Reject.NO_SUCH_LOCAL_TIME.name.lower(),
-    AMBIGUOUS_LOCAL_TIME: Reject.AMBIGUOUS_LOCAL_TIME.name.lower(),
-}
 REJECTS: Final[tuple[str, ...]] = (
     *LINE_FAULTS,
     OTHER_MESSAGE,
@@ -75,16 +59,13 @@ REJECTS: Final[tuple[str, ...]] = (
     BAD_MMSI,
     BAD_LATITUDE,
     BAD_LONGITUDE,
-    NO_TIME,
-    *_TIME_REASONS.values(),
-    OUTSIDE_FILE,
+    *TIME_REJECTS,
     RECEIVED_BEFORE,
 )
 """Why a line or a message is no record, in the order in which it is asked."""
 
 NO_POSITION: Final = Note.NO_POSITION.name.lower()
 BLANK_LINES: Final = Note.BLANK_LINES.name.lower()
-OTHER_DAY: Final = Note.OTHER_DAY.name.lower()
 _IMPLAUSIBLE: Final = {
     "speed": Note.IMPLAUSIBLE_SOG.name.lower(),
     "course": Note.IMPLAUSIBLE_COG.name.lower(),
@@ -97,41 +78,11 @@ soon: position reports say the second of the minute, static data and reports at 
 annex 1, tables 1 and 2)."""
 _MOST_HEARD = 1 << 19
 _NO_STATIC = (None,) * len(schema.STATIC_COLUMNS)
-_SAMPLES_PER_REASON = 100 // len(REJECTS)
 
 _BLOCK_BYTES = 1 << 20
-_MAX_LINE_BYTES = 1 << 16
 _LARGEST_MMSI = 999_999_999
 _KINDS = ("", ".gz", ".zst", ".zip")
 _PLAIN = (".nmea", ".nm4", ".log", ".txt", ".raw")
-
-
-class Report(NamedTuple):
-    """What a message says, in the units of `schema.RAW_RECORDS`, as integers; None for not available.
-
-    Attributes:
-        mmsi: the sender.
-        mobile_type: code in `schema.MOBILE_TYPES`.
-        lat, lon: micro-degrees.
-        sog, cog: tenths of a knot and of a degree.
-        heading: degrees.
-        nav_status: code in `schema.NAV_STATUSES`.
-        coarse: whether the position is message 27's, to a tenth of a minute.
-        static: values of `schema.STATIC_COLUMNS`.
-        notes: what was not plausible.
-    """
-
-    mmsi: int
-    mobile_type: int
-    lat: int | None
-    lon: int | None
-    sog: int | None
-    cog: int | None
-    heading: int | None
-    nav_status: int | None
-    coarse: bool
-    static: tuple[StaticValue, ...]
-    notes: tuple[str, ...]
 
 
 class UnusableMessageError(ValueError):
@@ -192,10 +143,10 @@ class NmeaSource(FileSource):
         super().__init__(uri, **options)
         self._believe_tag_blocks = believe_tag_blocks
 
-    def read(self, archive: Path, day: date) -> RecordStream:
+    def read(self, archive: Path, day: date | None) -> RecordStream:
         stream = RecordStream(schema.RAW_RECORDS, iter(()))
         reach = self.days.reach(archive.name)
-        log = _Log(reach.window(day), of_day=reach.home == day)
+        log = DayLog(reach.window(day), REJECTS, _NOTES, of_day=reach.begins_with(day))
         reader = MessageReader(self.zone, believe_tag_blocks=self._believe_tag_blocks)
         stream.tables = _tables(archive, self.max_bytes, log, reader, stream)
         return stream
@@ -313,21 +264,45 @@ def _text(text: str | None) -> str | None:
 
 
 def _tables(
-    archive: Path, max_bytes: int, log: _Log, reader: MessageReader, stream: RecordStream
+    archive: Path, max_bytes: int, log: DayLog, reader: MessageReader, stream: RecordStream
 ) -> Iterator[pa.Table]:
-    lines = _numbered_lines(row_blocks(archive, block_bytes=_BLOCK_BYTES, max_bytes=max_bytes), log)
+    lines = Lines(row_blocks(archive, block_bytes=_BLOCK_BYTES, max_bytes=max_bytes))
+    receptions = _Receptions()
+    has_sentences = False
     for found in reader.read(lines):
-        log.take(found)
-        if log.rows == TABLE_ROWS:
+        has_sentences |= isinstance(found, Message) or found.reason != NO_SENTENCE
+        _take(found, log, receptions)
+        if log.is_full:
             yield log.table()
     if log.rows:
         yield log.table()
-    log.account(reader, stream.ledger, stream.facts)
-    if not log.has_sentences:
+    notes = reader.notes
+    rows_seen = lines.count - lines.blank + notes[GLUED_SENTENCES] - notes[OTHER_LINES] - notes[JOINED_PARTS]
+    log.notes.update({**notes, BLANK_LINES: lines.blank})
+    log.account(rows_seen, stream.ledger, stream.facts)
+    if not has_sentences:
         raise SourceError(
-            f"{archive.name}: holds no AIVDM or AIVDO sentence in {log.lines:,} lines; "
+            f"{archive.name}: holds no AIVDM or AIVDO sentence in {lines.count:,} lines; "
             "correct AIS_SOURCE, or remove the file if the source never published the day"
         )
+
+
+def _take(found: Message | Fault, log: DayLog, receptions: _Receptions) -> None:
+    """Makes a record or a reject of it, or leaves it to another day."""
+    if isinstance(found, Fault):
+        log.reject(found.line, found.text, found.reason)
+        return
+    try:
+        said = report(found.ais)
+    except UnusableMessageError as error:
+        log.reject(found.line, found.text, str(error))
+        return
+    if not log.has_time(found.line, found.text, found.t) or found.t is None:
+        return
+    if receptions.again(found.ais.payload, found.t):
+        log.reject(found.line, found.text, RECEIVED_BEFORE)
+        return
+    log.take(said, found.t)
 
 
 class _Receptions:
@@ -349,113 +324,3 @@ class _Receptions:
         if len(self._first) > _MOST_HEARD:
             del self._first[next(iter(self._first))]
         return False
-
-
-class _Log:
-    """The records and the account of one log."""
-
-    def __init__(self, window: Window, *, of_day: bool) -> None:
-        self.lines = 0
-        self.rows = 0
-        self.blank_lines = 0
-        self.has_sentences = False
-        self._window = window
-        self._of_day = of_day
-        self._records = empty_records(TABLE_ROWS)
-        self._coarse = np.zeros(TABLE_ROWS, np.bool_)
-        self._static = StaticData()
-        self._receptions = _Receptions()
-        self._rows_out = 0
-        self._dropped = Counter[str](dict.fromkeys(REJECTS, 0))
-        self._notes = Counter(dict.fromkeys((*_NOTES, OTHER_DAY), 0))
-        self._rejects: list[dict[str, Any]] = []
-
-    def take(self, found: Message | Fault) -> None:
-        """Makes a record or a reject of it, or leaves it to another day."""
-        if isinstance(found, Fault):
-            self.has_sentences |= found.reason != NO_SENTENCE
-            self._reject(found, found.reason)
-            return
-        self.has_sentences = True
-        try:
-            said = report(found.ais)
-        except UnusableMessageError as error:
-            self._reject(found, str(error))
-            return
-        if found.t is None:
-            self._reject(found, NO_TIME)
-            return
-        if found.t < 0:
-            self._reject(found, _TIME_REASONS.get(found.t, NO_TIME))
-            return
-        if not self._window.first <= found.t * 1000 < self._window.last:
-            self._reject(found, OUTSIDE_FILE)
-            return
-        self._of_day = self._window.begin <= found.t * 1000 < self._window.end
-        if self._receptions.again(found.ais.payload, found.t):
-            self._reject(found, RECEIVED_BEFORE)
-            return
-        if not self._of_day:
-            self._notes[OTHER_DAY] += 1
-            return
-        row, self.rows = self.rows, self.rows + 1
-        self._records.t[row] = found.t * 1000
-        self._records.mmsi[row] = said.mmsi
-        self._records.mobile_type[row] = said.mobile_type
-        for name in ("lat", "lon", "sog", "cog"):
-            value = getattr(said, name)
-            getattr(self._records, name)[row] = NULL if value is None else value
-        self._records.heading[row] = NULL_HEADING if said.heading is None else said.heading
-        self._records.nav_status[row] = NULL_CODE if said.nav_status is None else said.nav_status
-        self._coarse[row] = said.coarse
-        self._static.add(row, said.mmsi, said.static)
-        self._notes.update(said.notes)
-
-    def table(self) -> pa.Table:
-        """The records since the last table."""
-        table = record_table(self._records, self.rows, self._static, self._coarse[: self.rows])
-        self._rows_out += self.rows
-        self.rows = 0
-        self._records = empty_records(TABLE_ROWS)
-        return table
-
-    def account(self, reader: MessageReader, ledger: Ledger, facts: dict[str, Any]) -> None:
-        """Writes down what became of every line."""
-        ledger.rows_out = self._rows_out
-        rows = self.lines + reader.notes[GLUED_SENTENCES] - self.blank_lines
-        rows -= reader.notes[OTHER_LINES] + reader.notes[JOINED_PARTS]
-        ledger.rows_in = rows - self._notes[OTHER_DAY]
-        for reason, rows in self._dropped.items():
-            ledger.drop(reason, rows)
-        for note, count in (*self._notes.items(), *reader.notes.items(), (BLANK_LINES, self.blank_lines)):
-            ledger.note(note, count)
-        facts["rejects"] = sorted(self._rejects, key=lambda reject: reject["line"])
-
-    def _reject(self, found: Message | Fault, reason: str) -> None:
-        if not self._of_day:
-            self._notes[OTHER_DAY] += 1
-            return
-        self._dropped[reason] += 1
-        if self._dropped[reason] <= _SAMPLES_PER_REASON:
-            text = found.text.decode("utf-8", "replace")[:SAMPLE_CHARACTERS]
-            self._rejects.append({"line": found.line, "reason": reason, "text": text})
-
-
-def _numbered_lines(blocks: Iterator[bytes], log: _Log) -> Iterator[tuple[int, bytes]]:
-    """Lines that are not blank with their numbers, each to _MAX_LINE_BYTES; all are counted in `log`."""
-    rest = b""
-    for block in blocks:
-        *whole, rest = (rest + block).split(b"\n")
-        yield from _not_blank(whole, log)
-        rest = rest[:_MAX_LINE_BYTES]
-    yield from _not_blank([rest] if rest else [], log)
-
-
-def _not_blank(lines: list[bytes], log: _Log) -> Iterator[tuple[int, bytes]]:
-    for line in lines:
-        log.lines += 1
-        text = line[:_MAX_LINE_BYTES].rstrip()
-        if text:
-            yield log.lines, text
-        else:
-            log.blank_lines += 1

@@ -73,6 +73,6 @@ class NorwaySource(FileSource):
     examples: ClassVar[tuple[str, ...]] = ("vestland-2022-09-01.csv", "ais_20220901.csv.gz", "2022-09-01.zip")
     suffixes: ClassVar[tuple[str, ...]] = (".zip", ".csv.gz", ".csv")
 
-    def read(self, archive: Path, day: date) -> RecordStream:
+    def read(self, archive: Path, day: date | None) -> RecordStream:
         reader = DelimitedReader((LAYOUT,), self.max_bytes, zone=self.zone)
         return reader.read(archive, day, self.days.reach(archive.name))

@@ -119,7 +119,7 @@ class SimulatedSource(Source):
     def published(self, day: date) -> bool:
         return day >= self._first_day
 
-    def read(self, archive: Path, day: date) -> RecordStream:
+    def read(self, archive: Path, day: date | None) -> RecordStream:
         """As any other archive of the authority's form."""
         return self._reader.read(archive, day)
 

@@ -66,8 +66,9 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def read(self, archive: Path, day: date) -> RecordStream:
-        """The day's records in an archive (`schema.RAW_RECORDS`), in file order, a table of some 1 M at a time.
+    def read(self, archive: Path, day: date | None) -> RecordStream:
+        """The day's records in an archive (`schema.RAW_RECORDS`), None: all of them, in file order, a table of some 1
+        M at a time.
 
         Every row of the file that is of the day (`file_days`) ends as a record or as a counted reject: ledger.rows_in
         counts them, the note other_day the file's other rows, ledger.dropped the rejects by reason, and

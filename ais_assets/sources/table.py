@@ -37,7 +37,7 @@ class TableSource(FileSource):
         super().__init__(uri, **options)
         self._layout = table_layout(mapping, delimiter)
 
-    def read(self, archive: Path, day: date) -> RecordStream:
+    def read(self, archive: Path, day: date | None) -> RecordStream:
         reader = DelimitedReader((self._layout,), self.max_bytes, zone=self.zone)
         return reader.read(archive, day, self.days.reach(archive.name))
 

@@ -50,6 +50,11 @@ SAMPLES: dict[str, tuple[bytes, bytes, str]] = {
     "table": (b"when,id,y,x,v,who", b"1709294401.5,219000873,0.986,10.25,5.1,FENJA", ".csv"),
     "nmea": (b"# a log", b"2024-03-01 12:00:01 !AIVDM,1,1,,B,13aGua?P00PHfERNFruh0?vN289E,0*35", ".log"),
 }
+SAMPLES["json"] = (
+    b'{"class": "VERSION", "release": "3.25"}',
+    b'{"class":"AIS","type":1,"mmsi":219000873,"rxtime":"20240301120001","lat":55.5,"lon":12.5,"speed":5.1,"course":9}',
+    ".jsonl",
+)
 PACKINGS = {"dma": ".csv.gz", "marinecadastre": ".csv.zst", "norway": ".zip", "table": ".parquet", "nmea": ".log.zst"}
 
 

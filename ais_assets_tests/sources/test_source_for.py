@@ -35,5 +35,5 @@ def test_a_table_needs_its_columns() -> None:
 
 
 def test_an_unknown_source() -> None:
-    with pytest.raises(SourceError, match="there are dma, marinecadastre, nmea, norway, simulated, table"):
+    with pytest.raises(SourceError, match="there are dma, json, marinecadastre, nmea, norway, simulated, table"):
         named("gps")

@@ -73,18 +73,18 @@ class DelimitedReader:
     samples_per_reason: int = SAMPLES_PER_REASON
     zone: str = "UTC"
 
-    def read(self, archive: Path, day: date, reach: Reach | None = None) -> RecordStream:
-        """The archive's records of a day; see `Source.read`. Errors are raised as the tables are drawn.
+    def read(self, archive: Path, day: date | None, reach: Reach | None = None) -> RecordStream:
+        """The archive's records of a day, None: of all; see `Source.read`. Errors are raised as the tables are drawn.
 
         `reach` is the part of time that the file's name says, by default all time.
         """
         stream = RecordStream(schema.RAW_RECORDS, iter(()))
-        reach = reach or Reach.all_time(day)
+        reach = reach or Reach.all_time(day or date.min)
         stream.tables = self._tables(archive, day, reach, stream.ledger, stream.facts)
         return stream
 
     def _tables(
-        self, archive: Path, day: date, reach: Reach, ledger: Ledger, facts: dict[str, Any]
+        self, archive: Path, day: date | None, reach: Reach, ledger: Ledger, facts: dict[str, Any]
     ) -> Iterator[pa.Table]:
         blocks = row_blocks(
             archive,
@@ -104,7 +104,7 @@ class DelimitedReader:
             )
         layout, columns, has_header = find_header(header, self.layouts, archive.name)
         plan = columns.plan(layout, self.zone, reach.window(day), self.samples_per_reason)
-        parse = _Parse(self, layout, columns, plan, comments, has_header=has_header, of_day=day == reach.home)
+        parse = _Parse(self, layout, columns, plan, comments, has_header=has_header, of_day=reach.begins_with(day))
         yield from parse.rows(first, end + 1 if has_header else begin)
         for block in lines:
             yield from parse.rows(block)

@@ -1,0 +1,293 @@
+"""AIS as programs and services send it in JSON, a message a line: AIS-catcher, gpsd, aisstream.io, Digitraffic.
+
+A message is read by the names of its fields, wherever they are nested, in the units of AIS (degrees, knots); gpsd's
+with
+`"scaled": false` in the steps of the message. What a value means is ITU-R M.1371-5, annex 8.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import pyarrow as pa
+
+from ais_assets import schema
+from ais_assets.sources.landing.landing import FileSource
+from ais_assets.sources.rows.archive import row_blocks
+from ais_assets.sources.rows.day_log import TIME_REJECTS, DayLog, Report
+from ais_assets.sources.rows.lines import Lines
+from ais_assets.sources.rows.record_table import StaticValue, imo_number, metres
+from ais_assets.sources.rows.row_plan import Note, Reject
+from ais_assets.sources.rows.times import milliseconds_of
+from ais_assets.sources.source import SourceError
+from ais_assets.stream import RecordStream
+
+NOT_JSON: Final = "not_json"
+"""A line that is no JSON, or no object of it: cut off, or something between the messages."""
+OTHER_MESSAGE: Final = "other_message"
+"""An object without a position or static data: other types of message, a program's own reports."""
+BAD_MMSI, BAD_LATITUDE, BAD_LONGITUDE = (
+    reject.name.lower() for reject in (Reject.BAD_MMSI, Reject.BAD_LATITUDE, Reject.BAD_LONGITUDE)
+)
+REJECTS: Final = (NOT_JSON, OTHER_MESSAGE, BAD_MMSI, BAD_LATITUDE, BAD_LONGITUDE, *TIME_REJECTS)
+_NO_POSITION = Note.NO_POSITION.name.lower()
+_BLANK_LINES = Note.BLANK_LINES.name.lower()
+_IMPLAUSIBLE = {
+    "sog": Note.IMPLAUSIBLE_SOG.name.lower(),
+    "cog": Note.IMPLAUSIBLE_COG.name.lower(),
+    "heading": Note.IMPLAUSIBLE_HEADING.name.lower(),
+}
+_BLOCK_BYTES = 1 << 20
+_KINDS = (".jsonl", ".ndjson", ".json")
+_COUNT = re.compile(r"(\d{16}|\d{13}|\d{10})(?:\.\d+)?")
+_PER_SECOND = {10: 1, 13: 1000, 16: 1_000_000}
+_MORE_THAN_A_MINUTE = 64  # a smaller timestamp is the second of the minute in a report
+_STATIC_FIELDS = ("shipname", "name", "callsign", "imo", "imonumber", "destination", "draught", "to_bow", "a", "refa")
+
+# What sent it, by the number of the message (M.1371-5, table 46) and by aisstream.io's names of them.
+_SENDERS: Final = {
+    "class A": (1, 2, 3, 5, 27, "positionreport", "shipstaticdata", "longrangeaisbroadcastmessage"),
+    "class B": (18, 19, 24, "standardclassbpositionreport", "extendedclassbpositionreport", "staticdatareport"),
+    "base station": (4, "basestationreport"),
+    "search and rescue aircraft": (9, "standardsearchandrescueaircraftreport"),
+    "aid to navigation": (21, "aidstonavigationreport"),
+}
+_SENDER_OF = {kind: schema.MOBILE_TYPES.index(sender) for sender, kinds in _SENDERS.items() for kind in kinds}
+_LONG_RANGE = (27, "longrangeaisbroadcastmessage")
+_UNDEFINED = schema.NAV_STATUSES.index("undefined")
+
+
+class UnusableObjectError(ValueError):
+    """An object that is no record; the first argument is one of REJECTS."""
+
+
+class JsonLinesSource(FileSource):
+    """Logs of messages in JSON, one a line."""
+
+    name = "json"
+    examples: ClassVar[tuple[str, ...]] = ("ais-2024-03-01.jsonl.zst", "20240301.ndjson.gz", "2024-03-01.json")
+    suffixes: ClassVar[tuple[str, ...]] = tuple(
+        kind + packing for packing in (".zst", ".zip", ".gz", "") for kind in _KINDS
+    )
+
+    def read(self, archive: Path, day: date | None) -> RecordStream:
+        stream = RecordStream(schema.RAW_RECORDS, iter(()))
+        reach = self.days.reach(archive.name)
+        notes = (_NO_POSITION, *_IMPLAUSIBLE.values(), _BLANK_LINES)
+        log = DayLog(reach.window(day), REJECTS, notes, of_day=reach.begins_with(day))
+        stream.tables = self._tables(archive, log, stream)
+        return stream
+
+    def _tables(self, archive: Path, log: DayLog, stream: RecordStream) -> Iterator[pa.Table]:
+        lines = Lines(row_blocks(archive, block_bytes=_BLOCK_BYTES, max_bytes=self.max_bytes))
+        rows_seen = objects = 0
+        for line, text in lines:
+            found = objects_of(text)
+            rows_seen += max(len(found), 1)
+            objects += len(found)
+            if not found:
+                log.reject(line, text, NOT_JSON)
+            for said in found:
+                self._take(said, line, text, log)
+                if log.is_full:
+                    yield log.table()
+        if log.rows:
+            yield log.table()
+        log.notes[_BLANK_LINES] = lines.blank
+        log.account(rows_seen, stream.ledger, stream.facts)
+        if not objects:
+            raise SourceError(
+                f"{archive.name}: holds no JSON object in {lines.count:,} lines; "
+                "correct AIS_SOURCE, or remove the file if the source never published the day"
+            )
+
+    def _take(self, said: dict[str, Any], line: int, text: bytes, log: DayLog) -> None:
+        try:
+            report = report_of(said)
+        except UnusableObjectError as error:
+            log.reject(line, text, str(error))
+            return
+        t = time_of(said, self.zone)
+        if log.has_time(line, text, t) and t is not None:
+            log.take(report, t)
+
+
+def objects_of(text: bytes) -> list[dict[str, Any]]:
+    """The messages in a line, each with all its fields by their names in lower case; none where it is no such JSON.
+
+    An inner field goes before one of the same name around it but for aisstream.io's MetaData, which it completes. A
+    collection (GeoJSON, or a plain list) has a message for each of its members.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    if isinstance(found, dict) and isinstance(found.get("features"), list):
+        found = found["features"]
+    members = found if isinstance(found, list) else [found]
+    return [_flat(member) for member in members if isinstance(member, dict)]
+
+
+def _flat(value: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        if isinstance(inner, dict):
+            for name, found in _flat(inner).items():
+                if key.lower() != "metadata" or name not in flat:
+                    flat[name] = found
+        elif key.lower() == "coordinates" and isinstance(inner, list) and len(inner) >= 2:
+            flat["lon"], flat["lat"] = inner[0], inner[1]
+        elif key.lower() not in flat:
+            flat[key.lower()] = inner
+    return flat
+
+
+def time_of(said: dict[str, Any], zone: str) -> int | None:
+    """Seconds since 1970 of a message; None where nothing says it, negative where its zone is not understood."""
+    reason = None
+    for name in ("rxuxtime", "rxtime", "toa", "time_utc", "timestampexternal", "timestamp", "time", "receivedat"):
+        value = said.get(name)
+        if value is None or isinstance(value, bool):
+            continue
+        if isinstance(value, int | float) and not _MORE_THAN_A_MINUTE <= value < math.inf:
+            continue
+        text = f"{value:f}" if isinstance(value, float) else str(value).strip()
+        counted = _COUNT.fullmatch(text)
+        if counted:
+            return int(counted[1]) // _PER_SECOND[len(counted[1])]
+        t = milliseconds_of(text.encode(), "UTC" if name == "rxtime" else zone)
+        if t >= 0:
+            return t // 1000
+        reason = reason if reason is not None or t == -1 else t
+    return reason
+
+
+def report_of(said: dict[str, Any]) -> Report:
+    """What a message says. Raises UnusableObjectError with one of REJECTS where it makes no record."""
+    kind = _kind(said)
+    has_position = any(name in said for name in ("lat", "latitude"))
+    if not has_position and not any(name in said for name in _STATIC_FIELDS):
+        raise UnusableObjectError(OTHER_MESSAGE)
+    steps = said.get("scaled") is False
+    notes: list[str] = []
+    lat, lon = _position(said, 1 / 600_000 if steps else 1.0)
+    if lat is None:
+        notes.append(_NO_POSITION)
+    status = _number(said, "status", "navstat", "navigationalstatus")
+    return Report(
+        _mmsi(said),
+        _SENDER_OF.get(kind, 0),
+        lat,
+        lon,
+        _motion(said, "sog", ("speed", "sog"), 1 if steps else 10, 1023, notes),
+        _motion(said, "cog", ("course", "cog"), 1 if steps else 10, 3600, notes),
+        _motion(said, "heading", ("heading", "trueheading"), 1, 360, notes),
+        int(status) if status is not None and 0 <= status < _UNDEFINED else None,
+        kind in _LONG_RANGE,
+        _static(said, kind, 0.1 if steps or "refa" in said else 1.0),
+        tuple(notes),
+    )
+
+
+def _kind(said: dict[str, Any]) -> int | str:
+    """The type of message; 0 where it is not said. Digitraffic's `type` is the ship's, and stands beside no
+    position."""
+    if isinstance(named := said.get("messagetype"), str):
+        return named.lower()
+    is_message = said.get("class") == "AIS" or any(name in said for name in ("rxtime", "rxuxtime", "channel", "repeat"))
+    number = said.get("msgtype", said.get("type") if is_message else None)
+    return number if isinstance(number, int) else 0
+
+
+def _mmsi(said: dict[str, Any]) -> int:
+    text = str(said.get("mmsi", said.get("userid", ""))).strip().removesuffix(".0")
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise UnusableObjectError(BAD_MMSI)
+    return int(text)
+
+
+def _number(said: dict[str, Any], *names: str) -> float | None:
+    """The first of these fields that is a number, or a text that is one."""
+    for name in names:
+        value = said.get(name)
+        if isinstance(value, bool) or value is None:
+            continue
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            continue
+        if math.isfinite(number):
+            return number
+    return None
+
+
+def _position(said: dict[str, Any], degrees: float) -> tuple[int | None, int | None]:
+    lat, lon = _number(said, "lat", "latitude"), _number(said, "lon", "longitude", "lng")
+    if lat is None or lon is None:
+        return None, None
+    north, east = (round(value * degrees * schema.MICRODEGREES) for value in (lat, lon))
+    if north == 91 * schema.MICRODEGREES or east == 181 * schema.MICRODEGREES:
+        return None, None
+    if abs(north) > 90 * schema.MICRODEGREES:
+        raise UnusableObjectError(BAD_LATITUDE)
+    if abs(east) > 180 * schema.MICRODEGREES:
+        raise UnusableObjectError(BAD_LONGITUDE)
+    return north, east
+
+
+def _motion(
+    said: dict[str, Any], column: str, names: tuple[str, ...], steps: int, limit: int, notes: list[str]
+) -> int | None:
+    """A SOG, COG or heading in steps; None where it is not available, noted where it cannot be."""
+    value = _number(said, *names)
+    none = 511 if column == "heading" else limit
+    if value is None or math.isclose(value * steps, none):
+        return None
+    if value < 0 or value * steps >= limit:
+        notes.append(_IMPLAUSIBLE[column])
+        return None
+    rounded = math.floor(value * steps + 0.5)
+    if rounded < limit:
+        return rounded
+    # 359.97 degrees are north again; 102.27 kn the most there is.
+    return limit - 1 if column == "sog" else 0
+
+
+def _static(said: dict[str, Any], kind: int | str, draught_unit: float) -> tuple[StaticValue, ...]:
+    """The values of `schema.STATIC_COLUMNS`."""
+    code = _number(said, "shiptype", "ship_type") or (
+        _number(said, "type") if kind == 0 or isinstance(kind, str) else 0
+    )
+    length = (_number(said, "to_bow", "a", "refa") or 0) + (_number(said, "to_stern", "b", "refb") or 0)
+    width = (_number(said, "to_port", "c", "refc") or 0) + (_number(said, "to_starboard", "d", "refd") or 0)
+    draught = (_number(said, "draught", "maximumstaticdraught") or 0) * draught_unit
+    values: dict[str, StaticValue] = {
+        "imo": imo_number(int(_number(said, "imo", "imonumber") or 0)),
+        "callsign": _text(said, "callsign"),
+        "name": _text(said, "shipname", "name"),
+        "ship_type": str(int(code)) if code else None,
+        "length": _metres(length),
+        "width": _metres(width),
+        "draught": _metres(draught),
+        "destination": _text(said, "destination"),
+    }
+    return tuple(values[column] for column in schema.STATIC_COLUMNS)
+
+
+def _metres(value: float) -> float | None:
+    try:
+        return metres(value)
+    except ValueError:
+        return None
+
+
+def _text(said: dict[str, Any], *names: str) -> str | None:
+    """The first of these texts up to its first @, which ends it (M.1371-5, table 47)."""
+    text = next((said[name] for name in names if isinstance(said.get(name), str)), "")
+    return text.partition("@")[0].strip() or None

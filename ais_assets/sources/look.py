@@ -1,0 +1,128 @@
+"""What an unknown file is: the source that reads most of its beginning, its span, and the settings that take it in."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from ais_assets.settings.table_mapping import TableMapping
+from ais_assets.sources import source_for
+from ais_assets.sources.file_days import span_in_name
+from ais_assets.sources.rows.archive import packing_of, row_blocks
+from ais_assets.sources.rows.layout import plain_name
+from ais_assets.sources.source import SourceError
+
+_MOST_BYTES: Final = 1 << 36
+_HEADER_CHARACTERS = 500
+_DELIMITERS = ",;\t|"
+# Names that tables give to the columns, as far as they leave no doubt.
+_SPELLINGS: Final = {
+    "t": ("t", "time", "timestamp", "datetime", "date_time", "date_time_utc", "basedatetime", "base_date_time", "ts"),
+    "mmsi": ("mmsi", "ship", "ship_id", "vessel_id"),
+    "lat": ("lat", "latitude", "y"),
+    "lon": ("lon", "lng", "long", "longitude", "x"),
+    "sog": ("sog", "speed", "speed_over_ground"),
+    "cog": ("cog", "course", "course_over_ground"),
+    "heading": ("heading", "true_heading", "trueheading"),
+    "name": ("name", "vesselname", "vessel_name", "shipname"),
+    "imo": ("imo", "imo_nr"),
+    "callsign": ("callsign", "call_sign"),
+}
+_UNITS: Final = {10: "unix s", 13: "unix ms", 16: "unix us", 19: "unix ns"}
+
+
+def look(file: Path) -> dict[str, Any]:
+    """What a file is: source, header, days in its name, rows read and not, span, and settings to type.
+
+    Raises SourceError where no source reads any of its rows: the message says what each one found.
+    """
+    lines = first_lines(file)
+    candidates = [("dma", {}), ("marinecadastre", {}), ("norway", {}), ("nmea", {}), ("json", {}), *_tables(lines)]
+    refusals = []
+    best: tuple[int, dict[str, Any]] | None = None
+    for name, settings in candidates:
+        try:
+            found = _read(file, name, settings)
+        except SourceError as error:
+            refusals.append(f"{name}: {error}")
+            continue
+        if found["records"] and (best is None or found["records"] > best[0]):
+            best = found["records"], found
+    if best is None:
+        raise SourceError(f"{file.name}: no source reads any row of it. " + " | ".join(refusals)[:2000])
+    span = span_in_name(file.name)
+    named = "none: every day reads it" if span is None else f"{span.first} to {span.last}"
+    return {"file": file.name, "header": lines[0][:_HEADER_CHARACTERS], "days in its name": named, **best[1]}
+
+
+def first_lines(file: Path) -> list[str]:
+    """The first two lines of a file, unpacked; of a Parquet file its columns and its first row as text."""
+    blocks = row_blocks(file, block_bytes=1 << 16, max_bytes=_MOST_BYTES)
+    text = next(iter(blocks), b"").decode("utf-8-sig", "replace").splitlines()
+    return [*text[:2], "", ""][:2]
+
+
+def _tables(lines: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Settings of the table source that the header and the first row suggest, if they do."""
+    delimiter = max(_DELIMITERS, key=lines[0].count)
+    names = [name.strip().strip('"') for name in lines[0].split(delimiter)]
+    values = [value.strip().strip('"') for value in lines[1].split(delimiter)]
+    columns: dict[str, dict[str, str]] = {}
+    for column, spellings in _SPELLINGS.items():
+        found = next((name for spelling in spellings for name in names if plain_name(name) == spelling), None)
+        if found is not None:
+            columns[column] = {"column": found}
+    if not {"t", "mmsi", "lat", "lon"} <= set(columns):
+        return
+    place = names.index(columns["t"]["column"])
+    count = re.fullmatch(r"(\d+)(?:\.\d+)?", values[place] if place < len(values) else "")
+    if count and len(count[1]) in _UNITS:
+        columns["t"]["unit"] = _UNITS[len(count[1])]
+    settings = {"AIS_TABLE_COLUMNS": json.dumps(columns)}
+    if delimiter != ",":
+        settings["AIS_TABLE_DELIMITER"] = "\\t" if delimiter == "\t" else delimiter
+    yield "table", settings
+
+
+def _read(file: Path, name: str, settings: dict[str, str]) -> dict[str, Any]:
+    """What a source makes of all days of the file. Raises SourceError as the source does."""
+    columns = settings.get("AIS_TABLE_COLUMNS")
+    source = source_for(
+        name,
+        str(file.parent),
+        first_day=date(1970, 1, 1),
+        vessels=1,
+        seed=0,
+        table=None if columns is None else TableMapping.model_validate_json(columns),
+        table_delimiter=settings.get("AIS_TABLE_DELIMITER", ",").replace("\\t", "\t"),
+        max_bytes=_MOST_BYTES,
+    )
+    stream = source.read(file, None)
+    low, high = np.iinfo(np.int64).max, np.iinfo(np.int64).min
+    for table in stream.tables:
+        times = table["t"].cast("int64").to_numpy()
+        low, high = min(low, times.min(initial=low)), max(high, times.max(initial=high))
+    ledger = stream.ledger
+    lines = [f"AIS_SOURCE={name}", f"AIS_SOURCE_URI={file.parent}"]
+    lines += [f"{variable}='{value}'" for variable, value in settings.items()]
+    if ledger.rows_out:
+        first, last = (datetime.fromtimestamp(t / 1000, UTC) for t in (int(low), int(high)))
+        lines += [f"AIS_FIRST_DAY={first.date()}", f"AIS_LAST_DAY={last.date()}"]
+        span = f"{first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S} UTC"
+    else:
+        span = "none"
+    return {
+        "source": name,
+        "packing": packing_of(file) or "none",
+        "rows": ledger.rows_in,
+        "records": ledger.rows_out,
+        "rejects": {reason: rows for reason, rows in ledger.dropped.items() if rows},
+        "span": span,
+        "settings": lines,
+    }
