@@ -11,6 +11,7 @@ from dagster import (
     asset_check,
 )
 
+from ais_assets.assets.window_checks import same_windows_check
 from ais_assets.io.lake import Lake
 from ais_assets.publishing.dataset import CONSERVED, accounts, conservation, differing_days
 from ais_assets.resources.lake import LakeResource
@@ -115,6 +116,7 @@ def asset_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> lis
         nothing_lost_between_stages,
         no_vessel_in_both_splits,
         every_window_that_tracks_hold,
+        same_windows_check(settings, assets["training_dataset"]),
     ]
 
 

@@ -8,6 +8,7 @@ from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, 
 
 from ais_assets.assets import partitions
 from ais_assets.assets.stage import every, stage
+from ais_assets.assets.windows import WindowGather
 from ais_assets.io.lake import Folder, Lake
 from ais_assets.io.mds import write_shards
 from ais_assets.ledger import Ledger
@@ -17,6 +18,7 @@ from ais_assets.resources.io_managers import Partitions, each_partition
 from ais_assets.resources.lake import LakeResource
 from ais_assets.resources.training_loader import TrainingLoaderResource
 from ais_assets.settings import Settings
+from ais_assets.stream import RecordStream
 from ais_assets.transforms.durations import WindowDurations
 from ais_assets.transforms.forecast_report import ForecastErrors
 
@@ -33,14 +35,15 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
         kinds={"mds"},
         stored_as="folder",
         cut=partitions.piles(settings),
-        deps=["materialized_windows"],
-        made_with=("seq_len", "window_len", "mds_size_limit"),
-        code_version="2",
+        deps=[every("window_piles"), every("track_shards")],
+        made_with=("seq_len", "window_len", "seed", "mds_size_limit"),
+        code_version="3",
     )
     def mds_shards(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
-        """The pile's windows in the same order as MDS shards, for mosaicml-streaming."""
+        """The pile's windows in the order of `materialized_windows` as MDS shards, gathered from the tracks, too."""
         place = lake.open()
-        return each_partition(context, lambda pile: sharded_windows(place, pile, settings))
+        piles = WindowGather(place, settings).piles([int(pile) for pile in context.partition_keys], context)
+        return each_partition(context, lambda pile: sharded_windows(place, pile, next(piles), settings))
 
     @stage(
         settings,
@@ -85,13 +88,12 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
 
 
 @contextmanager
-def sharded_windows(lake: Lake, pile: str, settings: Settings) -> Iterator[Folder]:
+def sharded_windows(lake: Lake, pile: str, windows: RecordStream, settings: Settings) -> Iterator[Folder]:
     """The pile's windows as a local folder of MDS shards, for as long as the context lasts."""
-    windows = lake.describe("materialized_windows", pile)
     durations = WindowDurations(settings.seq_len, settings.window_len)
     with lake.store.staging() as staging:
         written = write_shards(
-            durations.watch(lake.row_groups("materialized_windows", pile)),
+            durations.watch(windows.tables),
             staging / pile,
             window_len=settings.window_len,
             size_limit=settings.mds_size_limit,
@@ -106,8 +108,9 @@ def sharded_windows(lake: Lake, pile: str, settings: Settings) -> Iterator[Folde
             "seed": settings.seed,
             "piles": settings.piles,
             "window_piles": windows.facts["window_piles"],
+            "features_crc32": windows.facts["features_crc32"],
             "statistics": windows.facts["statistics"],
             "durations": durations.to_json(),
         }
-        ledger = Ledger(rows_in=windows.rows, rows_out=written.samples)
+        ledger = Ledger(rows_in=windows.ledger.rows_in, rows_out=written.samples)
         yield Folder(staging / pile, written.digest, ledger, facts, last="index.json")

@@ -150,7 +150,7 @@ def root_index(folders: Sequence[tuple[str, bytes]]) -> bytes:
         if folder in seen:
             raise MDSError(f"the MDS folder {folder!r} is named twice: its samples would be, too")
         seen.add(folder)
-        for entry in _entries_of(index, f"{folder}/{INDEX_FILE}"):
+        for entry in shard_entries(index, f"{folder}/{INDEX_FILE}"):
             files = {part: {**entry[part], "basename": f"{folder}/{entry[part]['basename']}"} for part in _files(entry)}
             entries.append(entry | files)
     return _index_of(entries)
@@ -174,8 +174,8 @@ def read_samples(folder: Path, window_len: int | None = None) -> pa.Table:
             no sample and no `window_len`.
         FileNotFoundError: the index or a shard is missing.
     """
-    entries = _entries_of((folder / INDEX_FILE).read_bytes(), str(folder / INDEX_FILE))
-    shards = [_read_shard(folder, entry, window_len) for entry in entries]
+    entries = shard_entries((folder / INDEX_FILE).read_bytes(), str(folder / INDEX_FILE))
+    shards = [read_shard(folder, entry, window_len) for entry in entries]
     if shards:
         return pa.concat_tables(shards)
     if window_len is None:
@@ -332,7 +332,7 @@ def _index_of(entries: list[dict[str, Any]]) -> bytes:
     return json.dumps({"version": VERSION, "shards": entries}, sort_keys=True).encode()
 
 
-def _entries_of(index: bytes, where: str) -> list[dict[str, Any]]:
+def shard_entries(index: bytes, where: str) -> list[dict[str, Any]]:
     """The shards that an index.json lists. Raises MDSError, naming `where`, unless it is a sound one."""
     try:
         parsed = json.loads(index)
@@ -359,7 +359,7 @@ def _is_inside(path: str) -> bool:
     return "\\" not in path and str(PurePosixPath(*parts)) == path and not {"", ".", ".."} & set(parts)
 
 
-def _read_shard(folder: Path, entry: dict[str, Any], window_len: int | None) -> pa.Table:
+def read_shard(folder: Path, entry: dict[str, Any], window_len: int | None) -> pa.Table:
     """One shard's samples. Raises MDSError unless the shard is what its entry says."""
     path = folder / entry["zip_data"]["basename"]
     packed = path.read_bytes()

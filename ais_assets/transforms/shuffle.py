@@ -26,6 +26,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from isal import isal_zlib
 from numba import njit
 from numpy.typing import DTypeLike, NDArray
 
@@ -327,7 +328,8 @@ def pile_windows(
 
     Returns:
         `schema.windows_schema(window_len)`, a table for each `batch` windows. Ledger: references in, windows
-        out. Facts: pile, seed, window_len, and statistics as `WindowStatistics.to_json` has them.
+        out. Facts: pile, seed, window_len, statistics as `WindowStatistics.to_json` has them, and the CRC-32 of all
+        features in order, which tells whether two ways to store a pile were given the same windows.
 
         Peak memory: 28 bytes a reference, twice over while they are put in order, and two tables.
 
@@ -361,12 +363,15 @@ def _tables_of(order: PileOrder, blocks: Iterable[NDArray[np.float32]], stream: 
     ledger = stream.ledger
     ledger.rows_in = len(order.row)
     statistics = WindowStatistics()
+    crc = 0
     for features in blocks:
         part = slice(ledger.rows_out, ledger.rows_out + len(features))
         statistics.add(features)
+        crc = isal_zlib.crc32(features.data, crc)
         ledger.rows_out += len(features)
         yield windows_table(features, order.track[part], order.start[part], stream.facts["window_len"])
     stream.facts["statistics"] = statistics.to_json()
+    stream.facts["features_crc32"] = crc
 
 
 def sweep_piles(
