@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ais_assets.loader.data_loader import ResumableDataLoader
     from ais_assets.loader.errors import LoaderError
     from ais_assets.loader.mds import AISMDSDataset
+    from ais_assets.loader.mixtures import WindowMixture
     from ais_assets.loader.normalize import denormalize_batch, normalize_batch, split_input_target
     from ais_assets.loader.tracks import TrackWindowDataset
     from ais_assets.loader.validation import ValidationDataset
@@ -20,6 +21,7 @@ __all__ = [
     "ResumableDataLoader",
     "TrackWindowDataset",
     "ValidationDataset",
+    "WindowMixture",
     "denormalize_batch",
     "normalize_batch",
     "split_input_target",
@@ -31,6 +33,7 @@ _MODULES = {
     "ResumableDataLoader": "data_loader",
     "TrackWindowDataset": "tracks",
     "ValidationDataset": "validation",
+    "WindowMixture": "mixtures",
     "denormalize_batch": "normalize",
     "normalize_batch": "normalize",
     "split_input_target": "normalize",

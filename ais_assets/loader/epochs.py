@@ -122,7 +122,7 @@ class EpochDataset(IterableDataset, ABC):
         self.drop_last = drop_last
         self.device, self.pin_memory = destination(device, pin_memory)
         self.threads = threads or min(MOST_THREADS, usable_cores())
-        self._lock = lock
+        self.lock = lock
         self._world = World.detect()
         self._steps(0)
         self._shared = torch.zeros(7, dtype=torch.int64).share_memory_()
@@ -255,7 +255,7 @@ class EpochDataset(IterableDataset, ABC):
         self._epochs_begun += 1
         # A DataLoader draws a seed for each start of its workers; those that stay count their epochs.
         seed = 0 if worker is None else worker.seed - worker.id
-        with exclusively(self._lock):
+        with exclusively(self.lock):
             shared = self._shared
             if worker is None or (int(shared[_SEED]), int(shared[_BEGUN])) != (seed, self._epochs_begun):
                 shared[_CURRENT], shared[_DONE] = shared[_NEXT].item(), shared[_RESUMED].item()

@@ -15,7 +15,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -52,6 +52,7 @@ _WORK_SUFFIX: Final = ".packing"
 _USED_SUFFIX: Final = ".index"
 _OUR_NAMES: Final = re.compile(r"(?P<stem>(\w+-)?[0-9a-f]{16})\..+")
 _ASK_AGAIN_SECONDS: Final = 0.05
+_LONGEST_DERIVED_SECONDS: Final = 3600.0
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -290,29 +291,44 @@ class TrackCache:
             raise LoaderError(f"{self._remote.uri} was published without vessels: materialize training_dataset again")
         return pq.read_table(pa.BufferReader(self._fetched(self._index.vessels)))
 
-    def derived(self, name: str) -> Path:
-        """Where something computed from this index's tracks, a function of its name alone, may be kept."""
-        return self.folder / f"{self._index.digest[:16]}.{name}"
+    def has_vessels(self) -> bool:
+        """Whether vessels were published with the tracks."""
+        return self._index.vessels is not None
 
-    def publish_derived(self, name: str, part: Path) -> Path:
-        """Makes a finished file of the cache folder that derived one. Raises LoaderError where it cannot be written."""
-        path = self.derived(name)
+    def derived(self, name: str, write: Callable[[Path], None]) -> Path:
+        """A file computed from this index's tracks, a function of its name; `write` makes it where it is missing.
+
+        Raises LoaderError where it cannot be written, or another process does not come to an end of making it.
+        """
+        stem = f"{self._index.digest[:16]}.{name}"
+        path = self.folder / stem
+        deadline = time.monotonic() + _LONGEST_DERIVED_SECONDS
+        while not self._has_derived(path):
+            with self._at_work(stem) as mine:
+                if mine and not self._has_derived(path):
+                    self._make_derived(path, write)
+            if time.monotonic() > deadline:
+                raise LoaderError(f"{path} is being made by another process, which does not come to an end: end it")
+            time.sleep(0 if mine else _ASK_AGAIN_SECONDS)
+        return path
+
+    def _has_derived(self, path: Path) -> bool:
         try:
+            return self._is_whole(path, json.loads(path.with_name(f"{path.name}{_LIST_SUFFIX}").read_bytes()))
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return False
+
+    def _make_derived(self, path: Path, write: Callable[[Path], None]) -> None:
+        part = path.with_name(f"{path.name}.part")
+        try:
+            write(part)
             listed = self._publish(part, path)
             part.write_text(json.dumps(listed))
             part.replace(path.with_name(f"{path.name}{_LIST_SUFFIX}"))
         except OSError as error:
             raise self._not_written(path, error) from error
-        return path
-
-    def has_derived(self, name: str) -> bool:
-        """Whether that file is there, whole."""
-        path = self.derived(name)
-        try:
-            listed = json.loads(path.with_name(f"{path.name}{_LIST_SUFFIX}").read_bytes())
-            return self._is_whole(path, listed)
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return False
+        finally:
+            part.unlink(missing_ok=True)
 
     def _say_in_use(self) -> int | None:
         """Marks this index as used for as long as the process lives, and removes what no used index names."""

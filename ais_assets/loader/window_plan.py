@@ -104,20 +104,20 @@ def position_plan(tracks: PackedTracks, geometry: Geometry, split: str, holdout_
     Raises ValueError for another split.
     """
     before = _positions_before(tracks, holdout_from)
-    first, count = share_of_split(tracks, geometry, split, tracks.count, before)
+    first, count = share_of_split(tracks.split, geometry, split, tracks.count, before)
     return WindowPlan(geometry, Stretches(np.arange(len(first)), tracks.row + first * geometry.stride, count))
 
 
 def share_of_split(
-    tracks: PackedTracks, geometry: Geometry, split: str, positions: NDArray[np.int64], before: NDArray[np.int64]
+    of: NDArray[np.int64], geometry: Geometry, split: str, positions: NDArray[np.int64], before: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The number of the first window of a split in each track, and how many it has there: int64 (tracks,) each.
+    """The number of a split's first window in each stretch, and how many it has there: int64 (stretches,) each.
 
     Args:
-        tracks: all tracks.
+        of: each stretch's split, as `PackedTracks.split`.
         geometry: what a window is.
         split: one of `SPLITS`.
-        positions: of each track; on a time grid its steps.
+        positions: of each stretch; on a time grid its steps.
         before: how many of them are before held-out time.
     """
     if split not in SPLITS:
@@ -127,8 +127,7 @@ def share_of_split(
         first = -(-before // geometry.stride)
         return first, np.maximum(windows - first, 0)
     windows = window_counts(before, geometry.window_len, geometry.stride)
-    of_split = tracks.split == schema.SPLITS.index(split)
-    return np.zeros_like(windows), np.where(of_split, windows, 0)
+    return np.zeros_like(windows), np.where(of == schema.SPLITS.index(split), windows, 0)
 
 
 def _positions_before(tracks: PackedTracks, holdout_from: int | None) -> NDArray[np.int64]:
