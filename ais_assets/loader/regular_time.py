@@ -189,6 +189,8 @@ def _direction(a: Any, b: Any, share: Any, part: Any) -> Any:
         north = (1 - share) * math.cos(math.radians(a)) + share * math.cos(math.radians(b))
         # Of two opposite directions, that of the position before.
         angle = a if math.hypot(east, north) < _NO_DIRECTION else math.degrees(math.atan2(east, north)) % 360.0
+        # A hair west of north is north in float32.
+        angle = 0.0 if np.float32(angle) == np.float32(360.0) else angle
     if part == 0:
         return math.sin(math.radians(angle))
     if part == 1:

@@ -1,4 +1,4 @@
-"""Windows on a regular time grid: great circles as geographiclib has them, courses through north, no silence bridged."""
+"""Windows on a regular time grid: great circles as geographiclib has them, no silence bridged."""
 
 from __future__ import annotations
 
@@ -28,12 +28,14 @@ def voyage(times: list[int], **columns: list[int]) -> pa.Table:
         "mmsi": np.full(len(times), SHIP, np.int32),
         "track": np.full(len(times), (SHIP << 32) | start),
         "t": 1000 * (NOON + np.array(times)),
-        **{name: np.array(values, np.int32) for name, values in columns.items()},
+        **{schema.stored_name(name): np.array(values, np.int32) for name, values in columns.items()},
     }
     return track_table([len(times)], columns=given)
 
 
-def only_window(tmp_path: Path, table: pa.Table, steps: int, **options: Any) -> tuple[np.ndarray, np.ndarray, list[int]]:
+def only_window(
+    tmp_path: Path, table: pa.Table, steps: int, **options: Any
+) -> tuple[np.ndarray, np.ndarray, list[int]]:
     """Features, mask and times of the only window of so many steps."""
     publish(tmp_path / "lake", [table])
     options = {"every_seconds": EVERY, "mask": True, "times": True, "stride": 1, **options}
