@@ -12,8 +12,7 @@ import importlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ais_assets.loader.errors import LoaderError
 
@@ -24,8 +23,7 @@ COMPRESSIONS: Final = ("", "zstd", "gz", "bz2")
 """That shards are unpacked from; the first is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFile:
+class StoredFile(NamedTuple):
     """A file that the index names.
 
     Attributes:
@@ -47,8 +45,7 @@ class StoredFile:
         return f"{self.size:,} bytes" + (f", {self.digest[0]} {self.digest[1]}" if self.digest else "")
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(NamedTuple):
     """The columns of a shard's samples, in the order of their values.
 
     Attributes:
@@ -62,8 +59,7 @@ class Columns:
     sizes: tuple[int | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
+class Shard(NamedTuple):
     """A shard of the index.
 
     Attributes:
@@ -84,6 +80,14 @@ class Shard:
 def parsed_index(index: bytes, uri: str) -> list[Shard]:
     """The index's shards. Raises LoaderError when it is damaged, has no samples, or they cannot be windows."""
     where = f"{uri}/{INDEX_FILE}"
+    with _uncollected():
+        shards = _shards(index, where)
+    if not sum(shard.samples for shard in shards):
+        raise LoaderError(f"{where} has no samples: materialize window_piles and what follows it with more data")
+    return shards
+
+
+def _shards(index: bytes, where: str) -> list[Shard]:
     try:
         parsed = json.loads(index)
         version, entries = parsed["version"], parsed["shards"]
@@ -94,14 +98,11 @@ def parsed_index(index: bytes, uri: str) -> list[Shard]:
     shards: list[Shard] = []
     # Nearly always all shards have the same columns.
     known: dict[Columns, Columns] = {}
-    with _uncollected():
-        for number, entry in enumerate(entries):
-            try:
-                shards.append(_shard(entry, known))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise LoaderError(f"{where}: shard {number} of {len(entries)}: {error!s}") from error
-    if not sum(shard.samples for shard in shards):
-        raise LoaderError(f"{where} has no samples: materialize window_piles and what follows it with more data")
+    for number, entry in enumerate(entries):
+        try:
+            shards.append(_shard(entry, known))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise LoaderError(f"{where}: shard {number} of {len(entries)}: {error!s}") from error
     return shards
 
 
