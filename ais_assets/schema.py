@@ -237,7 +237,8 @@ VESSELS: Final = pa.schema(
         _field("first_seen", UTC, "UTC", "first record, with a position or without"),
         _field("last_seen", UTC, "UTC", "last record, with a position or without"),
         _field("records", pa.int64(), "1", "records, with a position or without"),
-        _field("split", pa.string(), "1", "train or validation"),
+        _field("hull", pa.int32(), "1", "least MMSI of those that showed this one's IMO number; else its own MMSI"),
+        _field("split", pa.string(), "1", "train or validation, by hull"),
     ]
 )
 """Who each vessel MMSI is."""
@@ -262,7 +263,7 @@ TRACK_POSITIONS: Final = pa.schema(
         *_posture_fields(),
         _field("sog_held", pa.bool_(), "1", "the SOG was not received with this position"),
         _field("cog_held", pa.bool_(), "1", "the COG was not received with this position"),
-        _field("split", _NAMES, "1", "train or validation, by vessel"),
+        _field("split", _NAMES, "1", "train or validation, by hull"),
     ]
 )
 """All positions of one shard's vessels by (mmsi, track, t). dt_seconds is t less the track's previous t."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from dagster import AssetExecutionContext, AssetsDefinition
 
 from ais_assets.assets import partitions
@@ -35,11 +36,11 @@ def track_assets(settings: Settings) -> list[AssetsDefinition]:
         kinds={"parquet", "numba"},
         stored_as="parquet",
         cut=shards,
-        deps=[every("clean_records")],
+        deps=[every("clean_records"), "vessels"],
         made_with=TRACKED_BY,
     )
     def track_shards(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
-        """All days of 1/N of the vessels as tracks: cut at silences over 4 h and impossible speeds, split by vessel."""
+        """All days of 1/N of the vessels as tracks: cut at silences over 4 h and impossible speeds, split by hull."""
         place = lake.open()
         present = days_present(place, "clean_records", settings)
         absent = sorted(set(settings.day_keys) - set(present))
@@ -88,9 +89,16 @@ def tracks_of_shard(lake: Lake, shard: int, days: Sequence[str], settings: Setti
         thin_seconds=settings.thin_seconds,
         stationary_seconds=settings.stationary_seconds,
         stationary_knots=settings.stationary_knots,
+        hulls=_shared_hulls(lake),
     )
     stream.facts |= {"days": len(days), "days_absent": sorted(set(settings.day_keys) - set(days))}
     return stream
+
+
+def _shared_hulls(lake: Lake) -> dict[int, int]:
+    """The hull, by MMSI, of vessels whose hull is another MMSI's too."""
+    known = lake.dataset("vessels").to_table(columns=["mmsi", "hull"], filter=pc.field("mmsi") != pc.field("hull"))
+    return dict(zip(known["mmsi"].to_pylist(), known["hull"].to_pylist(), strict=True))
 
 
 def _shard_of_days(lake: Lake, days: Sequence[str], shard: int, shards: int) -> Iterator[pa.Table]:

@@ -162,7 +162,7 @@ def by_gpsdio_segment(reports: Reports) -> NDArray[np.int64]:
     found = np.full(len(reports.t), _DROPPED, np.int64)
     segments: list[_Segment] = []
     mmsi, number = -1, 0
-    for row, (sender, t, lat, lon, sog, cog) in enumerate(
+    for row, (t, sender, lat, lon, sog, cog) in enumerate(
         zip(*(column.tolist() for column in reports[:6]), strict=True)
     ):
         if sender != mmsi:

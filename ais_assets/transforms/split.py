@@ -7,15 +7,21 @@ in training and in validation. They use different hashes: with one, validation w
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ais_assets.transforms.kernels import run_starts
+
 _INCREMENT: Final = np.uint64(0x9E3779B97F4A7C15)
 _FIRST_FACTOR: Final = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND_FACTOR: Final = np.uint64(0x94D049BB133111EB)
+
+MOST_OF_A_HULL: Final = 8
+"""MMSIs that one ship has had, at most: she changes it with her flag."""
 
 _VALIDATION_SALT: Final = 0x76616C6964617465
 """ASCII "validate". Keeps the validation hash apart from the shard hash for every seed."""
@@ -81,6 +87,27 @@ def shard_of(mmsi: NDArray[np.int32], shards: int) -> NDArray[np.int32]:
     if shards < 1:
         raise ValueError(f"shards is {shards}; vessels need at least 1")
     return _shards(mmsi, shards)
+
+
+def hulls(mmsi: NDArray[np.int32], imo: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The hull of each vessel: the least MMSI of those that share its IMO number, so that they are split together.
+
+    A number that more than MOST_OF_A_HULL vessels show is nobody's: a default, or typed by many.
+
+    Args:
+        mmsi: int32, shape (n,), each once.
+        imo: int32, shape (n,): a number that was verified, or 0 for none.
+
+    Returns:
+        int32, shape (n,); the vessel's own MMSI where it shares none.
+    """
+    result = mmsi.copy()
+    order = np.lexsort((mmsi, imo))
+    order = order[imo[order] != 0]
+    for first, end in pairwise(np.append(run_starts(imo[order]), len(order))):
+        if end - first <= MOST_OF_A_HULL:
+            result[order[first:end]] = mmsi[order[first]]
+    return result
 
 
 def is_validation(mmsi: NDArray[np.int32], fraction: float, seed: int) -> NDArray[np.bool_]:

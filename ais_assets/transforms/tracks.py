@@ -7,7 +7,7 @@ cuts the chains into tracks. This module holds the shard: what comes in, what go
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -76,6 +76,14 @@ class _TrackColumns(NamedTuple):
     split: NDArray[np.int8]
 
 
+class _Split(NamedTuple):
+    """What decides which tracks are kept for validation."""
+
+    validation_fraction: float
+    seed: int
+    hulls: dict[int, int]
+
+
 class _Chains(NamedTuple):
     """Reports by (vessel, chain, time): those of chain k, which mmsi[k] sent, are rows bounds[k] to bounds[k + 1]."""
 
@@ -106,6 +114,7 @@ def build_tracks(
     thin_seconds: int = 0,
     stationary_seconds: int = 0,
     stationary_knots: float = 0.5,
+    hulls: Mapping[int, int] | None = None,
 ) -> RecordStream:
     """Tracks of one vessel shard, by the rules of `chains` and `motion`.
 
@@ -123,6 +132,7 @@ def build_tracks(
         thin_seconds: a position is dropped when it is less than this after the last one kept; 0: none is.
         stationary_seconds: drop stretches below `stationary_knots` that last at least this long; 0: none.
         stationary_knots: see there; above 0.
+        hulls: of vessels that are split as another, `schema.VESSELS`' hull by MMSI; the others' is their own.
 
     Returns:
         `schema.TRACK_POSITIONS` by (mmsi, track, t), in tables of up to `TABLE_POSITIONS` cut between
@@ -170,7 +180,8 @@ def build_tracks(
         "stationary_knots": stationary_knots,
         "dt_seconds": {"edges": list(DT_EDGES), "counts": [0] * len(DT_EDGES)},
     }
-    stream.tables = _track_tables(days, chain_limits, motion_limits, validation_fraction, seed, stream)
+    split = _Split(validation_fraction, seed, dict(hulls or {}))
+    stream.tables = _track_tables(days, chain_limits, motion_limits, split, stream)
     return stream
 
 
@@ -178,8 +189,7 @@ def _track_tables(
     days: Iterator[pa.Table],
     chain_limits: ChainLimits,
     motion_limits: MotionLimits,
-    validation_fraction: float,
-    seed: int,
+    split: _Split,
     stream: RecordStream,
 ) -> Iterator[pa.Table]:
     ledger = stream.ledger
@@ -194,7 +204,9 @@ def _track_tables(
         chains = _by_chain(block, chain_limits, stream)
         tracks = _tracks_of(chains, motion_limits, stream)
         positions = _laid_out(chains.reports, tracks)
-        held_out = is_validation((tracks.track >> TRACK_SHIFT).astype(np.int32), validation_fraction, seed)
+        mmsi = (tracks.track >> TRACK_SHIFT).tolist()
+        hull = np.array([split.hulls.get(vessel, vessel) for vessel in mmsi], np.int32)
+        held_out = is_validation(hull, split.validation_fraction, split.seed)
         _share_out(tracks, held_out, _DT_BIN, positions, histogram)
         for start, end in _cuts(tracks.bounds, TABLE_POSITIONS):
             ledger.rows_out += end - start

@@ -15,7 +15,7 @@ from ais_assets.ledger import Ledger
 from ais_assets.stream import RecordStream
 from ais_assets.transforms.clean import NOT_A_VESSEL
 from ais_assets.transforms.mmsi import FIRST_SHIP, LAST_SHIP, MMSI_PER_MID, NINE_ONES, SHIP_TYPES
-from ais_assets.transforms.split import is_validation
+from ais_assets.transforms.split import hulls, is_validation
 
 CONFLICTING: Final = ("imo", "callsign", "name", "ship_type", "length", "width")
 """Static fields of which a ship has one value at a time; an MMSI that showed several lists them in `conflicts`."""
@@ -35,8 +35,10 @@ _IS_SHIP = (
     f"mmsi between {FIRST_SHIP} and {LAST_SHIP} and mmsi % {NINE_ONES} <> 0 "
     f"and mobile_type in ({', '.join(repr(kind) for kind in SHIP_TYPES)})"
 )
-_IMO_IS_VALID = "imo between 1000000 and 9999999 and ({}) % 10 = imo % 10".format(
-    " + ".join(f"{weight} * (imo // {10**weight // 10} % 10)" for weight in _IMO_WEIGHTS)
+_NOBODYS_IMO: Final = (1_234_567, 9_999_993)
+"""Pass the check and are typed for want of a number."""
+_IMO_IS_VALID = "imo between 1000000 and 9999999 and imo not in {} and ({}) % 10 = imo % 10".format(
+    _NOBODYS_IMO, " + ".join(f"{weight} * (imo // {10**weight // 10} % 10)" for weight in _IMO_WEIGHTS)
 )
 """The last digit of an IMO number is the last digit of the sum of the others, times 7 to 2 from the left (IMO
 Resolution A.1117(30)). The weight of a digit is its place from the right, so digit w is imo // 10^(w-1) % 10."""
@@ -109,17 +111,20 @@ def vessel_table(records: ds.Dataset | pa.Table, *, validation_fraction: float, 
     senders = connection.sql(_QUERY).to_arrow_table()
     merged = senders.filter(senders["is_ship"])
     mmsi = np.asarray(merged["mmsi"], np.int32)
+    hull = hulls(mmsi, merged["imo"].fill_null(0).to_numpy().astype(np.int32))
     flags = mmsi // MMSI_PER_MID
     columns = {
         "flag": pa.array(flags, pa.int16()),
         "country": pa.array([_country(int(mid)) for mid in flags], pa.string()),
-        "split": pa.array(np.asarray(schema.SPLITS)[is_validation(mmsi, validation_fraction, seed).astype(np.int8)]),
+        "hull": pa.array(hull),
+        "split": pa.array(np.asarray(schema.SPLITS)[is_validation(hull, validation_fraction, seed).astype(np.int8)]),
     }
     for name, values in columns.items():
         merged = merged.append_column(name, values)
     table = merged.select(schema.VESSELS.names).cast(schema.VESSELS)
     ledger = Ledger(rows_in=len(senders["mmsi"].unique()), rows_out=table.num_rows)
     ledger.drop(NOT_A_VESSEL, ledger.rows_in - ledger.rows_out)
+    ledger.note("sharing_a_hull", int(np.count_nonzero(np.isin(hull, hull[hull != mmsi]))))
     ledger.note("invalid_imos", len(table["invalid_imos"].combine_chunks().flatten()))
     ledger.note("implausible_sizes", sum(merged["implausible_sizes"].to_pylist()))
     conflicts = table["conflicts"].combine_chunks().flatten().to_pylist()

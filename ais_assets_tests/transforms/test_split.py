@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ais_assets.transforms.split import (
+    MOST_OF_A_HULL,
+    hulls,
     is_validation,
     mix64,
     shard_of,
@@ -108,3 +110,24 @@ def test_values_out_of_range_are_refused() -> None:
     for seed in (-1, 2**64):
         with pytest.raises(ValueError, match="seed"):
             is_validation(VESSELS, 0.1, seed)
+
+
+def test_none_of_a_thousand_hulls_under_two_flags_is_torn() -> None:
+    rng = np.random.default_rng(3)
+    mmsi = rng.choice(np.arange(201_000_000, 776_000_000, 1_003), 2_500, replace=False).astype(np.int32)
+    imo = np.concatenate([np.tile(9_000_000 + np.arange(1_000), 2), np.zeros(500)]).astype(np.int32)
+    hull = hulls(mmsi, imo)
+    validation = is_validation(hull, 0.05, 17)
+    assert (validation[:1_000] == validation[1_000:2_000]).all()
+    assert 0 < validation.sum() < 300
+    np.testing.assert_array_equal(hull[:1_000], np.minimum(mmsi[:1_000], mmsi[1_000:2_000]))
+    np.testing.assert_array_equal(hull[2_000:], mmsi[2_000:])
+    # By MMSI, one in ten is.
+    apart = is_validation(mmsi[:1_000], 0.05, 17) != is_validation(mmsi[1_000:2_000], 0.05, 17)
+    assert 50 < apart.sum() < 150
+
+
+def test_a_number_that_too_many_show_is_no_hull() -> None:
+    mmsi = np.arange(201_000_000, 201_000_000 + MOST_OF_A_HULL + 1, dtype=np.int32)
+    np.testing.assert_array_equal(hulls(mmsi, np.full(len(mmsi), 9_074_729, np.int32)), mmsi)
+    assert set(hulls(mmsi[1:], np.full(len(mmsi) - 1, 9_074_729, np.int32)).tolist()) == {201_000_001}

@@ -162,6 +162,22 @@ def test_the_split_is_by_vessel() -> None:
     assert 0 < kept_out.sum() < len(kept_out)
 
 
+def test_a_vessel_is_split_as_her_hull_is() -> None:
+    vessels = range(201_000_000, 201_000_100)
+    reports = [report for mmsi in vessels for report in straight(mmsi, 0, 3, lat=0, lon=0)]
+    hull = 201_000_000 + next(k for k in range(100) if is_validation(np.array([201_000_000 + k], np.int32), 0.3, 17)[0])
+    stream = build_tracks(
+        iter([clean_table(reports)]),
+        max_gap_seconds=GAP,
+        max_speed_knots=50.0,
+        min_track_positions=2,
+        validation_fraction=0.3,
+        seed=17,
+        hulls=dict.fromkeys(vessels, hull),
+    )
+    assert {name for table in stream.tables for name in table["split"].to_pylist()} == {"validation"}
+
+
 def test_tables_are_cut_between_tracks_and_inside_of_longer_ones_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TABLE_POSITIONS", 10)
     lengths = {201_000_001: 4, 201_000_002: 5, 201_000_003: 3, 201_000_004: 23, 201_000_005: 10}

@@ -99,7 +99,7 @@ def test_every_other_last_digit_is_found() -> None:
     assert ledger.notes["invalid_imos"] == 9
 
 
-@pytest.mark.parametrize("imo", [MISTYPED, 1, 123_456, 999_999])
+@pytest.mark.parametrize("imo", [MISTYPED, 1, 123_456, 999_999, 1_234_567])
 def test_a_number_that_is_no_imo_number(imo: int) -> None:
     vessel = only([record(imo=imo)])
     assert (vessel["imo"], vessel["imos"], vessel["invalid_imos"]) == (None, [], [imo])
