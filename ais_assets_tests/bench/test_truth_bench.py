@@ -24,7 +24,9 @@ def hand_made(sender: list[int], fault: list[int]) -> Reports:
     zeros = np.zeros(rows, np.int32)
     t = 1_709_251_200 + 1_000 * np.arange(rows)
     motion = np.zeros(rows, np.int16)
-    return Reports(t, zeros + 219_000_001, zeros, zeros, motion, motion, np.int32(sender), np.int8(fault))
+    return Reports(
+        t, zeros + 219_000_001, zeros, zeros, motion, motion, np.array(sender, np.int32), np.array(fault, np.int8)
+    )
 
 
 def test_the_verdict_counts_what_it_says() -> None:

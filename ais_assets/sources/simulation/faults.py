@@ -95,7 +95,7 @@ def true_rows(plan: Plan, rows: Rows) -> NDArray[np.bool_]:
         if rows.lat[row] == NO_POSITION:
             continue
         part = rows.part[row]
-        motion = whereabouts(plan, part, plan.part_node[part], float(rows.second[row]))
+        motion = whereabouts(plan, part, int(plan.part_node[part]), float(rows.second[row]))
         north = (rows.lat[row] / _AIS_STEPS_PER_DEGREE - motion.lat) * METRES_PER_DEGREE
         east = (rows.lon[row] / _AIS_STEPS_PER_DEGREE - motion.lon) * METRES_PER_DEGREE * cosine(motion.lat)
         most = _DRIFT + 5 * plan.part_swing[part]
