@@ -17,13 +17,19 @@ def job_name(asset: str) -> str:
 
 
 class EverythingConfig(Config):
-    """Runs at a time; 0: one a core."""
+    """How everything is built.
+
+    Attributes:
+        workers: runs at a time; 0: one a core.
+        anew: whether what is there and not stale is built again, too.
+    """
 
     workers: int = 0
+    anew: bool = False
 
 
 def everything_job(settings: Settings, assets: Sequence[AssetsDefinition]) -> JobDefinition:
-    """Every stage in order over all partitions; Dagster's asset jobs cannot mix days, shards and piles."""
+    """What is missing or stale of every stage, in order; Dagster's asset jobs cannot mix days, shards and piles."""
 
     @op
     def build_everything(context: OpExecutionContext, config: EverythingConfig, lake: LakeResource) -> None:
@@ -39,12 +45,16 @@ def everything_job(settings: Settings, assets: Sequence[AssetsDefinition]) -> Jo
             lake.open(),
             settings,
             context.instance,
+            anew=config.anew,
             workers=config.workers or None,
             parent=context.run,
             watch=Watch(on_done=report, on_note=context.log.warning),
         )
 
-    @job(name="everything", description="Every stage in order, over all days, shards and piles.")
+    @job(
+        name="everything",
+        description="What is missing or stale of every stage, in order, over all days, shards and piles.",
+    )
     def everything() -> None:
         build_everything()
 

@@ -1,5 +1,7 @@
 """Asset checks: what must hold across stages. Each partition's own balance is enforced where it is stored."""
 
+from collections.abc import Sequence
+
 from dagster import (
     AssetCheckExecutionContext,
     AssetCheckResult,
@@ -13,9 +15,10 @@ from dagster import (
 
 from ais_assets.assets.window_checks import same_windows_check
 from ais_assets.io.lake import Lake
-from ais_assets.publishing.dataset import CONSERVED, accounts, conservation, differing_days
+from ais_assets.publishing.accounts import CONSERVED, accounts, conservation, differing_days
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
+from ais_assets.transforms import clean
 from ais_assets.transforms.quality import WARNED_DAYS, Departure, departures, newest
 
 
@@ -23,31 +26,56 @@ def asset_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> lis
     """All checks for these settings."""
 
     @asset_check(asset=assets["raw_archives"], name="every_day_published")
-    def every_day_published(lake: LakeResource) -> AssetCheckResult:
-        """Names the days of the range that the source never published."""
+    def every_day_published(context: AssetCheckExecutionContext, lake: LakeResource) -> AssetCheckResult:
+        """Names the days of the run that the source never published; of every day when nothing but this runs."""
         place = lake.open()
-        landed = [day for day in settings.day_keys if place.has("raw_archives", day)]
+        landed = _days_of_run(context, place, "raw_archives", settings)
         absent = [day for day in landed if not place.manifest("raw_archives", day)["facts"]["published"]]
         return AssetCheckResult(
-            passed=not absent,
+            passed=not absent or settings.allow_lost_days,
             severity=AssetCheckSeverity.WARN,
+            description=f"{len(absent)} of {len(landed)} days were never published: {_shown(absent)}"
+            if absent
+            else f"all {len(landed)} days are published",
             metadata={"days landed": len(landed), "days never published": absent},
         )
 
-    @asset_check(asset=assets["clean_records"], name="every_typed_record_is_accounted_for")
+    @asset_check(asset=assets["raw_records"], name="most_rows_parse")
+    def most_rows_parse(context: AssetCheckExecutionContext, lake: LakeResource) -> AssetCheckResult:
+        """Names days of which more than AIS_MOST_LOST_SHARE of the rows were rejected."""
+        place = lake.open()
+        ledgers = {
+            day: place.ledger("raw_records", day) for day in _days_of_run(context, place, "raw_records", settings)
+        }
+        shares = {day: of_day.rows_dropped / of_day.rows_in for day, of_day in ledgers.items() if of_day.rows_in}
+        return _little_lost("rows rejected", shares, settings.most_lost_share)
+
+    @asset_check(asset=assets["clean_records"], name="most_records_are_of_their_day")
+    def most_records_are_of_their_day(context: AssetCheckExecutionContext, lake: LakeResource) -> AssetCheckResult:
+        """Names days of which more than AIS_MOST_LOST_SHARE of the records are of another day."""
+        place = lake.open()
+        days = _days_of_run(context, place, "clean_records", settings)
+        ledgers = {day: place.ledger("clean_records", day) for day in days}
+        shares = {
+            day: of_day.dropped.get(clean.OTHER_DAY, 0) / of_day.rows_in
+            for day, of_day in ledgers.items()
+            if of_day.rows_in
+        }
+        return _little_lost("records of another day", shares, settings.most_lost_share)
+
+    @asset_check(asset=assets["clean_records"], name="every_typed_record_is_accounted_for", blocking=True)
     def every_typed_record_is_accounted_for(
         context: AssetCheckExecutionContext, lake: LakeResource
     ) -> AssetCheckResult:
         """Clean rows in = typed rows out, of each day of the run; of every day when nothing but this runs."""
         place = lake.open()
-        # Other runs may not have come to their days yet.
-        of_run = context.has_partition_key or context.has_partition_key_range
-        wanted = set(context.partition_keys if of_run else settings.day_keys)
-        days = [day for day in place.partitions("clean_records") if day in wanted]
+        days = _days_of_run(context, place, "clean_records", settings)
         differing = differing_days(place, days)
         return AssetCheckResult(
             passed=not differing,
-            description=f"of {len(days)} days, typed records are not those seen by cleaning on {differing or 'none'}",
+            description=f"typed records are not those seen by cleaning on {_shown(list(differing))}"
+            if differing
+            else f"cleaning has seen all typed records of {len(days)} days",
             metadata={"days": len(days), "differing": differing},
         )
 
@@ -69,9 +97,17 @@ def asset_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> lis
         }
         if found:
             metadata["latest"] = MetadataValue.table([_departure_row(departure) for departure in found[:_SHOWN]])
-        return AssetCheckResult(passed=not new, severity=AssetCheckSeverity.WARN, metadata=metadata)
+        departing = sorted({departure.day.isoformat() for departure in new})
+        return AssetCheckResult(
+            passed=not new,
+            severity=AssetCheckSeverity.WARN,
+            description=f"unlike the days before: {_shown(departing)}"
+            if departing
+            else f"the newest days are like those before, of {len(days)}",
+            metadata=metadata,
+        )
 
-    @asset_check(asset=assets["training_dataset"], name="nothing_lost_between_stages")
+    @asset_check(asset=assets["training_dataset"], name="nothing_lost_between_stages", blocking=True)
     def nothing_lost_between_stages(lake: LakeResource) -> AssetCheckResult:
         """Rows out of each stage are rows into the next, from the archives to the training samples."""
         place = lake.open()
@@ -88,17 +124,19 @@ def asset_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> lis
             },
         )
 
-    @asset_check(asset=assets["training_dataset"], name="no_vessel_in_both_splits")
+    @asset_check(asset=assets["training_dataset"], name="no_vessel_in_both_splits", blocking=True)
     def no_vessel_in_both_splits(lake: LakeResource) -> AssetCheckResult:
         """No MMSI has windows in training and in validation, as they were delivered."""
         vessels = shared_vessels(lake.open(), settings)
         return AssetCheckResult(
             passed=not vessels,
-            description=f"{len(vessels)} vessels are in training and in validation: {vessels[:_MMSIS_SHOWN]}",
+            description=f"{len(vessels)} vessels are in training and in validation: {vessels[:_MMSIS_SHOWN]}"
+            if vessels
+            else "no vessel is in training and in validation",
             metadata={"vessels in both": vessels[:_MMSIS_SHOWN]},
         )
 
-    @asset_check(asset=assets["training_dataset"], name="every_window_that_tracks_hold")
+    @asset_check(asset=assets["training_dataset"], name="every_window_that_tracks_hold", blocking=True)
     def every_window_that_tracks_hold(lake: LakeResource) -> AssetCheckResult:
         """Windows = the sum over tracks of ⌊(positions − window) / stride⌋ + 1, counted anew from the tracks."""
         place = lake.open()
@@ -111,6 +149,8 @@ def asset_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> lis
 
     return [
         every_day_published,
+        most_rows_parse,
+        most_records_are_of_their_day,
         every_typed_record_is_accounted_for,
         like_the_days_before,
         nothing_lost_between_stages,
@@ -120,6 +160,35 @@ def asset_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> lis
     ]
 
 
+def _days_of_run(context: AssetCheckExecutionContext, lake: Lake, asset: str, settings: Settings) -> list[str]:
+    """The run's days that are there: other runs may not have come to theirs. All of them when only checks run."""
+    of_run = context.has_partition_key or context.has_partition_key_range
+    wanted = set(context.partition_keys if of_run else settings.day_keys)
+    return [day for day in lake.partitions(asset) if day in wanted]
+
+
+def _little_lost(what: str, shares: dict[str, float], most: float) -> AssetCheckResult:
+    """Warns of the days that have a larger share of something than they may."""
+    over = [day for day, share in shares.items() if share > most]
+    largest = max(shares.values(), default=0.0)
+    return AssetCheckResult(
+        passed=not over,
+        severity=AssetCheckSeverity.WARN,
+        description=f"{what}: {', '.join(f'{day} {shares[day]:.0%}' for day in over[:_DAYS_SHOWN])}"
+        + (f" and {len(over) - _DAYS_SHOWN} more days" if len(over) > _DAYS_SHOWN else "")
+        if over
+        else f"{what}: at most {largest:.0%} of a day",
+        metadata={"days": len(shares), "largest share": largest, "days over it": over},
+    )
+
+
+def _shown(days: Sequence[str]) -> str:
+    """The first of them by name."""
+    more = f" and {len(days) - _DAYS_SHOWN} more" if len(days) > _DAYS_SHOWN else ""
+    return ", ".join(days[:_DAYS_SHOWN]) + more
+
+
+_DAYS_SHOWN = 10
 _SHOWN = 50
 """Departures in the UI."""
 _MMSIS_SHOWN = 100

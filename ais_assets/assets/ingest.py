@@ -6,13 +6,14 @@ from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
 from dagster import AssetExecutionContext, AssetsDefinition, AutomationCondition
 
 from ais_assets.assets import partitions
-from ais_assets.assets.stage import every, stage
+from ais_assets.assets.stage import Making, every, stage
 from ais_assets.io.lake import Folder, Lake
 from ais_assets.ledger import Ledger
-from ais_assets.resources.io_managers import Partitions, each_partition, unpartitioned
+from ais_assets.resources.io_managers import Partitions
 from ais_assets.resources.lake import LakeResource
 from ais_assets.resources.source import SourceResource
 from ais_assets.settings import Settings
@@ -44,7 +45,7 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         A day that the source never published is stored as such, so that the stages after it need not wait.
         """
         place, feed = lake.open(), source.open()
-        return each_partition(context, lambda day: landed_archive(place, feed, date.fromisoformat(day)))
+        return Making(context, place, settings).each(lambda day: landed_archive(place, feed, date.fromisoformat(day)))
 
     @stage(
         settings,
@@ -67,7 +68,9 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
     def raw_records(context: AssetExecutionContext, lake: LakeResource, source: SourceResource) -> Partitions:
         """Every row of the archive that parses, typed; every row that does not, counted with its reason."""
         place, feed = lake.open(), source.open()
-        return each_partition(context, lambda day: typed_records(place, feed, date.fromisoformat(day)))
+        return Making(context, place, settings).each(
+            lambda day: typed_records(place, feed, date.fromisoformat(day), settings)
+        )
 
     @stage(
         settings,
@@ -85,7 +88,9 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
     def clean_records(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """Usable positions, deduplicated, by (vessel shard, MMSI, time); a count for every rule that dropped any."""
         place = lake.open()
-        return each_partition(context, lambda day: cleaned_records(place, date.fromisoformat(day), settings))
+        return Making(context, place, settings).each(
+            lambda day: cleaned_records(place, date.fromisoformat(day), settings)
+        )
 
     @stage(
         settings,
@@ -102,7 +107,7 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         Rows in are the file's, rows out its clean positions: the day's whole account in one table.
         """
         place = lake.open()
-        return each_partition(context, lambda day: measured_quality(place, date.fromisoformat(day)))
+        return Making(context, place, settings).each(lambda day: measured_quality(place, date.fromisoformat(day)))
 
     @stage(
         settings,
@@ -112,9 +117,10 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         deps=[every("raw_records")],
         made_with=("validation_fraction", "seed"),
     )
-    def vessels(lake: LakeResource) -> Partitions:
+    def vessels(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """Who each vessel MMSI is (name, IMO, type, size, class, flag), from every day; conflicts shown, not hidden."""
-        return unpartitioned(known_vessels(lake.open(), settings))
+        place = lake.open()
+        return Making(context, place, settings).whole(lambda: known_vessels(place, settings))
 
     return [raw_archives, raw_records, clean_records, daily_quality, vessels]
 
@@ -160,10 +166,10 @@ def landed_archive(lake: Lake, source: Source, day: date) -> Iterator[Folder]:
 
 
 @contextmanager
-def typed_records(lake: Lake, source: Source, day: date) -> Iterator[RecordStream]:
+def typed_records(lake: Lake, source: Source, day: date, settings: Settings) -> Iterator[RecordStream]:
     """The day's rows in its files, which are at hand for as long as the context lasts; none of a day without any.
 
-    Raises PartitionMissingError when no archive was landed, and as the source does.
+    Raises PartitionMissingError when no archive was landed, LostDayError when no row parses, and as the source does.
     """
     facts = lake.manifest("raw_archives", day.isoformat())["facts"]
     files = [file["file"] for file in facts.get("files", [])]
@@ -171,13 +177,13 @@ def typed_records(lake: Lake, source: Source, day: date) -> Iterator[RecordStrea
         archives = [at_hand.enter_context(lake.local_file("raw_archives", day.isoformat(), file)) for file in files]
         stream = source.read_all(archives, day)
         stream.facts |= {"published": facts["published"], "files": files}
-        yield stream
+        yield not_all_lost(stream, f"raw_records[{day}], {', '.join(files)}", settings)
 
 
 def cleaned_records(lake: Lake, day: date, settings: Settings) -> RecordStream:
-    """The day's usable positions; `clean.clean_day` has the rules."""
+    """The day's usable positions; `clean.clean_day` has the rules. Raises LostDayError when there is none."""
     columns = (*clean.RAW_COLUMNS, "ship_type") if settings.ship_types else clean.RAW_COLUMNS
-    return clean.clean_day(
+    stream = clean.clean_day(
         lake.row_groups("raw_records", day.isoformat(), columns),
         day,
         shards=settings.shards,
@@ -188,6 +194,28 @@ def cleaned_records(lake: Lake, day: date, settings: Settings) -> RecordStream:
         ship_types=settings.ship_types,
         drop_position_at_zero=settings.drop_position_at_zero,
     )
+    return not_all_lost(stream, f"clean_records[{day}]", settings)
+
+
+class LostDayError(ValueError):
+    """A day had rows and lost every one; the message says of which rules."""
+
+
+def not_all_lost(stream: RecordStream, where: str, settings: Settings) -> RecordStream:
+    """The same stream, which raises LostDayError at its end if all its rows were dropped, unless settings allow it."""
+    tables, ledger = stream.tables, stream.ledger
+
+    def to_the_end() -> Iterator[pa.Table]:
+        yield from tables
+        if ledger.rows_in and not ledger.rows_out and not settings.allow_lost_days:
+            lost = ", ".join(f"{rule} {rows:,}" for rule, rows in ledger.dropped.items() if rows)
+            raise LostDayError(
+                f"{where}: all {ledger.rows_in:,} rows are lost ({lost}). Is it the file of another day or format, or "
+                "do the settings drop all of it? AIS_ALLOW_LOST_DAYS=true lets such a day be empty"
+            )
+
+    stream.tables = to_the_end()
+    return stream
 
 
 def measured_quality(lake: Lake, day: date) -> RecordStream:

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
-from dagster import AllPartitionMapping, AssetDep, AssetsDefinition, AutomationCondition, PartitionsDefinition, asset
+import pyarrow as pa
+from dagster import (
+    AllPartitionMapping,
+    AssetDep,
+    AssetExecutionContext,
+    AssetsDefinition,
+    AutomationCondition,
+    PartitionsDefinition,
+    asset,
+)
 
 from ais_assets.assets import partitions
-from ais_assets.io.provenance import MADE_WITH
+from ais_assets.io.lake import Lake
+from ais_assets.io.provenance import (
+    CODE_VERSION,
+    MADE_FROM,
+    MADE_WITH,
+    WHOLE,
+    Chain,
+    Inputs,
+    named,
+    read_record,
+    setting_values,
+)
+from ais_assets.resources.io_managers import Partitions, Payload
 from ais_assets.settings import Settings
+from ais_assets.stream import RecordStream
 
 OWNERS = ["team:ais-assets"]
 """Who answers for the assets; shown in the UI."""
@@ -42,6 +64,7 @@ def stage(
         code_version: another one makes every partition stale.
         automation_condition: when it is materialized by itself; default: never.
     """
+    values = setting_values(settings)
     return asset(
         partitions_def=cut,
         deps=deps,
@@ -52,7 +75,7 @@ def stage(
         io_manager_key=stored_as,
         backfill_policy=None if cut is None else partitions.per_run(settings),
         automation_condition=automation_condition,
-        metadata={MADE_WITH: {"code_version": code_version, **values_of(settings, made_with)}},
+        metadata={MADE_WITH: {CODE_VERSION: code_version, **{name: values[name] for name in made_with}}},
     )
 
 
@@ -61,7 +84,80 @@ def every(name: str) -> AssetDep:
     return AssetDep(name, partition_mapping=AllPartitionMapping())
 
 
-def values_of(settings: Settings, names: Sequence[str]) -> dict[str, Any]:
-    """These settings as JSON values."""
-    values = json.loads(settings.model_dump_json()) | {"window_len": settings.window_len}
-    return {name: values[name] for name in names}
+class Making:
+    """One run of an asset: its partitions in turn, each with a record of what it is made from and with.
+
+    Args:
+        context: of the run.
+        lake: where what it is made from is read.
+        settings: of the deployment.
+    """
+
+    def __init__(self, context: AssetExecutionContext, lake: Lake, settings: Settings) -> None:
+        definition = context.assets_def
+        self._context = context
+        self._lake = lake
+        self._settings = settings
+        self._chain = Chain(lake)
+        self._asset = context.asset_key.path[-1]
+        self._upstream = sorted(key.path[-1] for key in definition.dependency_keys)
+        self._made_with = definition.metadata_by_key[context.asset_key][MADE_WITH]
+
+    def each(
+        self, build: Callable[[str], Payload | AbstractContextManager[Payload]], *, compares: bool = False
+    ) -> Partitions:
+        """Builds every partition of this run, each when its turn comes to be stored.
+
+        Args:
+            build: returns a partition, or a context manager of it that is left once it is stored.
+            compares: whether `build` itself compares what it reads with the record; else this is done at its end.
+        """
+
+        def items() -> Iterator[tuple[str, Payload]]:
+            keys = self._context.partition_keys
+            for number, key in enumerate(keys, start=1):
+                self._context.log.info(f"{key} ({number} of {len(keys)})")
+                facts = self.facts(key)
+                built = build(key)
+                with nullcontext(built) if isinstance(built, Payload) else built as payload:
+                    yield key, self._recorded(key, payload, facts, compares)
+
+        return Partitions(items())
+
+    def whole(self, build: Callable[[], Payload], *, compares: bool = False) -> Partitions:
+        """Builds the one payload of an asset without partitions; `compares` is that of `each`."""
+        facts = self.facts(WHOLE)
+        return Partitions(iter([(None, self._recorded(WHOLE, build(), facts, compares))]))
+
+    def facts(self, partition: str) -> dict[str, Any]:
+        """What the partition is to say of its making, as of now."""
+        inputs = self._chain.inputs(self._asset, partition, self._upstream, self._settings)
+        return {MADE_FROM: inputs, MADE_WITH: self._made_with}
+
+    def inputs(self, of: str, partition: str) -> dict[str, str]:
+        """Fingerprints of the partitions of this asset that a partition is made from."""
+        return self.facts(partition)[MADE_FROM][of]
+
+    def _recorded(self, partition: str, payload: Payload, facts: dict[str, Any], compares: bool) -> Payload:
+        payload.facts.update(facts)
+        if compares:
+            return payload
+        if isinstance(payload, RecordStream):
+            payload.tables = self._to_the_end(partition, payload.tables, facts[MADE_FROM])
+        else:
+            self._require_unchanged(partition, facts[MADE_FROM])
+        return payload
+
+    def _to_the_end(self, partition: str, tables: Iterator[pa.Table], inputs: Inputs) -> Iterator[pa.Table]:
+        yield from tables
+        self._require_unchanged(partition, inputs)
+
+    def _require_unchanged(self, partition: str, inputs: Inputs) -> None:
+        """To be called once all was read: if it is there now, it is what was read."""
+        for of, fingerprints in inputs.items():
+            for key, fingerprint in fingerprints.items():
+                if read_record(self._lake, of, key).fingerprint != fingerprint:
+                    raise ValueError(
+                        f"{named(of, key)} was materialized anew while it was being read: materialize "
+                        f"{named(self._asset, partition)} once more"
+                    )

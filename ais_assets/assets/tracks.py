@@ -1,6 +1,6 @@
 """Vessel shards: all days of 1/N of the vessels as tracks, and a table of these tracks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -8,10 +8,11 @@ from dagster import AssetExecutionContext, AssetsDefinition
 
 from ais_assets.assets import partitions
 from ais_assets.assets.ingest import days_present
-from ais_assets.assets.stage import every, stage
+from ais_assets.assets.stage import Making, every, stage
 from ais_assets.io.lake import Lake
 from ais_assets.io.parquet import describe
-from ais_assets.resources.io_managers import Partitions, each_partition
+from ais_assets.io.references import require_same
+from ais_assets.resources.io_managers import Partitions
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
 from ais_assets.stream import RecordStream
@@ -42,11 +43,14 @@ def track_assets(settings: Settings) -> list[AssetsDefinition]:
     def track_shards(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """All days of 1/N of the vessels as tracks: cut at silences over 4 h and impossible speeds, split by hull."""
         place = lake.open()
-        present = days_present(place, "clean_records", settings)
-        absent = sorted(set(settings.day_keys) - set(present))
+        absent = sorted(set(settings.day_keys) - set(days_present(place, "clean_records", settings)))
         if absent:
             context.log.warning(f"{len(absent)} of {len(settings.days)} days are not materialized: {absent[:10]}")
-        return each_partition(context, lambda shard: tracks_of_shard(place, int(shard), present, settings))
+        making = Making(context, place, settings)
+        return making.each(
+            lambda shard: tracks_of_shard(place, int(shard), making.inputs("clean_records", shard), settings),
+            compares=True,
+        )
 
     @stage(
         settings,
@@ -61,8 +65,7 @@ def track_assets(settings: Settings) -> list[AssetsDefinition]:
         """One row a track: vessel, class and type, start and end, length, bounding box, split, windows."""
         place = lake.open()
         known = place.dataset("vessels").to_table(columns=["mmsi", "mobile_type", "ship_type"])
-        return each_partition(
-            context,
+        return Making(context, place, settings).each(
             lambda shard: track_table(
                 place.row_groups("track_shards", shard),
                 known,
@@ -74,10 +77,16 @@ def track_assets(settings: Settings) -> list[AssetsDefinition]:
     return [track_shards, tracks]
 
 
-def tracks_of_shard(lake: Lake, shard: int, days: Sequence[str], settings: Settings) -> RecordStream:
+def tracks_of_shard(lake: Lake, shard: int, days: Mapping[str, str], settings: Settings) -> RecordStream:
     """The tracks of the shard's vessels over these days of clean records; `build_tracks` has the rules.
 
-    Raises ValueError when a day was written for another number of shards.
+    Args:
+        lake: where the days are.
+        shard: its number.
+        days: the fingerprint of each day's clean records, in order.
+        settings: of the deployment.
+
+    Raises ValueError when a day was written for another number of shards, or has another fingerprint.
     """
     stream = build_tracks(
         _shard_of_days(lake, days, shard, settings.shards),
@@ -101,10 +110,12 @@ def _shared_hulls(lake: Lake) -> dict[int, int]:
     return dict(zip(known["mmsi"].to_pylist(), known["hull"].to_pylist(), strict=True))
 
 
-def _shard_of_days(lake: Lake, days: Sequence[str], shard: int, shards: int) -> Iterator[pa.Table]:
-    for day in days:
+def _shard_of_days(lake: Lake, days: Mapping[str, str], shard: int, shards: int) -> Iterator[pa.Table]:
+    for day, fingerprint in days.items():
         with lake.open("clean_records", day) as file:
-            written_for = describe(file).facts["shards"]
+            found = describe(file)
+            require_same(found, fingerprint, f"clean_records[{day}]")
+            written_for = found.facts["shards"]
             if written_for != shards:
                 raise ValueError(
                     f"clean_records[{day}] was written for AIS_SHARDS={written_for}, this run has {shards}: "

@@ -4,17 +4,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from dagster import AssetExecutionContext, AssetsDefinition, MaterializeResult, MetadataValue, Output
+from dagster import AssetExecutionContext, AssetsDefinition, DataVersion, MaterializeResult, MetadataValue, Output
 
 from ais_assets.assets import partitions
-from ais_assets.assets.stage import every, stage
+from ais_assets.assets.stage import Making, every, stage
 from ais_assets.assets.windows import WindowGather
 from ais_assets.io.lake import Folder, Lake
 from ais_assets.io.mds import write_shards
+from ais_assets.io.provenance import WHOLE
 from ais_assets.ledger import Ledger
 from ais_assets.machine import MOST_THREADS, usable_cores
-from ais_assets.publishing.dataset import publish_dataset
-from ais_assets.resources.io_managers import Partitions, each_partition
+from ais_assets.publishing.index import publish_dataset
+from ais_assets.resources.io_managers import Partitions
 from ais_assets.resources.lake import LakeResource
 from ais_assets.resources.training_loader import TrainingLoaderResource
 from ais_assets.settings import Settings
@@ -43,7 +44,9 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
         """The pile's windows in the order of `materialized_windows` as MDS shards, gathered from the tracks, too."""
         place = lake.open()
         piles = WindowGather(place, settings).piles([int(pile) for pile in context.partition_keys], context)
-        return each_partition(context, lambda pile: sharded_windows(place, pile, next(piles), settings))
+        return Making(context, place, settings).each(
+            lambda pile: sharded_windows(place, pile, next(piles), settings), compares=True
+        )
 
     @stage(
         settings,
@@ -53,11 +56,14 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
         deps=[every("mds_shards"), "validation", "holdout"],
         code_version="2",
     )
-    def training_dataset(lake: LakeResource) -> MaterializeResult:
+    def training_dataset(context: AssetExecutionContext, lake: LakeResource) -> MaterializeResult:
         """The commit point: the root index over all piles, the statistics and the dataset card."""
-        dataset = publish_dataset(lake.open(), settings)
+        place = lake.open()
+        dataset = publish_dataset(place, settings, Making(context, place, settings).facts(WHOLE))
         return MaterializeResult(
+            data_version=DataVersion(dataset.release),
             metadata={
+                "release": dataset.release,
                 "dagster/uri": dataset.uri,
                 "dagster/row_count": dataset.samples,
                 "shards": dataset.shards,
@@ -65,7 +71,7 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
                 "validation windows": dataset.validation_windows,
                 "statistics": MetadataValue.json(dataset.statistics),
                 "card": MetadataValue.md(dataset.card),
-            }
+            },
         )
 
     @stage(
@@ -76,13 +82,17 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
         deps=["training_dataset", "validation"],
         made_with=("seq_len",),
     )
-    def dead_reckoning(training_loader: TrainingLoaderResource) -> Output[dict[str, Any]]:
+    def dead_reckoning(
+        context: AssetExecutionContext, lake: LakeResource, training_loader: TrainingLoaderResource
+    ) -> Output[dict[str, Any]]:
         """The baselines that every model must beat, in nautical miles: holding course and speed, and two others."""
+        facts = Making(context, lake.open(), settings).facts(WHOLE)
         errors = ForecastErrors(settings.seq_len, HORIZONS_MINUTES)
         for batch, whose in training_loader.validation_dataset(provenance=True):
             errors.add(batch.numpy(), whose["mmsi"].numpy())
         report = errors.summary()
-        return Output(report, metadata={"error by method, kind of ship and horizon": MetadataValue.json(report)})
+        shown = {"error by method, kind of ship and horizon": MetadataValue.json(report)}
+        return Output({**report, **facts}, metadata=shown)
 
     return [mds_shards, training_dataset, dead_reckoning]
 

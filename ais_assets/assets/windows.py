@@ -7,12 +7,12 @@ from dagster import AssetExecutionContext, AssetsDefinition
 
 from ais_assets import schema
 from ais_assets.assets import partitions
-from ais_assets.assets.stage import every, stage
+from ais_assets.assets.stage import Making, every, stage
 from ais_assets.io.lake import Lake
 from ais_assets.io.packed import PackedPositions, PackedShard, read_packed
 from ais_assets.io.parquet import describe
 from ais_assets.io.references import holdout_from, require_same, shuffle_digest, thrown_shards
-from ais_assets.resources.io_managers import Partitions, each_partition, unpartitioned
+from ais_assets.resources.io_managers import Partitions
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
 from ais_assets.stream import RecordStream
@@ -40,19 +40,25 @@ def window_assets(settings: Settings) -> list[AssetsDefinition]:
     def window_piles(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """Pass 1 of the global shuffle: a reference to every window, thrown into a random pile, iid."""
         place = lake.open()
-        return each_partition(context, lambda shard: thrown_windows(place, shard, settings))
+        return Making(context, place, settings).each(
+            lambda shard: thrown_windows(place, shard, settings), compares=True
+        )
 
     @stage(settings, group=GROUP, kinds={"parquet"}, stored_as="parquet", deps=gathered_from, made_with=gathered_with)
     def validation(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """The validation vessels' windows, shuffled; no vessel of theirs is in the training windows."""
-        gather = WindowGather(lake.open(), settings)
-        return unpartitioned(next(gather.piles([schema.VALIDATION_PILE], context)))
+        place = lake.open()
+        gather = WindowGather(place, settings)
+        windows = gather.piles([schema.VALIDATION_PILE], context)
+        return Making(context, place, settings).whole(lambda: next(windows), compares=True)
 
     @stage(settings, group=GROUP, kinds={"parquet"}, stored_as="parquet", deps=gathered_from, made_with=gathered_with)
     def holdout(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """All vessels' windows from AIS_HOLDOUT_FROM on, shuffled; empty without it. No other has that time in it."""
-        gather = WindowGather(lake.open(), settings)
-        return unpartitioned(next(gather.piles([schema.HOLDOUT_PILE], context)))
+        place = lake.open()
+        gather = WindowGather(place, settings)
+        windows = gather.piles([schema.HOLDOUT_PILE], context)
+        return Making(context, place, settings).whole(lambda: next(windows), compares=True)
 
     @stage(
         settings,
@@ -65,9 +71,9 @@ def window_assets(settings: Settings) -> list[AssetsDefinition]:
     )
     def materialized_windows(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """Pass 2: a pile's references shuffled, then the windows gathered from the tracks."""
-        gather = WindowGather(lake.open(), settings)
-        piles = gather.piles([int(pile) for pile in context.partition_keys], context)
-        return each_partition(context, lambda _: next(piles))
+        place = lake.open()
+        piles = WindowGather(place, settings).piles([int(pile) for pile in context.partition_keys], context)
+        return Making(context, place, settings).each(lambda _: next(piles), compares=True)
 
     return [window_piles, validation, holdout, materialized_windows]
 

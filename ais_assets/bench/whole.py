@@ -43,7 +43,7 @@ from ais_assets.operating.local_runs import run_task
 from ais_assets.operating.planning import Load, Stage, plan
 from ais_assets.operating.stages import turns
 from ais_assets.operating.tasks import Task
-from ais_assets.publishing.dataset import INDEX_FILE
+from ais_assets.publishing.index import INDEX_FILE
 from ais_assets.settings import Settings, load_settings
 from ais_assets.sources.simulated import SimulatedSource
 from ais_assets.stream import RecordStream

@@ -10,10 +10,11 @@ from typing import Any
 import click
 
 from ais_assets.cli.progress import BuildProgress
-from ais_assets.cli.summary import show, stage_summary
+from ais_assets.cli.summary import Summary, show
 from ais_assets.cli.terminal import Failure, open_instance, open_lake, settings_or_fail, terminal
 from ais_assets.definitions import platform_assets
 from ais_assets.operating.building import BuildError, Watch, build
+from ais_assets.operating.launched_runs import NotStartedError
 from ais_assets.operating.stages import turns
 from ais_assets.settings import Settings
 
@@ -22,18 +23,22 @@ from ais_assets.settings import Settings
 @click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day; default: AIS_FIRST_DAY.")
 @click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day; default: AIS_LAST_DAY.")
 @click.option("--only", "assets", multiple=True, help="Build this asset only; may be repeated.")
+@click.option("--all", "anew", is_flag=True, help="Also what is there and not stale.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one a core, as fit into memory.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
-def command(*, first: Any, last: Any, assets: Sequence[str], workers: int | None, as_json: bool) -> None:
-    """Materializes every stage: days from --from to --to, then all shards, then all piles."""
+def command(*, first: Any, last: Any, assets: Sequence[str], anew: bool, workers: int | None, as_json: bool) -> None:
+    """Materializes what is missing or stale of every stage: days from --from to --to, then all shards, then all piles.
+
+    A build that was interrupted goes on where it was when it is asked for again.
+    """
     settings = settings_or_fail()
     days = days_between(settings, first.date() if first else None, last.date() if last else None)
-    seconds = run_build(settings, days=days, assets=assets or None, workers=workers, quiet=as_json)
-    summary = stage_summary(open_lake(settings), platform_assets(settings).values(), seconds)
+    built = run_build(settings, days=days, assets=assets or None, anew=anew, workers=workers, quiet=as_json)
+    summary = Summary.of(open_lake(settings), settings, built.seconds)
     if as_json:
-        click.echo(json.dumps({"stages": [row.as_json() for row in summary]}, indent=1))
+        click.echo(json.dumps({**summary.as_json(), "warnings": built.notes}, indent=1))
     else:
-        show(terminal(), summary)
+        show(terminal(), summary, settings.lake)
 
 
 def days_between(settings: Settings, first: date | None, last: date | None) -> list[str] | None:
@@ -57,9 +62,10 @@ def run_build(
     days: Sequence[str] | None,
     assets: Sequence[str] | None,
     workers: int | None,
+    anew: bool = False,
     quiet: bool,
-) -> dict[str, float]:
-    """Builds with progress on the terminal; returns each asset's seconds from its first run's start to its last's."""
+) -> BuildProgress:
+    """Builds with progress on the terminal; returns what that has seen."""
     known = platform_assets(settings)
     for asset in assets or ():
         if asset not in known:
@@ -74,9 +80,15 @@ def run_build(
                 instance,
                 days=days,
                 assets=assets,
+                anew=anew,
                 workers=workers,
                 watch=Watch(progress.start, progress.advance, progress.note),
             )
-        except BuildError as error:
+        except (BuildError, NotStartedError) as error:
             raise Failure(str(error)) from None
-    return progress.seconds
+        except KeyboardInterrupt:
+            raise Failure(
+                "interrupted. What was built is kept; runs that were under way have left nothing half-made. "
+                "`ais build` goes on with what is missing or stale"
+            ) from None
+    return progress

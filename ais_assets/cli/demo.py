@@ -8,9 +8,8 @@ from typing import Any
 import click
 
 from ais_assets.cli.build import run_build
-from ais_assets.cli.summary import show, stage_summary
+from ais_assets.cli.summary import Summary, show
 from ais_assets.cli.terminal import open_lake, settings_or_fail, terminal
-from ais_assets.definitions import platform_assets
 from ais_assets.settings import Settings
 
 
@@ -20,14 +19,14 @@ from ais_assets.settings import Settings
 def command(*, as_json: bool, workers: int | None) -> None:
     """Builds everything, by default from simulated AIS, and shows the first training batch."""
     settings = settings_or_fail()
-    seconds = run_build(settings, days=None, assets=None, workers=workers, quiet=as_json)
-    summary = stage_summary(open_lake(settings), platform_assets(settings).values(), seconds)
+    built = run_build(settings, days=None, assets=None, workers=workers, quiet=as_json)
+    summary = Summary.of(open_lake(settings), settings, built.seconds)
     batch = first_batch(settings)
     if as_json:
-        click.echo(json.dumps({"stages": [row.as_json() for row in summary], "first_batch": batch}, indent=1))
+        click.echo(json.dumps({**summary.as_json(), "warnings": built.notes, "first_batch": batch}, indent=1))
         return
     console = terminal()
-    show(console, summary)
+    show(console, summary, settings.lake)
     console.print(f"First training batch: {batch['batch']} {batch['dtype']}", highlight=False)
     console.print(f"  to see {batch['input']}, to forecast {batch['target']}", highlight=False)
     console.print("\nWhere to look next", style="bold")

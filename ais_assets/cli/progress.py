@@ -13,13 +13,19 @@ if TYPE_CHECKING:
 
 
 class BuildProgress:
-    """A bar for each asset in a terminal, a line for each when piped."""
+    """A bar for each asset in a terminal, a line for each when piped.
+
+    Attributes:
+        seconds: of each asset, from its first run's start to its last one's end.
+        notes: what was said beside that, such as the runs' warnings, each once.
+    """
 
     def __init__(self, *, quiet: bool) -> None:
         self.seconds: dict[str, float] = {}
         self._started: dict[str, float] = {}
         self._left: dict[str, int] = {}
         self._bars: dict[str, TaskID] = {}
+        self.notes: list[str] = []
         self._console = Console(stderr=True, quiet=quiet, markup=False)
         self._progress = Progress(
             TextColumn("{task.description:<22}"),
@@ -38,13 +44,19 @@ class BuildProgress:
         self._progress.stop()
 
     def start(self, asset: str, partitions: int) -> None:
-        """An asset's runs begin."""
+        """An asset's runs begin; of one that is up to date there are none."""
+        if not partitions:
+            self._console.print(f"{asset}: up to date", highlight=False)
+            return
         self._started[asset] = time.monotonic()
         self._left[asset] = partitions
         self._bars[asset] = self._progress.add_task(asset, total=partitions)
 
     def note(self, text: str) -> None:
-        """Something that people should know, above the bars."""
+        """Something that people should know, above the bars; the same is said once."""
+        if text in self.notes:
+            return
+        self.notes.append(text)
         self._console.print(text, highlight=False, soft_wrap=True)
 
     def advance(self, done: Done) -> None:

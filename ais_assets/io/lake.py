@@ -66,6 +66,7 @@ class Published:
     ledger: Ledger
     facts: Mapping[str, Any]
     schema: pa.Schema | None
+    fingerprint: str
 
 
 class Lake:
@@ -147,7 +148,8 @@ class Lake:
                 self.write(REJECTS, partition, _reject_stream(stream.facts))
             keep_published_tracks(self.store, key, lambda: self.describe(asset, partition).fingerprint)
             self.store.publish(local, key)
-        return Published(f"{self.uri}/{key}", size, written.rows, written.ledger, stream.facts, written.schema)
+        uri = f"{self.uri}/{key}"
+        return Published(uri, size, written.rows, written.ledger, stream.facts, written.schema, written.fingerprint)
 
     def write_folder(self, asset: str, partition: str, folder: Folder) -> Published:
         """Publishes a folder under a name of its own and then the manifest that makes it current.
@@ -163,8 +165,12 @@ class Lake:
         sizes = {file: (folder.path / file).stat().st_size for file in files}
         for file in files:
             self.store.publish(folder.path / file, f"{place.folder}/{name}/{file}")
+        # The file's name and place may differ for the same content, as where it is fetched from another mirror.
+        said = {fact: folder.facts[fact] for fact in ("made_from", "made_with") if fact in folder.facts}
+        fingerprint = hashlib.sha256(_json({"content": folder.digest, **said})).hexdigest()[:16]
         manifest = {
             "folder": name,
+            "fingerprint": fingerprint,
             "files": sizes,
             "ledger": json.loads(folder.ledger.to_json()),
             "facts": folder.facts,
@@ -178,6 +184,7 @@ class Lake:
             folder.ledger,
             folder.facts,
             None,
+            fingerprint,
         )
 
     def write_json(self, asset: str, value: object) -> Published:
@@ -185,7 +192,7 @@ class Lake:
         key = place_of(asset).key(None)
         data = _json(value)
         self.store.publish_bytes(data, key)
-        return Published(f"{self.uri}/{key}", len(data), 1, Ledger(), {}, None)
+        return Published(f"{self.uri}/{key}", len(data), 1, Ledger(), {}, None, hashlib.sha256(data).hexdigest()[:16])
 
     def json(self, asset: str) -> Any:
         """The value of an asset that is one JSON value."""

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
+from ais_assets.settings import Settings
+
 _PARTITION = re.compile(r"^[0-9A-Za-z][0-9A-Za-z._-]{0,99}$")
 
 
@@ -18,18 +20,32 @@ class Kind(Enum):
     JSON = "json"
 
 
+class Cut(Enum):
+    """What the partitions of an asset are."""
+
+    DAY = "day"
+    SHARD = "shard"
+    PILE = "pile"
+
+
 @dataclass(frozen=True)
 class Place:
-    """Where an asset lies: `<folder>/<partition>.<suffix>`, or one object if it has no partitions."""
+    """Where an asset lies: `<folder>/<partition>.<suffix>`, or the object `single` if it has no partitions."""
 
     kind: Kind
     folder: str
+    cut: Cut | None = None
     single: str | None = None
 
     @property
     def suffix(self) -> str:
         """How its partitions' objects end."""
         return ".parquet" if self.kind is Kind.PARQUET else ".json"
+
+    def named_by(self, settings: Settings) -> list[str]:
+        """Keys of the partitions that the settings name, in order; none of an asset without partitions."""
+        keys = {Cut.DAY: settings.day_keys, Cut.SHARD: settings.shard_keys, Cut.PILE: settings.pile_keys}
+        return [] if self.cut is None else keys[self.cut]
 
     def key(self, partition: str | None) -> str:
         """The object of a partition. Raises ValueError for a partition key that is no plain name."""
@@ -45,21 +61,21 @@ class Place:
 
 
 PLACES = {
-    "raw_archives": Place(Kind.FOLDER, "raw_archives"),
-    "raw_records": Place(Kind.PARQUET, "raw_records"),
-    "rejects": Place(Kind.PARQUET, "raw_records/rejects"),
-    "clean_records": Place(Kind.PARQUET, "clean_records"),
-    "daily_quality": Place(Kind.PARQUET, "daily_quality"),
-    "vessels": Place(Kind.PARQUET, "vessels", "vessels.parquet"),
-    "track_shards": Place(Kind.PARQUET, "track_shards"),
-    "tracks": Place(Kind.PARQUET, "tracks"),
-    "window_piles": Place(Kind.PARQUET, "window_piles"),
-    "validation": Place(Kind.PARQUET, "materialized", "validation.parquet"),
-    "holdout": Place(Kind.PARQUET, "materialized", "holdout.parquet"),
-    "materialized_windows": Place(Kind.PARQUET, "materialized/windows"),
-    "mds_shards": Place(Kind.FOLDER, "mds"),
-    "training_dataset": Place(Kind.JSON, "mds", "index.json"),
-    "dead_reckoning": Place(Kind.JSON, "reports", "dead_reckoning.json"),
+    "raw_archives": Place(Kind.FOLDER, "raw_archives", Cut.DAY),
+    "raw_records": Place(Kind.PARQUET, "raw_records", Cut.DAY),
+    "rejects": Place(Kind.PARQUET, "raw_records/rejects", Cut.DAY),
+    "clean_records": Place(Kind.PARQUET, "clean_records", Cut.DAY),
+    "daily_quality": Place(Kind.PARQUET, "daily_quality", Cut.DAY),
+    "vessels": Place(Kind.PARQUET, "vessels", single="vessels.parquet"),
+    "track_shards": Place(Kind.PARQUET, "track_shards", Cut.SHARD),
+    "tracks": Place(Kind.PARQUET, "tracks", Cut.SHARD),
+    "window_piles": Place(Kind.PARQUET, "window_piles", Cut.SHARD),
+    "validation": Place(Kind.PARQUET, "materialized", single="validation.parquet"),
+    "holdout": Place(Kind.PARQUET, "materialized", single="holdout.parquet"),
+    "materialized_windows": Place(Kind.PARQUET, "materialized/windows", Cut.PILE),
+    "mds_shards": Place(Kind.FOLDER, "mds", Cut.PILE),
+    "training_dataset": Place(Kind.JSON, "mds", single="index.json"),
+    "dead_reckoning": Place(Kind.JSON, "reports", single="dead_reckoning.json"),
 }
 
 

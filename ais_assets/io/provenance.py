@@ -1,4 +1,220 @@
-"""What a partition was made from and with: the links of the chain from archives to what is published."""
+"""What every partition was made from and with: the chain from the archives to what is published.
 
-MADE_WITH = "made_with"
+A partition records the fingerprint of each partition that it was made from, and the settings that its stage goes by. As
+its own fingerprint covers its rows and these records, it stands for all that is before it: equal input and equal
+settings give equal fingerprints, on any machine. A partition is stale when what it was made from has another
+fingerprint by now, or the settings say something else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ais_assets.io.lake import Lake
+from ais_assets.io.layout import Kind, place_of
+from ais_assets.settings import Settings
+
+MADE_FROM: Final = "made_from"
+"""The fact that is the fingerprints of what a partition was made from: of each asset, by partition."""
+MADE_WITH: Final = "made_with"
 """The fact that is the settings, by name, and the code version that a partition was made with."""
+CODE_VERSION = "code_version"
+WHOLE = ""
+"""Stands for the partition of an asset without."""
+
+Inputs = dict[str, dict[str, str]]
+
+
+class StaleError(ValueError):
+    """A partition is not made from what is there now, or not as the settings say; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a partition says of itself.
+
+    Attributes:
+        fingerprint: hexadecimal; of its content and of what follows.
+        made_from: fingerprints of its inputs, by asset and partition; None where it does not say.
+        made_with: settings and code version that its content depends on.
+    """
+
+    fingerprint: str
+    made_from: Mapping[str, Mapping[str, str]] | None
+    made_with: Mapping[str, Any]
+
+
+class Chain:
+    """The records of a lake's partitions, each read once: a view of one moment, for one run or command."""
+
+    def __init__(self, lake: Lake) -> None:
+        self.lake = lake
+        self._records: dict[tuple[str, str], Record | None] = {}
+        self._there: dict[str, frozenset[str]] = {}
+
+    def there(self, asset: str) -> frozenset[str]:
+        """Keys of the asset's partitions that are there; `WHOLE` for one without partitions."""
+        if asset not in self._there:
+            if place_of(asset).single is None:
+                self._there[asset] = frozenset(self.lake.partitions(asset))
+            else:
+                self._there[asset] = frozenset([WHOLE] if self.lake.has(asset) else [])
+        return self._there[asset]
+
+    def record(self, asset: str, partition: str) -> Record | None:
+        """What the partition says; None where it is not there."""
+        key = (asset, partition)
+        if key not in self._records:
+            self._records[key] = read_record(self.lake, asset, partition) if partition in self.there(asset) else None
+        return self._records[key]
+
+    def inputs(self, asset: str, partition: str, upstream: Sequence[str], settings: Settings) -> Inputs:
+        """Fingerprints of what a partition is to be made from, as far as it is there.
+
+        Of assets that are cut as this one is, the same partition; of others every one that the settings name.
+        """
+        return {
+            of: {key: found.fingerprint for key in keys if (found := self.record(of, key)) is not None}
+            for of, keys in wanted_inputs(asset, partition, upstream, settings).items()
+        }
+
+
+def read_record(lake: Lake, asset: str, partition: str) -> Record:
+    """What a partition that is there says of itself. Raises PartitionMissingError where it is not."""
+    kind = place_of(asset).kind
+    if kind is Kind.PARQUET:
+        file = lake.describe(asset, partition or None)
+        fingerprint, facts = file.fingerprint, file.facts
+    elif kind is Kind.FOLDER:
+        manifest = lake.manifest(asset, partition)
+        facts = manifest["facts"]
+        fingerprint = manifest.get("fingerprint", manifest["folder"])
+    else:
+        facts = lake.json(asset)
+        fingerprint = facts.get("release") or digest_of(facts)
+    return Record(fingerprint, facts.get(MADE_FROM), facts.get(MADE_WITH, {}))
+
+
+def wanted_inputs(asset: str, partition: str, upstream: Sequence[str], settings: Settings) -> dict[str, list[str]]:
+    """Keys of the partitions of each upstream asset that a partition is to be made from."""
+    cut = place_of(asset).cut
+    wanted = {}
+    for of in upstream:
+        if place_of(of).cut is None:
+            wanted[of] = [WHOLE]
+        elif place_of(of).cut is cut:
+            wanted[of] = [partition]
+        else:
+            wanted[of] = place_of(of).named_by(settings)
+    return wanted
+
+
+def stale_because(
+    chain: Chain,
+    asset: str,
+    partition: str,
+    *,
+    upstream: Sequence[str],
+    made_with: Mapping[str, Any],
+    settings: Settings,
+) -> str | None:
+    """Why a partition that is there is stale; None when it is what would be made now.
+
+    Args:
+        chain: what the lake's partitions say.
+        asset: its name.
+        partition: its key; `WHOLE` for an asset without.
+        upstream: the assets that it is made from.
+        made_with: the settings and the code version that it would be made with.
+        settings: name the partitions.
+
+    Raises PartitionMissingError when it is not there.
+    """
+    record = chain.record(asset, partition) or read_record(chain.lake, asset, partition)
+    if record.made_from is None:
+        return "does not say what it was made from"
+    return next(
+        _faults(record, chain.inputs(asset, partition, upstream, settings), made_with),
+        None,
+    )
+
+
+def require_fresh(chain: Chain, wanted: Mapping[str, Sequence[str]], settings: Settings) -> None:
+    """Goes from these partitions back to the archives.
+
+    Partitions that have come since, such as a new day's, are no fault: what was made without them is whole.
+
+    Raises StaleError, naming the first stale partition, its reason and the command that mends it, and
+    PartitionMissingError for one that is missing.
+    """
+    seen: set[tuple[str, str]] = set()
+    values = setting_values(settings)
+
+    def visit(asset: str, partition: str) -> None:
+        if (asset, partition) in seen:
+            return
+        seen.add((asset, partition))
+        record = chain.record(asset, partition) or read_record(chain.lake, asset, partition)
+        if record.made_from is None:
+            raise _stale(asset, partition, "does not say what it was made from")
+        now: Inputs = {}
+        for of, fingerprints in record.made_from.items():
+            now[of] = {}
+            for key in sorted(fingerprints):
+                found = chain.record(of, key)
+                if found is not None:
+                    visit(of, key)
+                    now[of][key] = found.fingerprint
+        made_with = {name: values.get(name, value) for name, value in record.made_with.items()}
+        for fault in _faults(record, now, made_with):
+            raise _stale(asset, partition, fault)
+
+    for asset, partitions in wanted.items():
+        for partition in partitions:
+            visit(asset, partition)
+
+
+def setting_values(settings: Settings) -> dict[str, Any]:
+    """Every setting that a partition may be made with, by name, as JSON values."""
+    return json.loads(settings.model_dump_json()) | {"window_len": settings.window_len}
+
+
+def digest_of(value: object) -> str:
+    """Hexadecimal, of a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def named(asset: str, partition: str) -> str:
+    """How a partition is called in messages."""
+    return f"{asset}[{partition}]" if partition else asset
+
+
+def _stale(asset: str, partition: str, fault: str) -> StaleError:
+    return StaleError(
+        f"{named(asset, partition)} is stale: it {fault}. Materialize {asset} again and what is made from it; "
+        "`ais build` does so"
+    )
+
+
+def _faults(record: Record, now: Inputs, made_with: Mapping[str, Any]) -> Iterator[str]:
+    """Where a record differs from what would be recorded now."""
+    for name, value in made_with.items():
+        was = record.made_with.get(name)
+        if was != value:
+            setting = "code version " if name == CODE_VERSION else f"AIS_{name.upper()}="
+            yield f"was made with {setting}{was}, now {setting}{value} is asked for"
+    for of, fingerprints in (record.made_from or {}).items():
+        for key, fingerprint in fingerprints.items():
+            current = now.get(of, {}).get(key)
+            if current is None:
+                yield f"was made from {named(of, key)}, which is there or asked for no more"
+            elif current != fingerprint:
+                yield f"was made before {named(of, key)}, which has changed since"
+    for of, fingerprints in now.items():
+        for key in fingerprints:
+            if key not in (record.made_from or {}).get(of, {}):
+                yield f"was made without {named(of, key)}, which is there now"

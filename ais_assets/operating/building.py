@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from dagster import DagsterInstance, DagsterRun
 
 from ais_assets.io.lake import Lake
+from ais_assets.io.provenance import WHOLE, Chain
 from ais_assets.machine import MOST_THREADS, usable_cores
 from ais_assets.operating.launched_runs import LaunchedRuns, launches_elsewhere
 from ais_assets.operating.local_runs import LocalRuns
@@ -38,7 +39,7 @@ class Watch:
     """What a build tells of itself.
 
     Attributes:
-        on_start: called with each asset's name and number of partitions.
+        on_start: called with each asset's name and the number of its partitions to build.
         on_done: called after each run.
         on_note: called with what people should know, such as how many processes fit into memory.
     """
@@ -56,11 +57,14 @@ def build(
     *,
     days: Collection[str] | None = None,
     assets: Collection[str] | None = None,
+    anew: bool = False,
     workers: int | None = None,
     parent: DagsterRun | None = None,
     watch: Watch | None = None,
 ) -> None:
-    """Materializes the assets (default: all) turn by turn; of the days only `days` (default: all).
+    """Materializes what is missing or stale of the assets (default: all), turn by turn; of the days only `days`.
+
+    So a build that was interrupted goes on where it was when it is asked for again.
 
     Args:
         turns: the asset graph, as `stages.turns` has it.
@@ -69,6 +73,7 @@ def build(
         instance: where runs and materializations are recorded.
         days: partition keys of the days to build.
         assets: names of the assets to build.
+        anew: whether what is there and not stale is built again, too.
         workers: runs at a time; default: one a core, fewer at a stage of which not so many fit into memory.
         parent: the run in which this is asked for, if it is one.
         watch: what is told of the build.
@@ -85,13 +90,16 @@ def build(
         for turn in turns:
             stages = [stage for stage in turn if assets is None or stage.asset in assets]
             tasks = []
+            # What the turn before has made is looked at anew.
+            chain = Chain(lake)
             for stage in stages:
-                keys = [key for key in stage.partitions if days is None or not stage.of_days or key in days]
-                watch.on_start(stage.asset, max(1, len(keys)))
-                tasks += tasks_of(stage.asset, keys, at_once)
+                keys = list(stage.partitions or (WHOLE,)) if anew else stage.to_build(chain, settings)
+                keys = [key for key in keys if days is None or not stage.of_days or key in days]
+                watch.on_start(stage.asset, len(keys))
+                tasks += tasks_of(stage, keys, at_once)
             fitting = at_once
-            if workers is None and not elsewhere:
-                names = [stage.asset for stage in stages]
+            if tasks and workers is None and not elsewhere:
+                names = list(dict.fromkeys(task.asset for task in tasks))
                 fitting = runs_that_fit(
                     names, lake, settings, processes=at_once, threads=threads, on_note=watch.on_note
                 )

@@ -1,40 +1,116 @@
-"""What the lake holds of an asset: partitions, bytes and accounts, from the files themselves."""
+"""What the lake holds of each asset, and whether that is what the settings ask for, from the files themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ais_assets.io.lake import Lake
 from ais_assets.io.layout import Kind, place_of
+from ais_assets.io.provenance import WHOLE, Chain
 from ais_assets.ledger import Ledger
+from ais_assets.operating.stages import Stage
+from ais_assets.settings import Settings
 
 
 @dataclass(frozen=True)
 class Holdings:
-    """One asset's partitions that are there; None where a figure does not apply or nothing is there."""
+    """One asset in the lake.
 
+    Attributes:
+        asset: its name.
+        partitions: those that the settings name; one for an asset without partitions.
+        missing: keys of those that are not there.
+        stale: of those that are there and are not what would be made now, the reason by key.
+        unpublished: of the archives, days that the source never published.
+        empty: days that lost every row that they had.
+        unnamed: keys of partitions that are there and that the settings do not name.
+        size: bytes; None where nothing is there.
+        ledger: the account of all; None where nothing is there, or no rows are counted.
+    """
+
+    asset: str
     partitions: int
+    missing: tuple[str, ...]
+    stale: dict[str, str]
+    unpublished: tuple[str, ...]
+    empty: tuple[str, ...]
+    unnamed: tuple[str, ...]
     size: int | None
     ledger: Ledger | None
 
+    @property
+    def there(self) -> int:
+        """Partitions that are there, of those that the settings name."""
+        return self.partitions - len(self.missing)
 
-def holdings(lake: Lake, asset: str, keys: Sequence[str]) -> Holdings:
-    """What the lake holds of these partitions (of the whole asset, where it has none)."""
+    def faults(self, settings: Settings) -> list[str]:
+        """What is not as the settings ask for, a line each; nothing where all is well."""
+        lines = [f"{self.asset}: {_counted(self.missing)} missing"] if self.missing else []
+        if self.stale:
+            key, reason = next(iter(self.stale.items()))
+            first = f"{key}, which {reason}" if key else reason
+            lines.append(f"{self.asset}: {len(self.stale):,} stale: {first}")
+        if self.unnamed:
+            lines.append(f"{self.asset}: {_counted(self.unnamed)} there that the settings do not name")
+        if self.unpublished and not settings.allow_lost_days:
+            lines.append(f"{self.asset}: {_counted(self.unpublished)} never published by the source")
+        if self.empty and not settings.allow_lost_days:
+            lines.append(f"{self.asset}: {_counted(self.empty)} that lost every row")
+        return lines
+
+
+def inventory(lake: Lake, stages: Iterable[Stage], settings: Settings) -> Iterator[Holdings]:
+    """What the lake holds of each stage."""
+    chain = Chain(lake)
+    for stage in stages:
+        yield holdings(chain, stage, settings)
+
+
+def holdings(chain: Chain, stage: Stage, settings: Settings) -> Holdings:
+    """What the lake holds of a stage."""
+    lake, named, there = chain.lake, stage.partitions or (WHOLE,), chain.there(stage.asset)
+    present = [key for key in named if key in there]
+    stale = {key: reason for key in present if (reason := stage.stale_because(chain, key, settings))}
+    ledgers = _ledgers(lake, stage.asset, present)
+    total = Ledger.total(ledgers.values())
+    return Holdings(
+        asset=stage.asset,
+        partitions=len(named),
+        missing=tuple(key for key in named if key not in there),
+        stale=stale,
+        unpublished=tuple(key for key in present if _never_published(lake, stage, key)),
+        empty=tuple(key for key in ledgers if stage.of_days and ledgers[key].rows_in and not ledgers[key].rows_out),
+        unnamed=tuple(sorted(there - set(named))),
+        size=_size(lake, stage.asset, present) if present else None,
+        ledger=total if ledgers and place_of(stage.asset).kind is not Kind.JSON else None,
+    )
+
+
+def _never_published(lake: Lake, stage: Stage, key: str) -> bool:
+    return stage.asset == "raw_archives" and not lake.manifest(stage.asset, key)["facts"]["published"]
+
+
+def _ledgers(lake: Lake, asset: str, present: Sequence[str]) -> dict[str, Ledger]:
+    if place_of(asset).kind is Kind.JSON:
+        return {}
+    return {key: lake.ledger(asset, key or None) for key in present}
+
+
+def _size(lake: Lake, asset: str, present: Sequence[str]) -> int:
     place = place_of(asset)
-    if place.single is not None:
-        present: list[str | None] = [None] if lake.has(asset) else []
-    else:
-        there = set(lake.partitions(asset))
-        present = [key for key in keys if key in there]
-    if not present:
-        return Holdings(0, None, None)
     if place.kind is Kind.FOLDER:
-        manifests = [lake.manifest(asset, key) for key in present if key is not None]
-        size = sum(sum(manifest["files"].values()) for manifest in manifests)
-        ledger = Ledger.total(Ledger.from_dict(manifest["ledger"]) for manifest in manifests)
-        return Holdings(len(present), size, ledger if ledger.rows_in else None)
-    size = sum(lake.store.size(place.key(key)) for key in present)
-    if place.kind is Kind.JSON:
-        return Holdings(len(present), size, None)
-    return Holdings(len(present), size, Ledger.total(lake.ledger(asset, key) for key in present))
+        return sum(sum(lake.manifest(asset, key)["files"].values()) for key in present)
+    return sum(lake.store.size(place.key(key or None)) for key in present)
+
+
+_SHOWN = 5
+"""Partitions that a line names."""
+
+
+def _counted(keys: Sequence[str]) -> str:
+    """How many, and the first of them."""
+    if list(keys) == [WHOLE]:
+        return "it is"
+    shown = ", ".join(keys[:_SHOWN]) + (", …" if len(keys) > _SHOWN else "")
+    return f"{len(keys):,} ({shown})"

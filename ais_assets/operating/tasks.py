@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from dagster import AssetCheckSeverity, DagsterInstance, DagsterRunStatus
 from dagster_shared.error import SerializableErrorInfo
 
+from ais_assets.operating.stages import Stage
+
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
 
@@ -45,31 +47,42 @@ class Done:
     warnings: tuple[str, ...] = ()
 
 
-def tasks_of(asset: str, keys: Sequence[str], workers: int, largest: int = 16) -> list[Task]:
-    """Cuts an asset's partitions into runs: enough for every worker to have some, none over `largest`."""
-    if not keys:
-        return [Task(asset)]
+def tasks_of(stage: Stage, keys: Sequence[str], workers: int, largest: int = 16) -> list[Task]:
+    """Cuts partitions of a stage into runs: enough for every worker to have some, none over `largest`.
+
+    A run takes a range of partitions, so that what lies apart is in runs of its own.
+    """
+    if not stage.partitions:
+        return [Task(stage.asset)] if keys else []
     size = max(1, min(largest, -(-len(keys) // (2 * workers))))
-    return [Task(asset, tuple(keys[start : start + size])) for start in range(0, len(keys), size)]
+    place = {key: number for number, key in enumerate(stage.partitions)}
+    tasks: list[list[str]] = []
+    for key in sorted(keys, key=place.__getitem__):
+        if tasks and len(tasks[-1]) < size and place[key] == place[tasks[-1][-1]] + 1:
+            tasks[-1].append(key)
+        else:
+            tasks.append([key])
+    return [Task(stage.asset, tuple(of_task)) for of_task in tasks]
 
 
 def done(instance: DagsterInstance, task: Task, run_id: str, seconds: float) -> Done:
     """What became of a run that has ended, from its records: faults, and what people should be warned of."""
-    faults, warnings = list(_failed_checks(instance, run_id, AssetCheckSeverity.ERROR)), []
+    faults = list(_failed_checks(instance, run_id, AssetCheckSeverity.ERROR))
     run = instance.get_run_by_id(run_id)
     if run is None or run.status is not DagsterRunStatus.SUCCESS:
         status = "gone" if run is None else run.status.value.lower()
-        faults = list(_step_errors(instance, run_id)) or [f"the run is {status}: see its log"]
-    else:
-        warnings = [*_warned_in_log(instance, run_id), *_failed_checks(instance, run_id, AssetCheckSeverity.WARN)]
+        faults = [*faults, *_step_errors(instance, run_id)] or [f"the run is {status}: see its log"]
+    warnings = [*_warned_in_log(instance, run_id), *_failed_checks(instance, run_id, AssetCheckSeverity.WARN)]
     return Done(task, run_id, seconds, "; ".join(faults) or None, tuple(warnings))
 
 
 def _step_errors(instance: DagsterInstance, run_id: str) -> Iterator[str]:
     for entry in instance.all_logs(run_id):
         event = entry.dagster_event
-        if event is not None and event.is_step_failure and event.step_failure_data.error is not None:
-            yield _own_error(event.step_failure_data.error)
+        error = event.step_failure_data.error if event is not None and event.is_step_failure else None
+        # What a check that blocks says is said by its evaluation.
+        if error is not None and error.cls_name != "DagsterAssetCheckFailedError":
+            yield _own_error(error)
 
 
 def _failed_checks(instance: DagsterInstance, run_id: str, severity: AssetCheckSeverity) -> Iterator[str]:

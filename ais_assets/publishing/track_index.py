@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -40,8 +39,8 @@ _SETTINGS: Final = (
 """What the tracks were made by, and the windows beside them."""
 
 
-def publish_track_index(lake: Lake, settings: Settings) -> TracksIndex:
-    """Publishes the index over all track shards; a file that the former index had is not read again.
+def publish_track_index(lake: Lake, settings: Settings, release: str) -> TracksIndex:
+    """Publishes the index of a release over all track shards; a file that the former index had is not read again.
 
     Raises PartitionMissingError when a shard is missing.
     """
@@ -51,7 +50,7 @@ def publish_track_index(lake: Lake, settings: Settings) -> TracksIndex:
     known = {file.fingerprint: file for file in former.files} if former is not None else {}
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="index") as pool:
         files = tuple(pool.map(lambda shard: _indexed(lake, shard, known), shards))
-    index = TracksIndex(files, _kept_vessels(lake), _published_settings(settings), _release(files))
+    index = TracksIndex(files, _kept_vessels(lake), _published_settings(settings), release)
     lake.store.publish_bytes(index.to_json(), TRACKS_INDEX_KEY)
     return index
 
@@ -112,11 +111,3 @@ def _published_settings(settings: Settings) -> dict[str, Any]:
         "last_day": settings.last_day.isoformat(),
         "holdout_from": None if held_out is None else held_out // 1_000,
     }
-
-
-def _release(files: Iterable[IndexedFile]) -> str:
-    """A name for these tracks: equal rows, equal name."""
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.name} {file.fingerprint};".encode())
-    return digest.hexdigest()[:16]

@@ -7,15 +7,14 @@ JSON value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 from dagster import (
-    AssetExecutionContext,
+    DataVersion,
     InputContext,
     IOManager,
     MetadataValue,
@@ -27,6 +26,7 @@ from dagster import (
 )
 
 from ais_assets.io.lake import Folder, Lake, Published
+from ais_assets.io.provenance import MADE_FROM, digest_of
 from ais_assets.stream import REJECTS, RecordStream
 
 Payload = RecordStream | Folder
@@ -41,29 +41,6 @@ class Partitions:
     """What an asset returns: (partition key, payload), one at a time; the key is None without partitions."""
 
     items: Iterator[tuple[Key, Payload]]
-
-
-def each_partition(
-    context: AssetExecutionContext, build: Callable[[str], Payload | AbstractContextManager[Payload]]
-) -> Partitions:
-    """Builds every partition of this run, each when its turn comes to be stored.
-
-    What `build` returns may be a context manager, which is left once the payload is stored.
-    """
-
-    def items() -> Iterator[tuple[Key, Payload]]:
-        for number, key in enumerate(context.partition_keys, start=1):
-            context.log.info(f"{key} ({number} of {len(context.partition_keys)})")
-            built = build(key)
-            with nullcontext(built) if isinstance(built, Payload) else built as payload:
-                yield key, payload
-
-    return Partitions(items())
-
-
-def unpartitioned(payload: Payload) -> Partitions:
-    """The one payload of an asset without partitions."""
-    return Partitions(iter([(None, payload)]))
 
 
 def materialization_metadata(published: Published) -> dict[str, Any]:
@@ -88,7 +65,7 @@ def materialization_metadata(published: Published) -> dict[str, Any]:
     metadata |= {
         name.replace("_", " "): MetadataValue.json(value) if isinstance(value, (dict, list)) else value
         for name, value in published.facts.items()
-        if value is not None and name != REJECTS
+        if value is not None and name not in (REJECTS, MADE_FROM)
     }
     return metadata
 
@@ -151,6 +128,7 @@ class JSONIOManager(IOManager):
 
     def handle_output(self, context: OutputContext, obj: object) -> None:
         published = self._lake.write_json(context.asset_key.path[-1], obj)
+        context.step_context.set_data_version(context.asset_key, DataVersion(published.fingerprint))
         context.add_output_metadata({"dagster/uri": published.uri, "bytes": published.size})
 
     def load_input(self, context: InputContext) -> Any:
@@ -172,20 +150,31 @@ def store_partitions(
     if not isinstance(partitions, Partitions):
         raise TypeError(f"{asset} must return Partitions, not {type(partitions).__name__}")
     expected = list(context.asset_partition_keys) if context.has_asset_partitions else [None]
-    made = []
+    made: dict[Key, str] = {}
     for key, payload in partitions.items:
         if key not in expected:
             raise ValueError(f"{asset} made partition {key!r}; the run is for {expected}")
         if not isinstance(payload, form):
             raise TypeError(f"{asset} made a {type(payload).__name__}; its IO manager stores {form.__name__}")
         published = store(key, payload)
-        made.append(key)
+        made[key] = published.fingerprint
         context.log.info(_summary(key, published))
         context.step_context.add_asset_metadata(
             materialization_metadata(published), asset_key=context.asset_key, partition_key=key
         )
     if set(made) != set(expected):
-        raise ValueError(f"{asset} made the partitions {made} of {expected}")
+        raise ValueError(f"{asset} made the partitions {list(made)} of {expected}")
+    context.step_context.set_data_version(context.asset_key, data_version(made))
+
+
+def data_version(made: Mapping[Key, str]) -> DataVersion:
+    """What Dagster is told of a run's partitions: the one's fingerprint, or a digest of all of them.
+
+    Dagster keeps one data version a run and not one a partition. Where a run makes several, a partition that is made
+    again by itself, with the same content, is another version to Dagster, and what depends on it seems out of date;
+    `ais status` goes by each partition's own fingerprint.
+    """
+    return DataVersion(next(iter(made.values())) if len(made) == 1 else digest_of(sorted(made.items())))
 
 
 def _summary(key: str | None, published: Published) -> str:

@@ -128,6 +128,12 @@ class Settings(BaseSettings):
     )
     drop_position_at_zero: bool = Field(True, description="drop positions at exactly 0° N 0° E")
 
+    most_lost_share: float = Field(
+        0.5, gt=0, le=1, description="a day that loses more of its rows, rejected or of another day, is warned of"
+    )
+    allow_lost_days: bool = Field(
+        False, description="whether a day may lose every row, or never be published, without that being a fault"
+    )
     quality_days: int = Field(30, ge=7, description="days before each one that say what is usual")
     quality_deviations: float = Field(
         5.0, gt=0, description="a day's measure further from usual than so many robust standard deviations is named"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
 from ais_assets import schema
+from ais_assets.assets.ingest import LostDayError
 from ais_assets.definitions import build_definitions
 from ais_assets.io.lake import Lake
 from ais_assets.operating.tasks import RANGE_END, RANGE_START
+from ais_assets.publishing.days import days_of
 from ais_assets.settings import Settings, load_settings
 from ais_assets_tests.integration.test_graph import partition_keys, run, stages_of
 from ais_assets_tests.sources.csv_rows import HEADER, row
@@ -140,3 +143,38 @@ def test_the_check_names_the_day_that_departs(ingested: tuple[Settings, dg.Dagst
     assert {day for day, _ in found} == {THIN}
     assert {measure for _, measure in found} >= {"vessels", "positions", "positions_02h", "source_rows"}
     assert (THIN, "median_interval_seconds") not in found
+
+
+def test_what_days_lose_is_told(ingested: tuple[Settings, dg.DagsterInstance]) -> None:
+    settings, instance = ingested
+    strict = settings.model_copy(update={"most_lost_share": 0.15})
+    for asset, check, said in (
+        ("raw_archives", "every_day_published", f"1 of 10 days were never published: {UNPUBLISHED}"),
+        ("raw_records", "most_rows_parse", f"rows rejected: {BAD} 20%"),
+    ):
+        evaluations = materialized(strict, instance, asset).get_asset_check_evaluations()
+        (found,) = (evaluation for evaluation in evaluations if evaluation.check_name == check)
+        assert not found.passed
+        assert found.severity is dg.AssetCheckSeverity.WARN
+        assert found.description == said
+    assert str(days_of(Lake(settings.lake), settings)) == "9 of 10 days with positions, 1 unpublished"
+
+
+def test_a_day_that_loses_every_row_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "aisdk-2024-03-01.csv").write_text(day_file(date(2024, 3, 2)))
+    settings = load_settings(
+        source="dma",
+        source_uri=str(tmp_path),
+        last_day=FIRST,
+        lake=str(tmp_path / "lake"),
+        cache=tmp_path / "cache",
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        for asset in ("raw_archives", "raw_records"):
+            assert materialized(settings, instance, asset).success
+        with pytest.raises(LostDayError, match=r"^clean_records\[2024-03-01\]: all 480 rows are lost \(other_day 480"):
+            materialized(settings, instance, "clean_records")
+        assert not Lake(settings.lake).has("clean_records", "2024-03-01")
+        allowed = settings.model_copy(update={"allow_lost_days": True})
+        assert materialized(allowed, instance, "clean_records").success
+    assert str(days_of(Lake(settings.lake), settings)) == "0 of 1 days with positions, 1 empty"

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import DagsterInstance, DagsterRunStatus
+from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster._core.definitions.selector import JobSubsetSelector
+from dagster._core.execution.plan.resume_retry import ReexecutionStrategy
 
 from ais_assets.definitions import platform_assets
-from ais_assets.operating import building, memory
+from ais_assets.operating import building, code_location, memory
 from ais_assets.operating.building import Watch
 from ais_assets.operating.memory import runs_that_fit
 from ais_assets.operating.planning import records_peak
@@ -67,6 +69,29 @@ def test_warnings_of_runs_are_handed_over(settings: Settings, tmp_path: Path) ->
     warned = {each.task.asset: each.warnings for each in done}
     assert warned["track_shards"] == ("1 of 2 days are not materialized: ['2024-03-02']",)
     assert not warned["clean_records"]
+    with DagsterInstance.from_config(str(tmp_path / "dagster")) as instance:
+        # The timeline of the code location lists them, and the UI can execute them again.
+        runs = instance.get_runs(RunsFilter(tags={".dagster/repository": "__repository__@ais_assets"}))
+        assert {run.run_id for run in runs} == {each.run_id for each in done}
+        with code_location.workspace(instance) as workspace:
+            location = workspace.get_code_location("ais_assets")
+            again = instance.create_reexecuted_run(
+                parent_run=next(run for run in runs if run.asset_selection == {AssetKey("raw_archives")}),
+                request_context=workspace,
+                code_location=location,
+                remote_job=location.get_job(
+                    JobSubsetSelector("ais_assets", "__repository__", "__ASSET_JOB", None, [AssetKey("raw_archives")])
+                ),
+                strategy=ReexecutionStrategy.ALL_STEPS,
+                use_parent_run_tags=True,
+            )
+        code_location.execute(instance, again)
+        found = instance.get_run_by_id(again.run_id)
+        assert found is not None
+        assert found.status is DagsterRunStatus.SUCCESS
+        done.clear()
+        build(settings, instance, assets=DAY_STAGES, days=days, workers=1, on_done=done.append)
+        assert not done, "what is there and not stale is not built again"
 
 
 @pytest.mark.parametrize(("fitting", "at_once"), [(0.5, 1), (2.5, 2), (100, 3)])

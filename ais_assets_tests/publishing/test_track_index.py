@@ -47,7 +47,7 @@ def features(lake: Lake, cache: Path) -> np.ndarray:
 
 def test_an_index_says_what_there_is(settings: Settings) -> None:
     lake = Lake(settings.lake)
-    index = publish_track_index(lake, settings)
+    index = publish_track_index(lake, settings, "0123456789abcdef")
     tables = shard_tables()
     assert [file.name for file in index.files] == ["0000.parquet", "0001.parquet", "0002.parquet", "0003.parquet"]
     assert [file.rows for file in index.files] == [table.num_rows for table in tables]
@@ -62,20 +62,20 @@ def test_an_index_of_the_same_tracks_is_the_same_bytes_and_reads_none_of_them_ag
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lake = Lake(settings.lake)
-    publish_track_index(lake, settings)
+    publish_track_index(lake, settings, "0123456789abcdef")
     before = lake.store.read("track_shards/index.json")
     read: list[str] = []
     kind: type[Store] = type(lake.store)
     original = kind.read
     monkeypatch.setattr(kind, "read", lambda self, key: read.append(key) or original(self, key))
-    publish_track_index(lake, settings)
+    publish_track_index(lake, settings, "0123456789abcdef")
     assert read == ["track_shards/index.json"]
     assert lake.store.read("track_shards/index.json") == before
 
 
 def test_a_training_run_keeps_its_tracks_when_they_are_built_anew(settings: Settings, tmp_path: Path) -> None:
     lake = Lake(settings.lake)
-    former = publish_track_index(lake, settings)
+    former = publish_track_index(lake, settings, "0123456789abcdef")
     before = features(lake, tmp_path / "before")
     other = shard_tables([(77, 60)])[0]
     write_tracks(lake, 0, other)
@@ -83,7 +83,7 @@ def test_a_training_run_keeps_its_tracks_when_they_are_built_anew(settings: Sett
     np.testing.assert_array_equal(features(lake, tmp_path / "after"), before)
     write_tracks(lake, 0, shard_tables([(50,)])[0])
     np.testing.assert_array_equal(features(lake, tmp_path / "twice"), before)
-    index = publish_track_index(lake, settings)
+    index = publish_track_index(lake, settings, "fedcba9876543210")
     assert index.release != former.release
     assert index.files[0].rows == 50
     assert index.files[1:] == former.files[1:]
@@ -93,12 +93,12 @@ def test_a_training_run_keeps_its_tracks_when_they_are_built_anew(settings: Sett
 def test_a_shard_that_is_missing_is_named(settings: Settings) -> None:
     more = settings.model_copy(update={"shards": 5})
     with pytest.raises(PartitionMissingError, match="missing: 0004"):
-        publish_track_index(Lake(settings.lake), more)
+        publish_track_index(Lake(settings.lake), more, "0123456789abcdef")
 
 
 def test_statistics_of_the_windows_on_disk_scale_those_from_tracks(settings: Settings, tmp_path: Path) -> None:
     lake = Lake(settings.lake)
-    publish_track_index(lake, settings)
+    publish_track_index(lake, settings, "0123456789abcdef")
     with pytest.raises(PartitionMissingError, match=r"no statistics\.json"):
         lake.loader(tmp_path, "tracks", normalize="statistics")
     with pytest.raises(ValueError, match="must be 'mds' or 'tracks'"):

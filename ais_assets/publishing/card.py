@@ -1,0 +1,129 @@
+"""The dataset's card: what the samples are, where they came from and how to read them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from ais_assets import schema
+from ais_assets.ledger import Ledger
+from ais_assets.publishing.accounts import ACCOUNTS
+from ais_assets.publishing.dataset import TrainingDataset
+from ais_assets.publishing.days import Days
+from ais_assets.settings import Settings
+from ais_assets.transforms.durations import QUANTILES
+
+
+def dataset_card(dataset: TrainingDataset, stages: dict[str, Ledger], days: Days, settings: Settings) -> str:
+    """A Markdown page that says what the samples are, where they came from and how to read them."""
+    window = settings.window_len
+    features = "\n".join(
+        f"| {position} | `{feature.name}` | {feature.unit} | {feature.low:g} to {feature.high:g} "
+        f"| {feature.description} |"
+        for position, feature in enumerate(schema.FEATURES)
+    )
+    statistics = "\n".join(
+        f"| `{name}` | {values['count']:,} | {values['min']:.6g} | {values['max']:.6g} | {values['mean']:.6g} "
+        f"| {values['std']:.6g} |"
+        for name, values in dataset.statistics["features"].items()
+    )
+    flow = "\n".join(
+        f"| {ACCOUNTS[asset]} | {ledger.rows_in:,} | {ledger.rows_out:,} | "
+        + (", ".join(f"{rule} {rows:,}" for rule, rows in ledger.dropped.items() if rows) or "none")
+        + " |"
+        for asset, ledger in stages.items()
+    )
+    durations = "\n".join(
+        f"| {name} | {values['positions']:,} | "
+        + " | ".join(_duration(seconds) for seconds in (values["min"], *values["quantiles"].values(), values["max"]))
+        + " |"
+        for name, values in dataset.statistics["duration_seconds"].items()
+    )
+    holdout = (
+        ""
+        if settings.holdout_from is None
+        else f" Windows from {settings.holdout_from} on, of all vessels, are in `../materialized/holdout.parquet`; "
+        "no other window reaches into that time."
+    )
+    return f"""# AIS trajectory windows
+
+{dataset.samples:,} training windows in {dataset.shards:,} MDS shards ({dataset.size:,} bytes) and
+{dataset.validation_windows:,} validation windows in `../materialized/validation.parquet`, from the source
+`{settings.source}`, {settings.first_day} to {settings.last_day}: {days}. Training and validation
+have no vessel (MMSI) in common.{holdout}
+
+Each sample is {window} consecutive positions of one track ({settings.seq_len} to see, {settings.max_horizon} to
+forecast), a new one every {settings.stride} positions; a silence over {settings.max_gap_seconds:,} s ends a track. All
+windows are in one global, uniformly random order (seed {settings.seed}, {settings.piles} piles).
+
+Release `{dataset.release}`: a digest of all that this was made from, from the archives on, and of the settings; equal
+input and settings give an equal one.
+
+This page and `statistics.json` belong to the `index.json` whose sha256 is `{dataset.statistics["index"]}`.
+
+`features`: {window} × {schema.FEATURE_COUNT} float32, little-endian, position by position:
+
+| column | name | unit | range | |
+|--:|---|---|---|---|
+{features}
+
+Beside it `mmsi`, `track` (mmsi × 2^32 + Unix time of the track's first position) and `start` (Unix time of the
+window's first position).
+
+## Where the rows went
+
+| what | in | out | dropped by rule |
+|---|--:|--:|---|
+{flow}
+
+## Statistics of the training windows
+
+| feature | values | min | max | mean | std |
+|---|--:|--:|--:|--:|--:|
+{statistics}
+
+## How long a window lasts
+
+From the first of its positions to the last, of the part to see and of the whole, in hours:minutes:seconds, over all
+training windows; quantiles are at most 0.8 % too long.
+
+| | positions | min | {" | ".join(f"{share:.0%}" for share in QUANTILES)} | max |
+|---|--:|{"--:|" * (len(QUANTILES) + 2)}
+{durations}
+
+It follows from how often ships are heard. The time since the track's previous position, over all tracks:
+
+| seconds | positions | share |
+|---|--:|--:|
+{_interval_rows(dataset.statistics["tracks_dt_seconds"])}
+
+## Reading it
+
+```python
+from ais_assets.io.streaming_loader import AISMDSDataset
+
+for batch in AISMDSDataset(remote="{dataset.uri}", local="mds-cache", batch_size=64):
+    ...  # (64, {window}, {schema.FEATURE_COUNT}) float32 torch.Tensor
+```
+
+or with mosaicml-streaming alone:
+
+```python
+from streaming import StreamingDataset
+
+for sample in StreamingDataset(remote="{dataset.uri}", local="mds-cache", shuffle=True, batch_size=64):
+    features = np.frombuffer(sample["features"], dtype=np.float32).reshape({window}, {schema.FEATURE_COUNT})
+```
+"""
+
+
+def _interval_rows(intervals: dict[str, list[int]]) -> str:
+    """A row for each bin of `track_intervals`."""
+    edges, counts = intervals["edges"], intervals["counts"]
+    names = ["none: begins a track", *(f"{above + 1:,} to {most:,}" for above, most in pairwise(edges))]
+    every = max(1, sum(counts))
+    return "\n".join(f"| {name} | {count:,} | {count / every:.2%} |" for name, count in zip(names, counts, strict=True))
+
+
+def _duration(seconds: int) -> str:
+    """Hours, minutes and seconds: 2:34:30."""
+    return f"{seconds // 3_600}:{seconds // 60 % 60:02}:{seconds % 60:02}"

@@ -1,0 +1,51 @@
+"""The days of the range: what there is of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from ais_assets.io.lake import Lake
+from ais_assets.settings import Settings
+
+
+@dataclass(frozen=True)
+class Days:
+    """The days of the range, by what there is of them; they add up.
+
+    Attributes:
+        wanted: days of the range.
+        with_positions: whose clean records have rows.
+        empty: which were published and have no clean record.
+        unpublished: which the source never had.
+        not_made: which have not been landed, typed and cleaned, or are not in what is looked at.
+    """
+
+    wanted: int
+    with_positions: int
+    empty: int
+    unpublished: int
+    not_made: int
+
+    def __str__(self) -> str:
+        counts = {"unpublished": self.unpublished, "empty": self.empty, "not made": self.not_made}
+        others = "".join(f", {days:,} {name}" for name, days in counts.items() if days)
+        return f"{self.with_positions:,} of {self.wanted:,} days with positions{others}"
+
+
+def days_of(lake: Lake, settings: Settings, among: Collection[str] | None = None) -> Days:
+    """What there is of the days of the range, and (default: all) `among` these."""
+    wanted = settings.day_keys
+    landed, cleaned = set(lake.partitions("raw_archives")), set(lake.partitions("clean_records"))
+    unpublished = {
+        day for day in wanted if day in landed and not lake.manifest("raw_archives", day)["facts"]["published"]
+    }
+    made = [day for day in wanted if day in cleaned - unpublished and (among is None or day in among)]
+    with_positions = sum(lake.ledger("clean_records", day).rows_out > 0 for day in made)
+    return Days(
+        len(wanted),
+        with_positions,
+        len(made) - with_positions,
+        len(unpublished),
+        len(wanted) - len(made) - len(unpublished),
+    )
