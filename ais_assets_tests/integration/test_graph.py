@@ -251,7 +251,7 @@ def test_held_out_time_is_delivered_apart(built: tuple[Settings, dg.DagsterInsta
             run(job, instance, "holdout", {})
         rebuild(settings, instance, "window_piles", "validation", "holdout", "materialized_windows")
         # Windows that begin in held-out time are still in the former shards.
-        refused(settings, r"^mds_shards\[00000\] is stale: it was made before materialized_windows\[00000\], which has")
+        refused(settings, r"^mds_shards\[00000\] is stale: it was made before window_piles\[0000\], which has changed")
         rebuild(settings, instance, "mds_shards")
         result = run(job, instance, "training_dataset", {})
     assert all(evaluation.passed for evaluation in result.get_asset_check_evaluations())
@@ -278,8 +278,8 @@ def test_piles_of_two_strides_are_not_published(built: tuple[Settings, dg.Dagste
         rebuild(settings, instance, "holdout", "validation")
     refused(
         settings,
-        r"^materialized_windows\[00001\] is stale: it was made before window_piles\[0000\], which has changed since. "
-        r"Materialize materialized_windows again",
+        r"^mds_shards\[00001\] is stale: it was made before window_piles\[0000\], which has changed since. "
+        r"Materialize mds_shards again",
     )
 
 
