@@ -289,9 +289,9 @@ def test_validation_of_another_split_is_not_published(
     settings = copy_of(built[0], tmp_path, validation_fraction=0.1)
     former = set(Lake(settings.lake).table("validation")["mmsi"].to_pylist())
     # With nothing built anew, too.
-    refused(settings, r"^track_shards\[0000\] is stale: it was made with AIS_VALIDATION_FRACTION=0.3, now .*=0.1")
+    refused(settings, r"^vessels is stale: it was made with AIS_VALIDATION_FRACTION=0.3, now .*=0.1")
     with dg.DagsterInstance.ephemeral() as instance:
-        rebuild(settings, instance, "track_shards")
+        rebuild(settings, instance, "vessels", "track_shards")
         refused(settings, r"^window_piles\[0000\] is stale: it was made before track_shards\[0000\], which has changed")
         rebuild(settings, instance, "window_piles", "holdout", "materialized_windows", "mds_shards")
     assert former & set(Lake(settings.lake).table("materialized_windows")["mmsi"].to_pylist())

@@ -65,7 +65,14 @@ def test_warnings_of_runs_are_handed_over(settings: Settings, tmp_path: Path) ->
     done: list[Done] = []
     with DagsterInstance.from_config(str(tmp_path / "dagster")) as instance:
         days = ["2024-03-01"]
-        build(settings, instance, assets=(*DAY_STAGES, "track_shards"), days=days, workers=1, on_done=done.append)
+        build(
+            settings,
+            instance,
+            assets=(*DAY_STAGES, "vessels", "track_shards"),
+            days=days,
+            workers=1,
+            on_done=done.append,
+        )
     warned = {each.task.asset: each.warnings for each in done}
     assert warned["track_shards"] == ("1 of 2 days are not materialized: ['2024-03-02']",)
     assert not warned["clean_records"]
