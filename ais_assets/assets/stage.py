@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
@@ -113,7 +113,7 @@ class Making:
             compares: whether `build` itself compares what it reads with the record; else this is done at its end.
         """
 
-        def items() -> Iterator[tuple[str, Payload]]:
+        def items() -> Generator[tuple[str, Payload]]:
             keys = self._context.partition_keys
             for number, key in enumerate(keys, start=1):
                 self._context.log.info(f"{key} ({number} of {len(keys)})")
@@ -126,8 +126,12 @@ class Making:
 
     def whole(self, build: Callable[[], Payload], *, compares: bool = False) -> Partitions:
         """Builds the one payload of an asset without partitions; `compares` is that of `each`."""
-        facts = self.facts(WHOLE)
-        return Partitions(iter([(None, self._recorded(WHOLE, build(), facts, compares))]))
+
+        def items() -> Generator[tuple[None, Payload]]:
+            facts = self.facts(WHOLE)
+            yield None, self._recorded(WHOLE, build(), facts, compares)
+
+        return Partitions(items())
 
     def facts(self, partition: str) -> dict[str, Any]:
         """What the partition is to say of its making, as of now."""

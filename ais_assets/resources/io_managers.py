@@ -7,7 +7,8 @@ JSON value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -40,7 +41,7 @@ Form = TypeVar("Form", RecordStream, Folder)
 class Partitions:
     """What an asset returns: (partition key, payload), one at a time; the key is None without partitions."""
 
-    items: Iterator[tuple[Key, Payload]]
+    items: Generator[tuple[Key, Payload]]
 
 
 def materialization_metadata(published: Published) -> dict[str, Any]:
@@ -151,17 +152,19 @@ def store_partitions(
         raise TypeError(f"{asset} must return Partitions, not {type(partitions).__name__}")
     expected = list(context.asset_partition_keys) if context.has_asset_partitions else [None]
     made: dict[Key, str] = {}
-    for key, payload in partitions.items:
-        if key not in expected:
-            raise ValueError(f"{asset} made partition {key!r}; the run is for {expected}")
-        if not isinstance(payload, form):
-            raise TypeError(f"{asset} made a {type(payload).__name__}; its IO manager stores {form.__name__}")
-        published = store(key, payload)
-        made[key] = published.fingerprint
-        context.log.info(_summary(key, published))
-        context.step_context.add_asset_metadata(
-            materialization_metadata(published), asset_key=context.asset_key, partition_key=key
-        )
+    # Also where storing fails, what a partition is made of is let go at once.
+    with closing(partitions.items) as items:
+        for key, payload in items:
+            if key not in expected:
+                raise ValueError(f"{asset} made partition {key!r}; the run is for {expected}")
+            if not isinstance(payload, form):
+                raise TypeError(f"{asset} made a {type(payload).__name__}; its IO manager stores {form.__name__}")
+            published = store(key, payload)
+            made[key] = published.fingerprint
+            context.log.info(_summary(key, published))
+            context.step_context.add_asset_metadata(
+                materialization_metadata(published), asset_key=context.asset_key, partition_key=key
+            )
     if set(made) != set(expected):
         raise ValueError(f"{asset} made the partitions {list(made)} of {expected}")
     context.step_context.set_data_version(context.asset_key, data_version(made))
