@@ -25,7 +25,7 @@ CLEANED = {
     "dma/aisdk-2022-09-17-midday.csv": Account(
         10_001,
         9_183,
-        {"not_a_vessel": 506, "no_position": 24, "exact_duplicate": 67, "rebroadcast": 193, "same_second": 28},
+        {"not_a_vessel": 506, "no_position": 24, "exact_duplicate": 66, "rebroadcast": 193, "same_second": 29},
     ),
     "dma/aisdk-2024-09-09-head-padded.csv.gz": Account(
         10_000,

@@ -20,9 +20,13 @@ EMMA_MAERSK, EVER_GIVEN = 9_321_483, 9_811_000
 MISTYPED = 9_321_484
 
 
-def record(second: int = 0, mmsi: int = SHIP, kind: str = "class A", **static: Any) -> dict[str, Any]:
-    """One row of RAW_RECORDS, its time in seconds since 1970."""
-    return {"t": 1000 * second, "mmsi": mmsi, "mobile_type": kind, **static}
+def record(second: int = 0, mmsi: int = SHIP, kind: str = "class A", **values: Any) -> dict[str, Any]:
+    """One row of RAW_RECORDS, its time in seconds since 1970; positions and motion in degrees and knots."""
+    stored = {
+        schema.stored_name(name): round(value * schema.STORED_AS[name].steps) if name in schema.STORED_AS else value
+        for name, value in values.items()
+    }
+    return {"t": 1000 * second, "mmsi": mmsi, "mobile_type": kind, **stored}
 
 
 def raw_table(records: list[dict[str, Any]]) -> pa.Table:
