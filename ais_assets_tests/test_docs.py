@@ -59,9 +59,9 @@ def commands(path: Path) -> list[str]:
 )
 def test_commands_are_understood(path: Path, line: str) -> None:
     """Parsed, not run: a command or an option that is not there is a UsageError."""
-    del path
     command: click.Command = main
-    words = shlex.split(line)[1:]
+    # A page's FILE stands for any that is there.
+    words = [str(path) if word == "FILE" else word for word in shlex.split(line)[1:]]
     while isinstance(command, click.Group) and words and not words[0].startswith("-"):
         found = command.get_command(click.Context(command), words[0])
         assert found is not None, f"no command {words[0]}"

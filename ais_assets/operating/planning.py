@@ -294,7 +294,7 @@ def clean_peak(records: float) -> float:
 
 def tracks_peak(positions: float, days: int) -> float:
     """Bytes of a run of `track_shards` of a shard with so many positions."""
-    return _PROCESS_BYTES + 16 * positions + 120 * _TABLE_POSITIONS + 30 * positions / days
+    return _PROCESS_BYTES + 20 * positions + 150 * _TABLE_POSITIONS + 30 * positions / days
 
 
 def throw_peak(windows: float) -> float:
@@ -593,16 +593,10 @@ def _before(work: Work, rates: Rates) -> list[list[Stage]]:
 
 def _after(work: Work, rates: Rates) -> list[list[Stage]]:
     """Stages after the gather, by turns."""
-    training, validation, piles = work.training, work.validation, work.piles
+    validation = work.validation
     tracks_and_references = work.positions * rates.position_bytes + work.windows * rates.reference_bytes
     cores = work.load.cores
     return [
-        [
-            Stage(
-                *("mds_shards", training, "windows", piles, training / rates.windows_sharded),
-                *(training * rates.window_bytes, training * rates.mds_bytes, shards_peak(1)),
-            )
-        ],
         [
             Stage(
                 *("training_dataset", work.positions, "positions", 1, work.positions / rates.positions_checked),
@@ -648,6 +642,11 @@ def _mapped(work: Work, rates: Rates) -> Gather:
             packed * rates.position_bytes,
             peak,
         ),
+        "mds_shards": (
+            work.training * (window_seconds + 1 / rates.windows_sharded),
+            0.0,
+            peak + shards_peak(1) - _PROCESS_BYTES,
+        ),
     }
     turn, seconds = _gather_turn(work, rates, costs, cure="memory")
     if window_seconds > 2 / rates.windows_gathered:
@@ -678,15 +677,18 @@ def _swept(work: Work, rates: Rates, gigabytes: float) -> Gather:
         "validation": (work.validation, work.validation, math.ceil(work.validation / held)),
         "holdout": (work.holdout, work.holdout, math.ceil(work.holdout / held)),
         "materialized_windows": (work.training, work.pile, sweeps),
+        "mds_shards": (work.training, work.pile, sweeps),
     }
+    sharding = {"mds_shards": (work.training / rates.windows_sharded, shards_peak(1) - _PROCESS_BYTES)}
     shard = work.positions / work.shards
     costs = {
         asset: (
-            windows / rates.windows_gathered + times * work.positions / rates.positions_packed,
+            windows / rates.windows_gathered + times * work.positions / rates.positions_packed + seconds,
             times * work.positions * rates.position_bytes,
-            sweep_peak(held * WINDOW_BYTES, pile, shard),
+            sweep_peak(held * WINDOW_BYTES, pile, shard) + peak,
         )
         for asset, (windows, pile, times) in wanted.items()
+        for seconds, peak in (sharding.get(asset, (0.0, 0.0)),)
     }
     times = sum(times for _, _, times in wanted.values())
     return Gather("sweeps", gigabytes, times, *_gather_turn(work, rates, costs, cure="memory, or hold less"))
@@ -708,13 +710,19 @@ def _gather_turn(
     work: Work, rates: Rates, costs: dict[str, tuple[float, float, float]], cure: str
 ) -> tuple[Turn, float]:
     """The stages with these core-seconds, bytes of tracks read and peaks; and the seconds they take together."""
-    windows = {"validation": work.validation, "holdout": work.holdout, "materialized_windows": work.training}
+    written = {
+        "validation": (work.validation, 1, rates.window_bytes),
+        "holdout": (work.holdout, 1, rates.window_bytes),
+        "materialized_windows": (work.training, work.piles, rates.window_bytes),
+        "mds_shards": (work.training, work.piles, rates.mds_bytes),
+    }
     stages = [
         Stage(
-            *(asset, windows[asset], "windows", work.piles if asset == "materialized_windows" else 1, core_seconds),
-            *(read + windows[asset] * rates.reference_bytes, windows[asset] * rates.window_bytes, peak),
+            *(asset, windows, "windows", partitions, core_seconds),
+            *(read + windows * rates.reference_bytes, windows * window_bytes, peak),
         )
         for asset, (core_seconds, read, peak) in costs.items()
+        for windows, partitions, window_bytes in (written[asset],)
     ]
     turn = Turn(_fitting(stages, work, cure))
     return turn, turn.seconds(work.load)

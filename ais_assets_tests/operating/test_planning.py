@@ -70,7 +70,8 @@ def test_time_is_work_by_cores() -> None:
     runs = {asset: 0.65 * stage.partitions / 10 for asset, stage in found.items()}
     assert found["raw_records"].seconds == pytest.approx(100 + runs["raw_records"])
     assert found["track_shards"].seconds == pytest.approx(50 + runs["track_shards"])
-    assert found["mds_shards"].seconds == pytest.approx(100 + runs["mds_shards"])
+    # A second of gathering for every one of sharding.
+    assert found["mds_shards"].seconds == pytest.approx(200 + runs["mds_shards"])
     assert {stage.bound_by for stage in found.values() if stage.partitions > 1} == {"cpu"}
     # DuckDB takes every core for its one run.
     assert found["vessels"].seconds == pytest.approx(100 + 0.65)
@@ -141,10 +142,10 @@ def test_a_cache_that_does_not_fit_is_not_read_from_a_slow_one() -> None:
 def test_sweeps_are_window_bytes_over_what_is_held(gigabytes: float, memory: float, sweeps: int) -> None:
     load = Load(cores=2, memory=memory, gather_gigabytes=gigabytes, validation=0, network=None)
     planned = plan(load, ROUND)
-    # The last part of each pile does not fill what is held.
-    assert sweeps <= planned.gather.sweeps <= 1.15 * sweeps
+    # Once for Parquet and once for MDS; the last part of each pile does not fill what is held.
+    assert 2 * sweeps <= planned.gather.sweeps <= 1.15 * 2 * sweeps
     gather = stages(planned)["materialized_windows"]
-    assert gather.bytes_read == pytest.approx(planned.gather.sweeps * 3.5e9 * ROUND.position_bytes, rel=0.01)
+    assert gather.bytes_read == pytest.approx(planned.gather.sweeps / 2 * 3.5e9 * ROUND.position_bytes, rel=0.01)
     assert gather.core_seconds == pytest.approx(109e6 / 1e4 + planned.gather.sweeps * 3.5e9 / 2e7, rel=0.01)
     assert gather.peak_bytes > gigabytes * 1e9
 
