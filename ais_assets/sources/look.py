@@ -16,6 +16,7 @@ from ais_assets.sources import source_for
 from ais_assets.sources.file_days import span_in_name
 from ais_assets.sources.rows.archive import packing_of, row_blocks
 from ais_assets.sources.rows.layout import plain_name
+from ais_assets.sources.rows.parquet_rows import header_line, parquet_batches, row_lines
 from ais_assets.sources.source import SourceError
 
 _MOST_BYTES: Final = 1 << 36
@@ -63,6 +64,10 @@ def look(file: Path) -> dict[str, Any]:
 
 def first_lines(file: Path) -> list[str]:
     """The first two lines of a file, unpacked; of a Parquet file its columns and its first row as text."""
+    if packing_of(file) == ".parquet":
+        batch = next(parquet_batches(file, _MOST_BYTES, lambda _: True))
+        lines = [header_line(batch, ","), *row_lines(batch, range(min(len(batch), 1)), ","), b""]
+        return [line.decode("utf-8", "replace") for line in lines[:2]]
     blocks = row_blocks(file, block_bytes=1 << 16, max_bytes=_MOST_BYTES)
     text = next(iter(blocks), b"").decode("utf-8-sig", "replace").splitlines()
     return [*text[:2], "", ""][:2]

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow.csv import write_csv
 
 from ais_assets.io.views import in_degrees_and_knots
 from ais_assets.resources.source import SourceResource
@@ -195,7 +196,7 @@ def test_a_parquet_file_gives_what_its_text_gives(tmp_path: Path) -> None:
 def test_a_rejected_row_of_a_parquet_file_has_its_number(tmp_path: Path) -> None:
     count = 20_000
     ids = [219000873] * count
-    ids[12_345] = -5
+    ids[18_345] = -5
     path = tmp_path / "2024-03-01.parquet"
     pq.write_table(pa.table({"when": ["2024-03-01 12:00:01"] * count, "id": ids, "y": [1] * count, "x": ids}), path)
     source = TableSource(str(tmp_path), mapping=TableMapping.model_validate(PLAIN), delimiter=",", max_bytes=MAX_BYTES)
@@ -203,7 +204,124 @@ def test_a_rejected_row_of_a_parquet_file_has_its_number(tmp_path: Path) -> None
     list(stream.tables)
     assert stream.facts["rejects"][0]["line"] == 2
     assert stream.ledger.dropped["bad_longitude"] == count - 1
-    assert [reject["line"] for reject in stream.facts["rejects"] if reject["reason"] == "bad_mmsi"] == [12_347]
+    assert [reject["line"] for reject in stream.facts["rejects"] if reject["reason"] == "bad_mmsi"] == [18_347]
+
+
+def test_texts_of_more_rows_than_are_read_at_a_time(tmp_path: Path) -> None:
+    """The dictionary of a row group is longer than a batch of it."""
+    names = [f"SHIP {k}" if k % 3 else None for k in range(40_000)]
+    path = tmp_path / "2024-03-01.parquet"
+    same = {"when": ["2024-03-01 12:00:01"] * len(names), "y": [1] * len(names), "x": [1] * len(names)}
+    pq.write_table(pa.table({**same, "id": range(len(names)), "who": names}), path)
+    table, counts = read(path, {**PLAIN, "name": {"column": "who"}})
+    assert table["name"].to_pylist() == names
+    assert counts == {}
+
+
+@pytest.mark.parametrize("values", [pa.array([[1]]), pa.array([b"1"]), pa.array([1], pa.duration("s"))])
+def test_a_column_of_no_single_value_is_refused(tmp_path: Path, values: pa.Array) -> None:
+    path = tmp_path / "2024-03-01.parquet"
+    pq.write_table(pa.table({"when": ["2024-03-01 12:00:01"], "id": values, "y": [56.5], "x": [10.0]}), path)
+    with pytest.raises(SourceError, match=r"the column id has the type .*, which is no single value of a row; write"):
+        read(path, PLAIN)
+
+
+def test_a_date_and_a_time_of_day_in_two_typed_columns(tmp_path: Path) -> None:
+    path = tmp_path / "2024-03-01.parquet"
+    columns = {"day": [DAY, DAY, None], "hour": [NOON.time(), None, NOON.time()], "id": [1, 2, 3]}
+    pq.write_table(pa.table({**columns, "y": [56.5] * 3, "x": [10.0] * 3}), path)
+    table, counts = read(path, {**PLAIN, "t": {"column": "day", "clock": "hour"}})
+    assert table["t"].to_pylist() == [NOON]
+    assert counts == {"bad_timestamp": 2}
+
+
+WORDS = st.sampled_from(["", "NULL", "NaN", "None", "NA", "n/a", "x", "-", "1e2", "+7", "7.0", "12,5"])
+NUMBERS = st.one_of(
+    st.none(),
+    st.floats(),
+    st.floats(-190, 190),
+    st.integers(-1_900_000_000, 1_900_000_000).map(lambda tenths: tenths / 1e7),
+    st.sampled_from([0.0, -0.0, 0.05, 91.0, 181.0, 102.2, 102.25, 102.27, 102.3, 359.95, 359.97, 360.0, 511.0, 359.5]),
+)
+WHOLE = st.one_of(st.none(), st.integers(-2, 1100), st.integers(0, 2**32 - 1))
+QUANTITIES = [
+    (NUMBERS, pa.float64()),
+    (
+        NUMBERS.map(lambda number: None if number is None else float(np.float32(min(max(number, -1e9), 1e9)))),
+        pa.float32(),
+    ),
+    (st.one_of(WHOLE, st.integers()), pa.int64()),
+    (WHOLE.map(lambda number: None if number is None else abs(number)), pa.uint64()),
+    (st.one_of(st.none(), st.decimals(-200, 200, places=7)), pa.decimal128(12, 7)),
+    (st.one_of(st.none(), WORDS, NUMBERS.map(str)), pa.string()),
+    (st.none(), pa.null()),
+]
+TIMES = [
+    (
+        st.one_of(st.none(), st.integers(-(10**6), 10**6).map(lambda s: NOON.timestamp() + s / 7)),
+        pa.timestamp("us", "UTC"),
+    ),
+    (st.one_of(st.none(), st.integers(-(2**40), 2**40)), pa.timestamp("s")),
+    (
+        st.sampled_from([None, "2024-03-01 12:00:01", "2024-03-01T12:00:01Z", "1 March", "2024-03-01 25:00"]),
+        pa.string(),
+    ),
+]
+CODES = [(st.sampled_from([None, "A", "B", "NULL", "moored", "15", "buoy"]), pa.string()), (WHOLE, pa.int64())]
+STATIC = [
+    (st.sampled_from([None, "", "A, B", 'C "D"', "NULL", "9074729", "12.5", "-1"]), pa.string()),
+    (WHOLE, pa.int64()),
+]
+KINDS = {
+    "t": TIMES,
+    "mmsi": QUANTITIES,
+    **dict.fromkeys(("lat", "lon", "sog", "cog", "heading"), QUANTITIES),
+    **dict.fromkeys(("mobile_type", "nav_status"), CODES),
+    **dict.fromkeys(("name", "imo", "length"), STATIC),
+}
+
+
+def column_of(draw: st.DrawFn, name: str, rows: int) -> pa.Array:
+    values, kind = draw(st.sampled_from(KINDS[name]))
+    drawn = draw(st.lists(values, min_size=rows, max_size=rows))
+    if name == "t" and kind == pa.timestamp("us", "UTC"):
+        drawn = [None if moment is None else round(moment * 1e6) for moment in drawn]
+    if kind in (pa.int64(), pa.uint64()):
+        drawn = [None if number is None else min(max(number, -(2**63)), 2**63 - 1) for number in drawn]
+    return pa.array(drawn, kind)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> pa.Table:
+    """Columns of any type in any order; where the MMSI is drawn a good one, more rows are records."""
+    rows = draw(st.integers(1, 12))
+    columns = {name: column_of(draw, name, rows) for name in draw(st.permutations(list(KINDS)))}
+    for name, good in {"t": ["2024-03-01 12:00:01"], "mmsi": [219000873], "lat": [56.5], "lon": [10.25]}.items():
+        if draw(st.booleans()):
+            columns[name] = pa.array(good * rows)
+    return pa.table(columns)
+
+
+def account(path: Path) -> tuple[list[Any], dict[str, int], dict[str, int], list[tuple[int, str]]]:
+    """Records, what was dropped, notes, and the line and the reason of the rejects shown."""
+    mapping = TableMapping.model_validate({name: {"column": name} for name in KINDS})
+    stream = TableSource(str(path.parent), mapping=mapping, delimiter=",", max_bytes=MAX_BYTES).read(path, DAY)
+    records = [row for table in stream.tables for row in table.to_pylist()]
+    rejects = [(reject["line"], reject["reason"]) for reject in stream.facts["rejects"]]
+    return records, stream.ledger.dropped, stream.ledger.notes, rejects
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
+@given(tables())
+def test_csv_and_parquet_of_a_table_give_the_same_records_and_rejects(tmp_path: Path, table: pa.Table) -> None:
+    text, typed = tmp_path / "2024-03-01.csv", tmp_path / "2024-03-01.parquet"
+    in_utc = [
+        column.cast(pa.timestamp(column.type.unit, "UTC")) if pa.types.is_timestamp(column.type) else column
+        for column in table.columns
+    ]
+    write_csv(pa.table(in_utc, table.column_names), text)
+    pq.write_table(table, typed)
+    assert account(typed) == account(text)
 
 
 @pytest.mark.parametrize("damage", [lambda raw: raw[:-10], lambda raw: b"PAR1" + raw[500:], lambda _: b"PAR1PAR1"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import struct
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, cast
@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from isal import igzip, isal_zlib
 
-from ais_assets.sources.rows.parquet_text import parquet_text
 from ais_assets.sources.source import SourceError, bomb
 
 ROW_SUFFIXES: Final = (".csv", ".txt", ".log", ".nmea", ".nm4", ".raw", ".jsonl", ".ndjson", ".json")
@@ -99,32 +98,24 @@ def row_blocks(
     *,
     block_bytes: int,
     max_bytes: int,
-    delimiter: str = ",",
-    wanted: Callable[[str], bool] = lambda _: True,
 ) -> Iterator[bytes]:
     """The unpacked bytes of an archive, at most `block_bytes` at a time.
 
     Args:
-        path: the archive: .zip, .gz, .zst, .parquet (as delimited text, its column names first), or plain; UTF-8, or
-            UTF-16 with a byte-order mark.
+        path: the archive: .zip, .gz, .zst or plain; UTF-8, or UTF-16 with a byte-order mark. A .parquet is for
+            `parquet_batches`.
         block_bytes: the longest block.
         max_bytes: unpacked bytes after which the archive is taken for a decompression bomb.
-        delimiter: what shall stand between the columns of a .parquet.
-        wanted: tells by its name whether a column of a .parquet is read; others are blank.
 
     Raises:
-        SourceError: the archive is damaged, unpacks to more than `max_bytes`, or is a zip with no file of rows or
-        several.
+        SourceError: the archive is damaged, a .parquet, unpacks to more than `max_bytes`, or is a zip with no file of
+        rows or several.
     """
     packing = packing_of(path)
     if packing == ".parquet":
-        blocks = parquet_text(path, delimiter, block_bytes, max_bytes, wanted)
-    else:
-        blocks = as_utf8(
-            {".zip": _zip_blocks, ".gz": _gzip_blocks, ".zst": _zstd_blocks}.get(packing, _plain_blocks)(
-                path, block_bytes
-            )
-        )
+        raise SourceError(f"{path.name}: is a Parquet file where text is read; AIS_SOURCE=table reads such files")
+    packings = {".zip": _zip_blocks, ".gz": _gzip_blocks, ".zst": _zstd_blocks}
+    blocks = as_utf8(packings.get(packing, _plain_blocks)(path, block_bytes))
     total = 0
     for block in blocks:
         total += len(block)

@@ -6,8 +6,9 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +16,11 @@ import pyarrow as pa
 from ais_assets import schema
 from ais_assets.ledger import Ledger
 from ais_assets.sources.file_days import Reach
-from ais_assets.sources.rows.archive import row_blocks
+from ais_assets.sources.rows.archive import packing_of, row_blocks
+from ais_assets.sources.rows.column_rows import ColumnRows
 from ais_assets.sources.rows.header import BOM, Header, find_header
 from ais_assets.sources.rows.layout import Layout
+from ais_assets.sources.rows.parquet_rows import header_line, parquet_batches
 from ais_assets.sources.rows.record_table import (
     SAMPLE_CHARACTERS,
     TABLE_ROWS,
@@ -32,6 +35,7 @@ from ais_assets.sources.rows.row_plan import (
     Found,
     Note,
     Progress,
+    Records,
     Reject,
     RowPlan,
 )
@@ -86,34 +90,69 @@ class DelimitedReader:
     def _tables(
         self, archive: Path, day: date | None, reach: Reach, ledger: Ledger, facts: dict[str, Any]
     ) -> Iterator[pa.Table]:
-        blocks = row_blocks(
-            archive,
-            block_bytes=self.block_bytes,
-            max_bytes=self.max_bytes,
-            delimiter=self.layouts[0].delimiter,
-            wanted=self.layouts[0].has,
-        )
-        lines = _whole_lines(blocks, archive.name)
-        first, begin, comments = _after_comments(lines, {layout.delimiter for layout in self.layouts})
-        end = first.find(b"\n", begin)
-        header = first[begin:end]
-        if not header.strip():
-            raise SourceError(
-                f"{archive.name}: {'is empty' if not first else 'has a blank line where the header should be'}; "
-                "fetch it again, or remove it if the source never published the day"
+        if packing_of(archive) == ".parquet":
+            batches = parquet_batches(archive, self.max_bytes, self.layouts[0].has)
+            batch = next(batches)
+            parse = self._parse(header_line(batch, self.layouts[0].delimiter), archive.name, day, reach)
+            for rows in chain([batch], batches):
+                yield from parse.columns(rows)
+        else:
+            lines = _whole_lines(
+                row_blocks(archive, block_bytes=self.block_bytes, max_bytes=self.max_bytes), archive.name
             )
-        layout, columns, has_header = find_header(header, self.layouts, archive.name)
-        plan = columns.plan(layout, self.zone, reach.window(day), self.samples_per_reason)
-        parse = _Parse(self, layout, columns, plan, comments, has_header=has_header, of_day=reach.begins_with(day))
-        yield from parse.rows(first, end + 1 if has_header else begin)
-        for block in lines:
-            yield from parse.rows(block)
+            first, begin, comments = _after_comments(lines, {layout.delimiter for layout in self.layouts})
+            end = first.find(b"\n", begin)
+            header = first[begin:end]
+            if not header.strip():
+                raise SourceError(
+                    f"{archive.name}: {'is empty' if not first else 'has a blank line where the header should be'}; "
+                    "fetch it again, or remove it if the source never published the day"
+                )
+            parse = self._parse(header, archive.name, day, reach, comments)
+            yield from parse.lines(first, end + 1 if parse.has_header else begin)
+            for block in lines:
+                yield from parse.lines(block)
         yield from parse.last_table()
         parse.account(ledger, facts)
         if not parse.rows_seen:
             raise SourceError(
                 f"{archive.name}: holds a header and no rows; remove the file if the source never published the day"
             )
+
+    def _parse(self, header: bytes, where: str, day: date | None, reach: Reach, comments: int = 0) -> _Parse:
+        layout, columns, has_header = find_header(header, self.layouts, where)
+        plan = columns.plan(layout, self.zone, reach.window(day), self.samples_per_reason)
+        return _Parse(self, layout, columns, plan, comments, has_header=has_header, of_day=reach.begins_with(day))
+
+
+class _Rows(Protocol):
+    """Rows in memory."""
+
+    stop: int
+    """Where they end, as `Progress.position` counts."""
+
+    def parse(self, plan: RowPlan, begin: Progress, out: Records, found: Found) -> Progress:
+        """Reads rows from `begin` on; see `parse_rows`."""
+        ...
+
+    def texts(self, spans: list[tuple[int, int]]) -> list[bytes]:
+        """Rows that `parse` found, as text, by where they begin and end."""
+        ...
+
+
+class _TextRows:
+    """Whole lines and then PADDING."""
+
+    def __init__(self, lines: bytes) -> None:
+        self._lines = lines
+        self._text = np.frombuffer(lines, np.uint8)
+        self.stop = len(lines) - len(PADDING)
+
+    def parse(self, plan: RowPlan, begin: Progress, out: Records, found: Found) -> Progress:
+        return parse_rows(self._text, plan, begin, out, found)
+
+    def texts(self, spans: list[tuple[int, int]]) -> list[bytes]:
+        return [self._lines[start:end] for start, end in spans]
 
 
 class _Parse:
@@ -134,6 +173,7 @@ class _Parse:
         self._layout = layout
         self._header = header
         self._plan = plan
+        self.has_header = has_header
         self._lines_before = comments + has_header
         self._comments = comments
         self._progress = Progress(0, 0, comments + has_header, 0, 0, 0, of_day)
@@ -150,14 +190,20 @@ class _Parse:
         self._rejects: list[dict[str, Any]] = []
         self._static = StaticData()
 
-    def rows(self, lines: bytes, begin: int = 0) -> Iterator[pa.Table]:
+    def lines(self, lines: bytes, begin: int = 0) -> Iterator[pa.Table]:
         """Parses whole lines and then PADDING, from byte `begin`; gives the tables that they fill."""
-        text = np.frombuffer(lines, np.uint8)
+        yield from self._rows(_TextRows(lines), begin)
+
+    def columns(self, batch: pa.RecordBatch) -> Iterator[pa.Table]:
+        """Parses rows that stand in typed columns; gives the tables that they fill."""
+        yield from self._rows(ColumnRows(batch, self._layout.delimiter, self._header, self._plan), 0)
+
+    def _rows(self, rows: _Rows, begin: int) -> Iterator[pa.Table]:
         self._progress = self._progress._replace(position=begin)
-        while self._progress.position < len(lines) - len(PADDING):
-            self._progress = parse_rows(text, self._plan, self._progress, self._records, self._found)
-            self._take_samples(lines)
-            self._take_static(lines)
+        while self._progress.position < rows.stop:
+            self._progress = rows.parse(self._plan, self._progress, self._records, self._found)
+            self._take_samples(rows)
+            self._take_static(rows)
             self._progress = self._progress._replace(samples=0, fresh=0)
             if 2 * self._progress.known >= self._found.seen.size:
                 self._found = self._found._replace(seen=grown(self._found.seen))
@@ -187,14 +233,18 @@ class _Parse:
         facts["rejects"] = self._rejects
         facts["columns"] = list(self._header.names)
 
-    def _take_samples(self, lines: bytes) -> None:
-        for line, reason, start, end in self._found.samples[: self._progress.samples].tolist():
-            text = lines[start:end].decode("utf-8", "replace").rstrip("\r")[:SAMPLE_CHARACTERS]
-            self._rejects.append({"line": line, "reason": Reject(reason).name.lower(), "text": text})
+    def _take_samples(self, rows: _Rows) -> None:
+        found = self._found.samples[: self._progress.samples].tolist()
+        texts = rows.texts([(start, end) for _, _, start, end in found])
+        for (line, reason, _, _), text in zip(found, texts, strict=True):
+            shown = text.decode("utf-8", "replace").rstrip("\r")[:SAMPLE_CHARACTERS]
+            self._rejects.append({"line": line, "reason": Reject(reason).name.lower(), "text": shown})
 
-    def _take_static(self, lines: bytes) -> None:
-        for record, start, end in self._found.fresh[: self._progress.fresh].tolist():
-            self._static.add(record, int(self._records.mmsi[record]), self._static_of(lines[start:end]))
+    def _take_static(self, rows: _Rows) -> None:
+        found = self._found.fresh[: self._progress.fresh].tolist()
+        texts = rows.texts([(start, end) for _, start, end in found])
+        for (record, _, _), text in zip(found, texts, strict=True):
+            self._static.add(record, int(self._records.mmsi[record]), self._static_of(text))
 
     def _static_of(self, line: bytes) -> tuple[StaticValue, ...]:
         """The values of schema.STATIC_COLUMNS in a row; all None where it has other columns than the header."""

@@ -61,31 +61,31 @@ from ais_assets.sources.rows.zones import AMBIGUOUS_LOCAL_TIME, NO_SUCH_LOCAL_TI
 
 _PADDING_BYTES = len(PADDING)
 
-_PLACES = np.zeros(len(Role), np.int64)  # decimal places kept of a number, by Role
-_PLACES[[Role.LATITUDE, Role.LONGITUDE]] = schema.STORED_AS["lat"].places
-_PLACES[[Role.SOG, Role.COG]] = schema.STORED_AS["sog"].places
-_POLE = 90 * schema.MICRODEGREES
-_ANTIMERIDIAN = 180 * schema.MICRODEGREES
-_NO_LATITUDE = 91 * schema.MICRODEGREES
-_NO_LONGITUDE = 181 * schema.MICRODEGREES
+PLACES = np.zeros(len(Role), np.int64)  # decimal places kept of a number, by Role
+PLACES[[Role.LATITUDE, Role.LONGITUDE]] = schema.STORED_AS["lat"].places
+PLACES[[Role.SOG, Role.COG]] = schema.STORED_AS["sog"].places
+POLE = 90 * schema.MICRODEGREES
+ANTIMERIDIAN = 180 * schema.MICRODEGREES
+NO_LATITUDE = 91 * schema.MICRODEGREES
+NO_LONGITUDE = 181 * schema.MICRODEGREES
 # No longitude at all, which is judged last: with latitude 91 any goes, and some files put the longitude first.
-_BEYOND = 182 * schema.MICRODEGREES
+BEYOND = 182 * schema.MICRODEGREES
 # (the value for "not available", what no valid value reaches, the Note for text that is no number) by ITU-R
 # M.1371-5, table 48: SOG 1023 and COG 3600 (tenths) and heading 511 are not available; 102.2 kn means that or more;
 # no other course beyond 359.9 degrees and no heading beyond 359 is ever sent.
-_SOG = (1023, 1023, int(Note.MALFORMED_SOG))
-_COG = (3600, 3600, int(Note.MALFORMED_COG))
-_HEADING = (511, 360, int(Note.MALFORMED_HEADING))
+SOG = (1023, 1023, int(Note.MALFORMED_SOG))
+COG = (3600, 3600, int(Note.MALFORMED_COG))
+HEADING = (511, 360, int(Note.MALFORMED_HEADING))
 # What MarineCadastre's 2017 to 2021 files took off a value that ran over: the steps of its field, of 10 and 12 bits.
 # Real files show it of courses: -49.6 is 360, not available. Of speeds no file that this was tried on has one; by the
 # same rule -0.1 is 102.3, not available, and -51.2 the least that there can be, as public code for these files has it.
-_SOG_WRAP = 1024
-_COG_WRAP = 4096
+SOG_WRAP = 1024
+COG_WRAP = 4096
 # What is less and rounds to these is no less plausible for it: 359.97 degrees are 0.0, 102.27 kn the most there is.
-_FULL_TURN = 3600
-_NORTH_AGAIN = 360
-_NO_SOG = 1023
-_MOST_SOG = 1022
+FULL_TURN = 3600
+NORTH_AGAIN = 360
+NO_SOG = 1023
+MOST_SOG = 1022
 _EXACT_PLACES = 5
 _IMPLAUSIBLE = int(Note.IMPLAUSIBLE_SOG) - int(Note.MALFORMED_SOG)  # from a field's one note to its other
 
@@ -149,7 +149,7 @@ def parse_rows(text, plan, begin, out, found):
         cogs[record] = cog
         headings[record] = heading if heading != NULL else NULL_HEADING
         navs[record] = nav_status
-        _count(notes, noted)
+        count_notes(notes, noted)
         if columns.static_first >= 0 and not damaged:
             if static_open and static_start < 0:
                 static_start = position
@@ -179,7 +179,7 @@ def _read_row(text, position, delimiter, roles, columns, static_marks, meaning):
     mobile_hashes, mobile_codes = mobile_types
     nav_hashes, nav_codes = nav_statuses
     delimiters = np.uint64(delimiter) * EIGHT_ONES
-    sog_wrap, cog_wrap = (_SOG_WRAP, _COG_WRAP) if wraps else (0, 0)
+    sog_wrap, cog_wrap = (SOG_WRAP, COG_WRAP) if wraps else (0, 0)
     column = notes = note = 0
     reject = -1
     damaged = False
@@ -203,16 +203,16 @@ def _read_row(text, position, delimiter, roles, columns, static_marks, meaning):
             damaged = True
             break
         if role >= Role.LATITUDE and not ok:
-            ok, value = _number(text, start, end, scales[role], _PLACES[role])
-        if role >= Role.MOBILE_TYPE and not ok and _means_null(text, start, end):
+            ok, value = number(text, start, end, scales[role], PLACES[role])
+        if role >= Role.MOBILE_TYPE and not ok and means_null(text, start, end):
             end = start
         note = 0
         if role == Role.TIME:
             date_start, date_end = start, end
             if not has_clock:
-                t = _milliseconds(text, start, end, time_format, time_places, date_order, zone_starts, zone_offsets)
+                t = milliseconds(text, start, end, time_format, time_places, date_order, zone_starts, zone_offsets)
                 if t < 0:
-                    reject = _time_reject(t)
+                    reject = time_reject(t)
                     break
         elif role == Role.MMSI:
             mmsi = mmsi_number(text, start, end)
@@ -225,29 +225,29 @@ def _read_row(text, position, delimiter, roles, columns, static_marks, meaning):
             pass
         elif role == Role.LATITUDE:
             lat = value
-            if not ok or ((lat < -_POLE or lat > _POLE) and lat != _NO_LATITUDE):
+            if not ok or ((lat < -POLE or lat > POLE) and lat != NO_LATITUDE):
                 reject = Reject.BAD_LATITUDE
                 break
         elif role == Role.LONGITUDE:
             if not ok:
                 reject = Reject.BAD_LONGITUDE
                 break
-            lon = value if -_ANTIMERIDIAN <= value <= _ANTIMERIDIAN or value == _NO_LONGITUDE else _BEYOND
+            lon = value if -ANTIMERIDIAN <= value <= ANTIMERIDIAN or value == NO_LONGITUDE else BEYOND
         elif role == Role.MOBILE_TYPE:
-            mobile_type, note = _code(text, start, end, mobile_hashes, mobile_codes, 0, 1 << Note.UNKNOWN_MOBILE_TYPE)
+            mobile_type, note = code_of(text, start, end, mobile_hashes, mobile_codes, 0, 1 << Note.UNKNOWN_MOBILE_TYPE)
         elif role == Role.NAV_STATUS:
-            nav_status, note = _code(text, start, end, nav_hashes, nav_codes, NULL_CODE, 1 << Note.UNKNOWN_NAV_STATUS)
+            nav_status, note = code_of(text, start, end, nav_hashes, nav_codes, NULL_CODE, 1 << Note.UNKNOWN_NAV_STATUS)
         elif role == Role.SOG:
-            sog, note = _motion(ok, value, _SOG, sog_wrap)
-            if value == _NO_SOG and _is_below(text, start, end, scales[role], _PLACES[role], value):
-                sog = _MOST_SOG
+            sog, note = motion(ok, value, SOG, sog_wrap)
+            if value == NO_SOG and is_below(text, start, end, scales[role], PLACES[role], value):
+                sog = MOST_SOG
         elif role == Role.COG:
-            cog, note = _motion(ok, value, _COG, cog_wrap)
-            if value == _FULL_TURN and _is_below(text, start, end, scales[role], _PLACES[role], value):
+            cog, note = motion(ok, value, COG, cog_wrap)
+            if value == FULL_TURN and is_below(text, start, end, scales[role], PLACES[role], value):
                 cog = 0
         elif role == Role.HEADING:
-            heading, note = _motion(ok, value, _HEADING, 0)
-            if value == _NORTH_AGAIN and _is_below(text, start, end, scales[role], 0, value):
+            heading, note = motion(ok, value, HEADING, 0)
+            if value == NORTH_AGAIN and is_below(text, start, end, scales[role], 0, value):
                 heading, note = 0, 0
         notes |= note
         if marks & RUN_ENDS:
@@ -274,11 +274,11 @@ def _read_row(text, position, delimiter, roles, columns, static_marks, meaning):
             text, date_start, date_end, clock_start, clock_end, date_order, zone_starts, zone_offsets
         )
         if t < 0:
-            reject = _time_reject(t)
-    if lat in (NULL, _NO_LATITUDE) or lon in (NULL, _NO_LONGITUDE):
+            reject = time_reject(t)
+    if lat in (NULL, NO_LATITUDE) or lon in (NULL, NO_LONGITUDE):
         notes |= 1 << Note.NO_POSITION
         lat = lon = NULL
-    elif reject < 0 and lon == _BEYOND:
+    elif reject < 0 and lon == BEYOND:
         reject = Reject.BAD_LONGITUDE
     notes |= damaged << Note.DAMAGED_REST
     return (
@@ -298,7 +298,7 @@ def _field(text, position, delimiter, delimiters, is_plain, role):
     """
     start = _after_spaces(text, position)
     if is_plain:
-        value, end = plain_decimal(text, start, delimiter, _PLACES[role])
+        value, end = plain_decimal(text, start, delimiter, PLACES[role])
         if end > 0:
             return start, end, end, True, value, True
     well_quoted = True
@@ -344,7 +344,7 @@ def _quoted_field_end(text, at, delimiter):
 
 
 @njit(cache=True, nogil=True)
-def _number(text, start, end, scale, places):
+def number(text, start, end, scale, places):
     """(is it a number, its value in steps of 10^-places of this package's unit)."""
     if scale == 1.0:
         return decimal(text, start, end, places)
@@ -352,7 +352,7 @@ def _number(text, start, end, scale, places):
 
 
 @njit(cache=True, nogil=True)
-def _milliseconds(text, start, end, time_format, time_places, date_order, zone_starts, zone_offsets):
+def milliseconds(text, start, end, time_format, time_places, date_order, zone_starts, zone_offsets):
     """A row's time in milliseconds since 1970, UTC, or a negative reason of `times`."""
     if time_places != TIME_IS_TEXT:
         return counted_milliseconds(text, start, end, time_places)
@@ -362,7 +362,7 @@ def _milliseconds(text, start, end, time_format, time_places, date_order, zone_s
 
 
 @njit(cache=True, nogil=True)
-def _time_reject(reason):
+def time_reject(reason):
     """The Reject for a reason of `times`."""
     if reason == UNKNOWN_ZONE:
         return Reject.UNKNOWN_ZONE
@@ -376,7 +376,7 @@ def _time_reject(reason):
 
 
 @njit(cache=True, nogil=True)
-def _means_null(text, start, end):
+def means_null(text, start, end):
     """Whether a text is NULL, None, NaN, NA, N/A, <NA> or \\N, in letters of any case."""
     size = end - start
     first = upper_at(text, start)
@@ -398,14 +398,14 @@ def _means_null(text, start, end):
 
 
 @njit(cache=True, nogil=True)
-def _is_below(text, start, end, scale, places, value):
+def is_below(text, start, end, scale, places, value):
     """Whether a number that was rounded to `value`, in steps of 10^-places, is less than that."""
-    ok, exact = _number(text, start, end, scale, places + _EXACT_PLACES)
+    ok, exact = number(text, start, end, scale, places + _EXACT_PLACES)
     return ok and exact < value * 10**_EXACT_PLACES
 
 
 @njit(cache=True, nogil=True)
-def _motion(ok, value, quantity, wrap):
+def motion(ok, value, quantity, wrap):
     """A SOG, COG or heading as (value, bit of a Note); `wrap` is added to a negative one.
 
     NULL where it is not available; NULL and a note where it is no number, or negative or too large.
@@ -423,7 +423,7 @@ def _motion(ok, value, quantity, wrap):
 
 
 @njit(cache=True, nogil=True)
-def _code(text, start, end, hashes, codes, unknown, note):
+def code_of(text, start, end, hashes, codes, unknown, note):
     """The code of a text in a table of Codes, and no note; `unknown` and the `note` where it has no such text."""
     value = span_hash(text, start, end)
     mask = np.uint64(hashes.size - 1)
@@ -445,7 +445,7 @@ def _roles_from(roles, first):
 
 
 @njit(cache=True, nogil=True)
-def _count(notes, noted):
+def count_notes(notes, noted):
     """Adds bits of Notes to the counts."""
     note = 0
     while notes:

@@ -24,6 +24,7 @@ from ais_assets.sources.rows.archive import (
     row_blocks,
     row_members,
 )
+from ais_assets.sources.rows.parquet_rows import parquet_batches
 from ais_assets.sources.source import SourceError
 from ais_assets_tests.sources.csv_rows import DAY, HEADER, MAX_BYTES, row, write_zip
 
@@ -67,13 +68,7 @@ def zstd_bomb(folder: Path) -> Path:
     return path
 
 
-def parquet_bomb(folder: Path) -> Path:
-    path = folder / "a.parquet"
-    pq.write_table(pa.table({"a": pa.array(["x" * 50] * 1_000_000).dictionary_encode()}), path)
-    return path
-
-
-@pytest.mark.parametrize("bomb", [zip_bomb, zstd_bomb, parquet_bomb])
+@pytest.mark.parametrize("bomb", [zip_bomb, zstd_bomb])
 def test_a_bomb_is_stopped(tmp_path: Path, bomb: Callable[[Path], Path]) -> None:
     path = bomb(tmp_path)
     assert path.stat().st_size < 100_000
@@ -81,16 +76,33 @@ def test_a_bomb_is_stopped(tmp_path: Path, bomb: Callable[[Path], Path]) -> None
         unpacked(path, max_bytes=1_000_000)
 
 
+@pytest.mark.parametrize("values", [pa.array(["x" * 50]), pa.array([7]), pa.array(["x"])])
+def test_a_parquet_bomb_is_stopped(tmp_path: Path, values: pa.Array) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"a": values.take(pa.array([0] * 1_000_000)).dictionary_encode()}), path)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(SourceError, match=r"more than 100,000 bytes.*AIS_MAX_ARCHIVE_GIGABYTES"):
+        for _ in parquet_batches(path, 100_000, lambda _: True):
+            pass
+
+
+def test_a_parquet_file_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.nmea"
+    pq.write_table(pa.table({"a": [1]}), path)
+    with pytest.raises(SourceError, match="is a Parquet file where text is read"):
+        unpacked(path)
+
+
 LONG_TEXTS = """
 import sys
 from datetime import date
 from pathlib import Path
 from ais_assets.bench.race import peak_bytes
-from ais_assets.sources.rows.archive import row_blocks
+from ais_assets.sources.rows.parquet_rows import parquet_batches
 from ais_assets.sources.source import SourceError
 before = peak_bytes()
 try:
-    for _ in row_blocks(Path(sys.argv[1]), block_bytes=1 << 20, max_bytes=1_000_000):
+    for _ in parquet_batches(Path(sys.argv[1]), 1_000_000, lambda _: True):
         pass
 except SourceError as error:
     print(peak_bytes() - before, error)

@@ -1,0 +1,235 @@
+"""The compiled reader of typed columns: what `row_kernel` makes of a row's bytes, made of its values."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numba import njit
+
+from ais_assets.sources.rows.numbers import mmsi_number
+from ais_assets.sources.rows.row_kernel import (
+    ANTIMERIDIAN,
+    BEYOND,
+    COG,
+    COG_WRAP,
+    FULL_TURN,
+    HEADING,
+    MOST_SOG,
+    NO_LATITUDE,
+    NO_LONGITUDE,
+    NO_SOG,
+    NORTH_AGAIN,
+    PLACES,
+    POLE,
+    SOG,
+    SOG_WRAP,
+    code_of,
+    count_notes,
+    is_below,
+    means_null,
+    milliseconds,
+    motion,
+    number,
+    time_reject,
+)
+from ais_assets.sources.rows.row_plan import NULL, NULL_CODE, NULL_HEADING, Note, Progress, Reject, Role
+from ais_assets.sources.rows.text import HASH_SEED, NEWLINE, SPACE, add_to_set, byte_at, span_hash
+from ais_assets.sources.rows.times import two_column_milliseconds
+
+BLANK: Final = 0
+"""Nothing stands there, or a word for nothing."""
+KNOWN: Final = 1
+"""A number, a code that the layout has, or a time or MMSI, of which negative ones say that it is none."""
+BELOW: Final = 2
+"""A number that is less than what it was rounded to."""
+OTHER: Final = 3
+"""No number, or no text that the layout has."""
+
+
+@njit(cache=True, nogil=True)
+def read_texts(text, offsets, role, meaning):
+    """The values of texts by a Role.
+
+    Args:
+        text: uint8, the texts one after the other and then PADDING.
+        offsets: int (n + 1,), where each begins and the last ends. Those of Role.CLOCK: a date, a newline, a time.
+        role: what they stand for.
+        meaning: of the layout.
+
+    Returns:
+        values int64 (n,) in the units of Records, and what they are: BLANK, KNOWN, BELOW or OTHER, uint8 (n,).
+    """
+    mobile_types, nav_statuses, time_format, time_places, order, zone_starts, zone_offsets, scales, _ = meaning
+    count = offsets.size - 1
+    values, states = np.zeros(count, np.int64), np.full(count, KNOWN, np.uint8)
+    for k in range(count):
+        start, end = _trimmed(text, offsets[k], offsets[k + 1])
+        if role == Role.TIME:
+            values[k] = milliseconds(text, start, end, time_format, time_places, order, zone_starts, zone_offsets)
+            continue
+        if role == Role.CLOCK:
+            cut = offsets[k]
+            while cut < offsets[k + 1] and byte_at(text, cut) != NEWLINE:
+                cut += 1
+            date_start, date_end = _trimmed(text, offsets[k], cut)
+            clock_start, clock_end = _trimmed(text, min(cut + 1, offsets[k + 1]), offsets[k + 1])
+            values[k] = two_column_milliseconds(
+                text, date_start, date_end, clock_start, clock_end, order, zone_starts, zone_offsets
+            )
+            continue
+        if role == Role.MMSI:
+            values[k] = mmsi_number(text, start, end)
+            continue
+        ok = False
+        if role >= Role.LATITUDE:
+            ok, values[k] = number(text, start, end, scales[role], PLACES[role])
+        if ok:
+            if is_below(text, start, end, scales[role], PLACES[role], values[k]):
+                states[k] = BELOW
+        elif start == end or means_null(text, start, end):
+            states[k] = BLANK
+        elif role == Role.MOBILE_TYPE:
+            values[k], unknown = code_of(text, start, end, mobile_types.hashes, mobile_types.codes, 0, 1)
+            states[k] = OTHER if unknown else KNOWN
+        elif role == Role.NAV_STATUS:
+            values[k], unknown = code_of(text, start, end, nav_statuses.hashes, nav_statuses.codes, NULL_CODE, 1)
+            states[k] = OTHER if unknown else KNOWN
+        else:
+            states[k] = OTHER
+    return values, states
+
+
+@njit(cache=True, nogil=True)
+def hash_texts(text, offsets):
+    """A hash of each text without spaces around it, uint64 (n,); arguments as of `read_texts`."""
+    hashes = np.zeros(offsets.size - 1, np.uint64)
+    for k in range(hashes.size):
+        start, end = _trimmed(text, offsets[k], offsets[k + 1])
+        hashes[k] = span_hash(text, start, end)
+    return hashes
+
+
+@njit(cache=True, nogil=True)
+def judge_rows(values, states, static, roles, plan, begin, out, found):
+    """Reads rows from `begin` to the end of the columns, a full table or a half-full set of static data.
+
+    Args:
+        values, states: (len(Role), n), by role as `read_texts` has them; of Role.CLOCK the whole time.
+        static: uint64 (n,), hashes of the rows' static data.
+        roles: those that the file has, in the order of its columns: the first that is bad is why a row is rejected.
+        plan: the file's layout, a RowPlan.
+        begin, out, found: as of `parse_rows`; position is a row, and so are the ends of samples and fresh.
+
+    Returns:
+        Progress.
+    """
+    _, _, columns, _, _, meaning, window, per_reason = plan
+    times, mmsis, mobiles, lats, lons, sogs, cogs, headings, navs = out
+    rejected, noted, sample_rows, fresh_rows, seen = found
+    row, record, line, samples, fresh, known, of_day = begin
+    sog_wrap, cog_wrap = (SOG_WRAP, COG_WRAP) if meaning.wraps else (0, 0)
+    while row < static.size and record < times.size and 2 * known < seen.size:
+        line += 1
+        reject = -1
+        notes = t = mmsi = mobile_type = 0
+        lat = lon = sog = cog = heading = NULL
+        nav_status = NULL_CODE
+        for role in roles:
+            value, state = values[role, row], states[role, row]
+            ok = state in (KNOWN, BELOW)
+            note = 0
+            if role in (Role.TIME, Role.CLOCK):
+                if not columns.has_clock:
+                    t = value
+                    if t < 0:
+                        reject = time_reject(t)
+                        break
+            elif role == Role.MMSI:
+                mmsi = value
+                if mmsi < 0:
+                    reject = Reject.BAD_MMSI
+                    break
+            elif state == BLANK:
+                continue
+            elif role == Role.LATITUDE:
+                lat = value
+                if not ok or ((lat < -POLE or lat > POLE) and lat != NO_LATITUDE):
+                    reject = Reject.BAD_LATITUDE
+                    break
+            elif role == Role.LONGITUDE:
+                if not ok:
+                    reject = Reject.BAD_LONGITUDE
+                    break
+                lon = value if -ANTIMERIDIAN <= value <= ANTIMERIDIAN or value == NO_LONGITUDE else BEYOND
+            elif role == Role.MOBILE_TYPE:
+                mobile_type = value
+                note = (not ok) << Note.UNKNOWN_MOBILE_TYPE
+            elif role == Role.NAV_STATUS:
+                nav_status = value
+                note = (not ok) << Note.UNKNOWN_NAV_STATUS
+            elif role == Role.SOG:
+                sog, note = motion(ok, value, SOG, sog_wrap)
+                if value == NO_SOG and state == BELOW:
+                    sog = MOST_SOG
+            elif role == Role.COG:
+                cog, note = motion(ok, value, COG, cog_wrap)
+                if value == FULL_TURN and state == BELOW:
+                    cog = 0
+            elif role == Role.HEADING:
+                heading, note = motion(ok, value, HEADING, 0)
+                if value == NORTH_AGAIN and state == BELOW:
+                    heading, note = 0, 0
+            notes |= note
+        if columns.has_clock and reject < 0:
+            t = values[Role.CLOCK, row]
+            if t < 0:
+                reject = time_reject(t)
+        if lat in (NULL, NO_LATITUDE) or lon in (NULL, NO_LONGITUDE):
+            notes |= 1 << Note.NO_POSITION
+            lat = lon = NULL
+        elif reject < 0 and lon == BEYOND:
+            reject = Reject.BAD_LONGITUDE
+        if reject < 0:
+            if window.first <= t < window.last:
+                of_day = window.begin <= t < window.end
+            else:
+                reject = Reject.OUTSIDE_FILE
+        row += 1
+        if not of_day:
+            noted[Note.OTHER_DAY] += 1
+            continue
+        if reject >= 0:
+            if rejected[reject] < per_reason:
+                sample_rows[samples] = line, reject, row - 1, row
+                samples += 1
+            rejected[reject] += 1
+            continue
+        times[record] = t
+        mmsis[record] = mmsi
+        mobiles[record] = mobile_type
+        lats[record] = lat
+        lons[record] = lon
+        sogs[record] = sog
+        cogs[record] = cog
+        headings[record] = heading if heading != NULL else NULL_HEADING
+        navs[record] = nav_status
+        count_notes(notes, noted)
+        if columns.static_first >= 0:
+            shown = static[row - 1] ^ (np.uint64(mmsi) * HASH_SEED)
+            if add_to_set(seen, shown if shown != 0 else np.uint64(1)):
+                known += 1
+                fresh_rows[fresh] = record, row - 1, row
+                fresh += 1
+        record += 1
+    return Progress(row, record, line, samples, fresh, known, of_day)
+
+
+@njit(cache=True, nogil=True)
+def _trimmed(text, start, end):
+    """The same span without spaces and line breaks around it."""
+    while start < end and byte_at(text, start) <= SPACE:
+        start += 1
+    while start < end and byte_at(text, end - 1) <= SPACE:
+        end -= 1
+    return start, end
