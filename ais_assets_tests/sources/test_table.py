@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -302,9 +303,12 @@ def tables(draw: st.DrawFn) -> pa.Table:
     return pa.table(columns)
 
 
-def account(path: Path) -> tuple[list[Any], dict[str, int], dict[str, int], list[tuple[int, str]]]:
+def account(
+    path: Path, names: Iterable[str] = KINDS, **time: str
+) -> tuple[list[Any], dict[str, int], dict[str, int], list[tuple[int, str]]]:
     """Records, what was dropped, notes, and the line and the reason of the rejects shown."""
-    mapping = TableMapping.model_validate({name: {"column": name} for name in KINDS})
+    columns = {name: {"column": name} for name in names}
+    mapping = TableMapping.model_validate({**columns, "t": {"column": "t", **time}})
     stream = TableSource(str(path.parent), mapping=mapping, delimiter=",", max_bytes=MAX_BYTES).read(path, DAY)
     records = [row for table in stream.tables for row in table.to_pylist()]
     rejects = [(reject["line"], reject["reason"]) for reject in stream.facts["rejects"]]
@@ -322,6 +326,26 @@ def test_csv_and_parquet_of_a_table_give_the_same_records_and_rejects(tmp_path: 
     write_csv(pa.table(in_utc, table.column_names), text)
     pq.write_table(table, typed)
     assert account(typed) == account(text)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@pytest.mark.parametrize(("unit", "second"), [("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)])
+@given(
+    counts=st.lists(st.none() | st.floats(-1e5, 1e5) | st.integers(-(2**62), 2**62), min_size=1), whole=st.booleans()
+)
+def test_counted_times_of_csv_and_parquet_are_the_same(
+    tmp_path: Path, unit: str, second: int, counts: list[float | None], whole: bool
+) -> None:
+    text, typed = tmp_path / "2024-03-01.csv", tmp_path / "2024-03-01.parquet"
+    times = [
+        count if count is None or isinstance(count, int) else (NOON.timestamp() + count) * second for count in counts
+    ]
+    kept = [None if time is None else int(time) if whole else float(time) for time in times]
+    table = pa.table({"t": pa.array(kept), **dict.fromkeys(("mmsi", "lat", "lon"), [1] * len(kept))})
+    write_csv(table, text)
+    pq.write_table(table, typed)
+    names = table.column_names
+    assert account(typed, names, unit=f"unix {unit}") == account(text, names, unit=f"unix {unit}")
 
 
 @pytest.mark.parametrize("damage", [lambda raw: raw[:-10], lambda raw: b"PAR1" + raw[500:], lambda _: b"PAR1PAR1"])

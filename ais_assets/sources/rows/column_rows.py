@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ais_assets.sources.rows.column_kernel import BELOW, BLANK, KNOWN, OTHER, hash_texts, judge_rows, read_texts
 from ais_assets.sources.rows.header import Header
 from ais_assets.sources.rows.numbers import HUGE
-from ais_assets.sources.rows.parquet_rows import present, row_lines
+from ais_assets.sources.rows.parquet_rows import nan_as_null, row_lines
 from ais_assets.sources.rows.row_kernel import PLACES
 from ais_assets.sources.rows.row_plan import TIME_IS_TEXT, Found, Meaning, Progress, Records, Role, RowPlan
 from ais_assets.sources.rows.text import HASH_PRIME, PADDING
@@ -74,7 +74,7 @@ def _read(column: pa.Array, role: Role, meaning: Meaning) -> _Read:
     if role == Role.MMSI and (pa.types.is_integer(kind) or pa.types.is_float64(kind)):
         return _mmsis(column)
     if role >= Role.LATITUDE and meaning.scales[role] == 1.0:
-        if pa.types.is_integer(kind) and not pa.types.is_uint64(kind):
+        if pa.types.is_integer(kind):
             return _integers(column, role)
         if pa.types.is_float64(kind):
             return _doubles(column, role, meaning)
@@ -146,7 +146,7 @@ def _distinct(column: pa.Array) -> tuple[NDArray[np.uint8], NDArray[Any], NDArra
 
     The last is empty, and what a row without a value has.
     """
-    coded = column if isinstance(column, pa.DictionaryArray) else present(column).dictionary_encode()
+    coded = column if isinstance(column, pa.DictionaryArray) else nan_as_null(column).dictionary_encode()
     places = coded.indices.cast(pa.int64()).fill_null(-1).to_numpy()
     dictionary = coded.dictionary
     if len(dictionary) > len(column):
@@ -156,7 +156,7 @@ def _distinct(column: pa.Array) -> tuple[NDArray[np.uint8], NDArray[Any], NDArra
         dictionary = dictionary.take(pa.array(shown))
     if pa.types.is_timestamp(dictionary.type):
         dictionary = dictionary.cast(pa.timestamp(dictionary.type.unit, "UTC"))
-    texts = pa.concat_arrays([present(dictionary).cast(pa.string()).fill_null(""), pa.array([""])])
+    texts = pa.concat_arrays([nan_as_null(dictionary).cast(pa.string()).fill_null(""), pa.array([""])])
     _, ends, data = texts.buffers()
     offsets = np.frombuffer(ends, np.int32)[texts.offset : texts.offset + len(texts) + 1]
     text = np.frombuffer(b"".join((data or b"", PADDING)), np.uint8)
@@ -172,7 +172,7 @@ def _pairs(dates: pa.Array, clocks: pa.Array) -> pa.Array:
 def _strings(column: pa.Array) -> pa.Array:
     if isinstance(column, pa.DictionaryArray):
         column = column.dictionary_decode()
-    return present(column).cast(pa.string()).fill_null("")
+    return nan_as_null(column).cast(pa.string()).fill_null("")
 
 
 def _whole(column: pa.Array, missing: int) -> NDArray[np.int64]:

@@ -72,7 +72,7 @@ def row_lines(batch: pa.RecordBatch, rows: Iterable[int], delimiter: str) -> lis
     return text.split(b"\n")[:-1]
 
 
-def present(column: pa.Array) -> pa.Array:
+def nan_as_null(column: pa.Array) -> pa.Array:
     """The same with null for NaN, as pandas has it."""
     if not pa.types.is_floating(column.type):
         return column
@@ -172,7 +172,7 @@ def _plain(column: pa.Array) -> pa.Array:
     if pa.types.is_timestamp(type_):
         return column.cast(pa.timestamp(type_.unit, "UTC"))
     if pa.types.is_floating(type_) or pa.types.is_integer(type_) or pa.types.is_null(type_):
-        return present(column)
+        return nan_as_null(column)
     text = column.cast(pa.string())
     for line_break in ("\r", "\n"):
         options = pc.ReplaceSubstringOptions(line_break, " ")
@@ -186,10 +186,10 @@ def _coordinates(column: pa.Array, where: str) -> tuple[pa.Array, pa.Array]:
         x, y = (column.flatten()[column.type.get_field_index(axis)] for axis in ("x", "y"))
         return x, y
     raw = b"".join(column.drop_null().cast(pa.large_binary()).to_pylist())
-    present_count = len(column) - column.null_count
-    whole = len(raw) == present_count * _WKB_POINT.itemsize
+    points = len(column) - column.null_count
+    whole = len(raw) == points * _WKB_POINT.itemsize
     shapes = np.frombuffer(raw, _WKB_POINT) if whole else np.empty(0, _WKB_POINT)
-    if len(shapes) != present_count or not ((shapes["little"] == 1) & (shapes["type"] == 1)).all():
+    if len(shapes) != points or not ((shapes["little"] == 1) & (shapes["type"] == 1)).all():
         raise SourceError(
             f"{where}: the geometry column {column.type} holds something else than points (little-endian WKB); "
             "write the file with longitude and latitude columns"
