@@ -144,7 +144,7 @@ def test_an_empty_day(workplace: Workplace) -> None:
     assert failed.returncode != 0
     assert "no rows" in failed.stderr
     write_archive(workplace.source, "2024-03-01", 3)
-    assert workplace.ais("build", *DAY_STAGES).returncode == 0
+    assert workplace.ais("build", "--all", *DAY_STAGES).returncode == 0
 
 
 def test_no_such_place_and_no_such_files(workplace: Workplace) -> None:
@@ -160,7 +160,9 @@ def test_no_such_place_and_no_such_files(workplace: Workplace) -> None:
 
 def test_a_day_never_published_holds_nothing_up(workplace: Workplace) -> None:
     write_archive(workplace.source, "2024-03-01", 200)
-    built = workplace.ais("build", *DAY_STAGES, "--only", "track_shards", "--json", AIS_LAST_DAY="2024-03-02")
+    built = workplace.ais(
+        "build", *DAY_STAGES, "--only", "vessels", "--only", "track_shards", "--json", AIS_LAST_DAY="2024-03-02"
+    )
     assert built.returncode == 0, built.stderr
     assert workplace.lake.manifest("raw_archives", "2024-03-02")["facts"] == {"published": False}
     assert workplace.lake.describe("track_shards", "0000").rows == 200
