@@ -626,6 +626,7 @@ def test_asset_checks_pass(built: tuple[Settings, dg.DagsterInstance]) -> None:
         "nothing_lost_between_stages",
         "no_vessel_in_both_splits",
         "every_window_that_tracks_hold",
+        "same_windows_in_both_formats",
     }
     assert all(evaluation.passed for evaluation in evaluations), [e.metadata for e in evaluations]
 
