@@ -53,7 +53,11 @@ def build_definitions(settings: Settings) -> Definitions:
         resources={
             "lake": lake,
             "source": SourceResource.from_settings(settings),
-            "training_loader": TrainingLoaderResource(lake=lake, cache=str(settings.cache)),
+            "training_loader": TrainingLoaderResource(
+                lake=lake,
+                cache=str(settings.cache),
+                format="mds" if "mds" in settings.window_formats else "tracks",
+            ),
             **{form: LakeIOManager(lake=lake, form=form) for form in IO_MANAGERS},
         },
         # A partition run has one step: a process of its own would cost ten times what starting it here does.

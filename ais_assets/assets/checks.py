@@ -15,9 +15,9 @@ from dagster import (
 
 from ais_assets.assets.window_checks import same_windows_check
 from ais_assets.io.lake import Lake
-from ais_assets.publishing.accounts import CONSERVED, accounts, conservation, differing_days
+from ais_assets.publishing.accounts import accounts, differing_days, handovers, windows_of_tracks
 from ais_assets.resources.lake import LakeResource
-from ais_assets.settings import Settings
+from ais_assets.settings import WINDOW_FORMATS, Settings
 from ais_assets.transforms import clean
 from ais_assets.transforms.quality import WARNED_DAYS, Departure, departures, newest
 
@@ -110,23 +110,23 @@ def asset_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> lis
     @asset_check(asset=assets["training_dataset"], name="nothing_lost_between_stages", blocking=True)
     def nothing_lost_between_stages(lake: LakeResource) -> AssetCheckResult:
         """Rows out of each stage are rows into the next, from the archives to the training samples."""
-        place = lake.open()
-        samples = sum(shard["samples"] for shard in place.json("training_dataset")["shards"])
-        counts = conservation(place, samples, settings)
-        pairs = [(f"{a} to {b}", counts[a], counts[b]) for a, b, _ in CONSERVED]
-        lost = [f"{name}: {left:,} ≠ {right:,}" for name, left, right in pairs if left != right]
+        place, with_mds = lake.open(), "mds" in settings.window_formats
+        samples = sum(shard["samples"] for shard in place.json("mds_index")["shards"]) if with_mds else None
+        found = handovers(place, settings, samples)
+        compared = {
+            f"{of.given} to {of.taken}": f"{of.rows_given:,} {'≠' if of.lost else '='} {of.rows_taken:,}"
+            for of in found
+        }
+        lost = [f"{name}: {rows}" for (name, rows), of in zip(compared.items(), found, strict=True) if of.lost]
         return AssetCheckResult(
             passed=not lost,
-            description="; ".join(lost) or "all rows are accounted for",
-            metadata={
-                name: f"{left:,} = {right:,}" if left == right else f"{left:,} ≠ {right:,}"
-                for name, left, right in pairs
-            },
+            description="; ".join(lost) or f"all rows are accounted for{_left_out(settings)}",
+            metadata=compared,
         )
 
     @asset_check(asset=assets["training_dataset"], name="no_vessel_in_both_splits", blocking=True)
     def no_vessel_in_both_splits(lake: LakeResource) -> AssetCheckResult:
-        """No MMSI has windows in training and in validation, as they were delivered."""
+        """No MMSI has windows in training and in validation, as delivered; tracks, where no Parquet is to be."""
         vessels = shared_vessels(lake.open(), settings)
         return AssetCheckResult(
             passed=not vessels,
@@ -140,7 +140,7 @@ def asset_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> lis
     def every_window_that_tracks_hold(lake: LakeResource) -> AssetCheckResult:
         """Windows = the sum over tracks of ⌊(positions − window) / stride⌋ + 1, counted anew from the tracks."""
         place = lake.open()
-        expected, found = expected_windows(place, settings), accounts(place, settings)["window_piles"].rows_in
+        expected, found = windows_of_tracks(place, settings), accounts(place, settings)["window_piles"].rows_in
         return AssetCheckResult(
             passed=expected == found,
             description=f"the tracks hold {expected:,} windows, window_piles found {found:,}",
@@ -155,8 +155,8 @@ def asset_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> lis
         like_the_days_before,
         nothing_lost_between_stages,
         no_vessel_in_both_splits,
-        every_window_that_tracks_hold,
-        same_windows_check(settings, assets["training_dataset"]),
+        *([every_window_that_tracks_hold] if settings.window_formats else []),
+        *([same_windows_check(settings, assets["training_dataset"])] if len(settings.window_formats) > 1 else []),
     ]
 
 
@@ -207,24 +207,20 @@ def _departure_row(departure: Departure) -> TableRecord:
 
 
 def shared_vessels(lake: Lake, settings: Settings) -> list[int]:
-    """MMSIs with windows both in a training pile and in validation; of the windows only this column is read."""
-    delivered = {
-        "training": lake.dataset("materialized_windows", settings.pile_keys),
-        "validation": lake.dataset("validation"),
-    }
-    rows = lake.sql_over(
-        delivered, "select mmsi from training intersect select mmsi from validation order by mmsi"
-    ).fetchall()
-    return [mmsi for (mmsi,) in rows]
+    """MMSIs both in training and in validation: with windows, of which only this column is read, or with tracks."""
+    if "parquet" in settings.window_formats:
+        delivered = {
+            "training": lake.dataset("materialized_windows", settings.pile_keys),
+            "validation": lake.dataset("validation"),
+        }
+        query = "select mmsi from training intersect select mmsi from validation order by mmsi"
+    else:
+        delivered = {"tracks": lake.dataset("track_shards", settings.shard_keys)}
+        query = "select mmsi from tracks group by mmsi having count(distinct split) > 1 order by mmsi"
+    return [mmsi for (mmsi,) in lake.sql_over(delivered, query).fetchall()]
 
 
-def expected_windows(lake: Lake, settings: Settings) -> int:
-    """⌊(n − window) / stride⌋ + 1 summed over tracks of n ≥ window positions, by SQL over the track shards."""
-    tracks = lake.dataset("track_shards", settings.shard_keys)
-    window, stride = settings.window_len, settings.stride
-    (count,) = lake.sql_over(
-        {"track_shards": tracks},
-        f"select coalesce(sum((n - {window}) // {stride} + 1), 0)::bigint from "
-        f"(select count(*) as n from track_shards group by track) where n >= {window}",
-    ).fetchall()[0]
-    return count
+def _left_out(settings: Settings) -> str:
+    """Formats of windows that are none of the dataset's, for a sentence's end; nothing where there are none."""
+    left_out = [name for name in WINDOW_FORMATS if name not in settings.window_formats]
+    return f"; not asked for: windows as {' and '.join(left_out)}" if left_out else ""

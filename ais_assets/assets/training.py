@@ -17,7 +17,6 @@ from ais_assets.machine import MOST_THREADS, usable_cores
 from ais_assets.publishing.index import publish_dataset
 from ais_assets.resources.io_managers import Partitions
 from ais_assets.resources.lake import LakeResource
-from ais_assets.resources.training_loader import TrainingLoaderResource
 from ais_assets.settings import Settings
 from ais_assets.stream import RecordStream
 from ais_assets.transforms.durations import WindowDurations
@@ -28,7 +27,8 @@ HORIZONS_MINUTES = (10, 30, 60)
 
 
 def training_assets(settings: Settings) -> list[AssetsDefinition]:
-    """`mds_shards`, `training_dataset` and `dead_reckoning` for these settings."""
+    """`training_dataset`, and as AIS_WINDOW_FORMATS says `mds_shards` and, of Parquet, `dead_reckoning`."""
+    with_mds, with_parquet = "mds" in settings.window_formats, "parquet" in settings.window_formats
 
     @stage(
         settings,
@@ -51,13 +51,17 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
     @stage(
         settings,
         group=GROUP,
-        kinds={"mds", "json"},
+        kinds={"json", *settings.window_formats},
         stored_as="json",
-        deps=[every("mds_shards"), "validation", "holdout"],
-        code_version="2",
+        deps=[
+            every("track_shards"),
+            *([every("mds_shards")] if with_mds else []),
+            *([every("materialized_windows"), "validation", "holdout"] if with_parquet else []),
+        ],
+        code_version="3",
     )
     def training_dataset(context: AssetExecutionContext, lake: LakeResource) -> MaterializeResult:
-        """The commit point: the root index over all piles, the statistics and the dataset card."""
+        """The commit point: the index of the tracks, and of MDS the root index and statistics; the dataset card."""
         place = lake.open()
         dataset = publish_dataset(place, settings, Making(context, place, settings).facts(WHOLE))
         return MaterializeResult(
@@ -65,11 +69,8 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
             metadata={
                 "release": dataset.release,
                 "dagster/uri": dataset.uri,
-                "dagster/row_count": dataset.samples,
-                "shards": dataset.shards,
-                "bytes": dataset.size,
-                "validation windows": dataset.validation_windows,
-                "statistics": MetadataValue.json(dataset.statistics),
+                **dataset.counts(),
+                **({} if dataset.mds is None else {"statistics": MetadataValue.json(dataset.mds.statistics)}),
                 "card": MetadataValue.md(dataset.card),
             },
         )
@@ -82,19 +83,22 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
         deps=["training_dataset", "validation"],
         made_with=("seq_len",),
     )
-    def dead_reckoning(
-        context: AssetExecutionContext, lake: LakeResource, training_loader: TrainingLoaderResource
-    ) -> Output[dict[str, Any]]:
+    def dead_reckoning(context: AssetExecutionContext, lake: LakeResource) -> Output[dict[str, Any]]:
         """The baselines that every model must beat, in nautical miles: holding course and speed, and two others."""
-        facts = Making(context, lake.open(), settings).facts(WHOLE)
+        place = lake.open()
+        facts = Making(context, place, settings).facts(WHOLE)
         errors = ForecastErrors(settings.seq_len, HORIZONS_MINUTES)
-        for batch, whose in training_loader.validation_dataset(provenance=True):
+        for batch, whose in place.validation_loader(provenance=True):
             errors.add(batch.numpy(), whose["mmsi"].numpy())
         report = errors.summary()
         shown = {"error by method, kind of ship and horizon": MetadataValue.json(report)}
         return Output({**report, **facts}, metadata=shown)
 
-    return [mds_shards, training_dataset, dead_reckoning]
+    return [
+        *([mds_shards] if with_mds else []),
+        training_dataset,
+        *([dead_reckoning] if with_parquet else []),
+    ]
 
 
 @contextmanager

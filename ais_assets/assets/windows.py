@@ -24,7 +24,7 @@ FLOAT_BYTES = 4
 
 
 def window_assets(settings: Settings) -> list[AssetsDefinition]:
-    """`window_piles`, `validation`, `holdout` and `materialized_windows` for these settings."""
+    """`window_piles`, and with Parquet `validation`, `holdout` and `materialized_windows`; none without windows."""
     gathered_from = [every("window_piles"), every("track_shards")]
     gathered_with = ("window_len", "seed")
 
@@ -75,7 +75,12 @@ def window_assets(settings: Settings) -> list[AssetsDefinition]:
         piles = WindowGather(place, settings).piles([int(pile) for pile in context.partition_keys], context)
         return Making(context, place, settings).each(lambda _: next(piles), compares=True)
 
-    return [window_piles, validation, holdout, materialized_windows]
+    if not settings.window_formats:
+        return []
+    return [
+        window_piles,
+        *([validation, holdout, materialized_windows] if "parquet" in settings.window_formats else []),
+    ]
 
 
 def thrown_windows(lake: Lake, shard: str, settings: Settings) -> RecordStream:

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from ais_assets.assets.checks import expected_windows, shared_vessels
+from ais_assets.assets.checks import shared_vessels
 from ais_assets.assets.training import HORIZONS_MINUTES
 from ais_assets.bench.race import TURN_SECONDS, machine
 from ais_assets.io.lake import Lake
@@ -32,6 +32,7 @@ from ais_assets.io.parquet import PartitionFile, write_parquet
 from ais_assets.ledger import Ledger
 from ais_assets.machine import usable_cores
 from ais_assets.operating.planning import WINDOW_PAGES, Rates, rates_file
+from ais_assets.publishing.accounts import windows_of_tracks
 from ais_assets.settings import Settings
 from ais_assets.sources.simulated import SimulatedSource
 from ais_assets.stream import RecordStream
@@ -231,7 +232,7 @@ def _measure_reading(stages: _Stages, folder: Path, packed: NDArray[np.uint32], 
 
     def check() -> float:
         shared_vessels(lake, many)
-        expected_windows(lake, many)
+        windows_of_tracks(lake, many)
         return _COPIES * len(packed)
 
     stages.timed("positions_checked", check)

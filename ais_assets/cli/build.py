@@ -13,6 +13,7 @@ from ais_assets.cli.progress import BuildProgress
 from ais_assets.cli.summary import Summary, show
 from ais_assets.cli.terminal import Failure, open_instance, open_lake, settings_or_fail, terminal
 from ais_assets.definitions import platform_assets
+from ais_assets.io.layout import PLACES
 from ais_assets.operating.building import BuildError, Watch, build
 from ais_assets.operating.launched_runs import NotStartedError
 from ais_assets.operating.stages import turns
@@ -69,7 +70,8 @@ def run_build(
     known = platform_assets(settings)
     for asset in assets or ():
         if asset not in known:
-            raise Failure(f"no asset {asset!r}; there are {', '.join(known)}")
+            cure = "; AIS_WINDOW_FORMATS says which windows are stored" if asset in PLACES else ""
+            raise Failure(f"no asset {asset!r}; there are {', '.join(known)}{cure}")
     progress = BuildProgress(quiet=quiet)
     with open_instance() as instance, progress:
         try:

@@ -32,7 +32,7 @@ def command(*, as_json: bool, workers: int | None) -> None:
     console.print("\nWhere to look next", style="bold")
     console.print("  make dev          the asset graph, runs and backfills in the browser")
     console.print("  ais status        what the lake holds")
-    console.print(f"  {settings.lake}/mds/README.md", soft_wrap=True)
+    console.print(f"  {settings.lake}/track_shards/README.md", soft_wrap=True)
     console.print("                    the dataset's card: features, statistics, how to load it")
 
 
@@ -40,7 +40,11 @@ def first_batch(settings: Settings) -> dict[str, Any]:
     """Shapes of the first training batch and its two halves."""
     from ais_assets.io.streaming_loader import split_input_target  # noqa: PLC0415 - loads torch
 
-    dataset = open_lake(settings).loader(local=settings.cache / "mds", batch_size=64, shuffle=True)
+    lake = open_lake(settings)
+    if "mds" in settings.window_formats:
+        dataset = lake.loader(local=settings.cache / "mds", batch_size=64, shuffle=True)
+    else:
+        dataset = lake.loader(local=settings.cache, format="tracks", batch_size=64, shuffle=True)
     batch = next(iter(dataset))
     seen, ahead = split_input_target(batch, settings.seq_len)
     return {

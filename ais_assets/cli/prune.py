@@ -32,12 +32,12 @@ class Hours(click.FloatRange):
 @click.option("--dry-run", is_flag=True, help="Show what would go, and delete nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def command(*, older_than: float, dry_run: bool, as_json: bool) -> None:
-    """Deletes former archives and MDS shards that nothing names any more, and what AIS_CACHE still has of them.
+    """Deletes former archives, tracks and MDS shards that nothing names any more, and what AIS_CACHE has of them.
 
     So it does with downloads and uploads that no run goes on with, and with what killed runs had not published yet.
 
     A rebuilt partition leaves its former folder to those who read it. A training run that began with a former index
-    needs its shards to the end: give it more hours than it takes. Not while a build is running.
+    needs its files to the end: give it more hours than it takes. Not while a build is running.
     """
     settings = settings_or_fail()
     with failures():

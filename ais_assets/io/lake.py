@@ -389,12 +389,13 @@ class Lake:
         return ValidationDataset(path, filesystem=self.store.filesystem(), batch_size=batch_size, **options)
 
     def _statistics(self) -> dict[str, Any]:
-        folder = place_of("training_dataset").folder
+        folder = place_of("mds_shards").folder
         try:
             return json.loads(self.store.read(f"{folder}/statistics.json"))
         except FileNotFoundError:
             raise PartitionMissingError(
-                f"{self.uri}/{folder} has no statistics.json: materialize training_dataset, or normalize='ranges'"
+                f"{self.uri}/{folder} has no statistics.json: materialize training_dataset with mds in "
+                "AIS_WINDOW_FORMATS, or normalize='ranges'"
             ) from None
 
     def _read(self, asset: str, partition: str | None) -> bytes:

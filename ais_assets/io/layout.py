@@ -74,7 +74,8 @@ PLACES = {
     "holdout": Place(Kind.PARQUET, "materialized", single="holdout.parquet"),
     "materialized_windows": Place(Kind.PARQUET, "materialized/windows", Cut.PILE),
     "mds_shards": Place(Kind.FOLDER, "mds", Cut.PILE),
-    "training_dataset": Place(Kind.JSON, "mds", single="index.json"),
+    "mds_index": Place(Kind.JSON, "mds", single="index.json"),
+    "training_dataset": Place(Kind.JSON, "track_shards", single="index.json"),
     "dead_reckoning": Place(Kind.JSON, "reports", single="dead_reckoning.json"),
 }
 

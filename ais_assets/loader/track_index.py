@@ -16,6 +16,8 @@ TRACKS_INDEX: Final = "index.json"
 TRACKS_INDEX_VERSION: Final = 1
 KEPT_FOLDER: Final = "kept"
 """Where the files of former indexes go, beside the index, when their partitions are built anew."""
+_OWN: Final = frozenset({"version", "release", "settings", "files", "vessels"})
+"""What an index says beside its facts."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class TracksIndex:
         vessels: who the vessels are; None: not published.
         settings: those that the tracks were made by, and the geometry of the windows on disk, by name.
         release: the id of the release.
+        facts: what the release was made from and with, as each partition records it; by name.
         digest: sha256 of the index itself.
     """
 
@@ -57,11 +60,13 @@ class TracksIndex:
     vessels: IndexedFile | None
     settings: Mapping[str, Any]
     release: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
     digest: str = ""
 
     def to_json(self) -> bytes:
         """The index as it is published: the same bytes for the same content."""
         content = {
+            **self.facts,
             "version": TRACKS_INDEX_VERSION,
             "release": self.release,
             "settings": dict(self.settings),
@@ -81,7 +86,8 @@ class TracksIndex:
             files = tuple(_file(entry) for entry in content["files"])
             vessels = None if content["vessels"] is None else _file(content["vessels"])
             digest = hashlib.sha256(index).hexdigest()
-            return cls(files, vessels, dict(content["settings"]), str(content["release"]), digest)
+            facts = {name: value for name, value in content.items() if name not in _OWN}
+            return cls(files, vessels, dict(content["settings"]), str(content["release"]), facts, digest)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LoaderError(f"{where} is empty or damaged ({error!r}): materialize training_dataset again") from error
 

@@ -1,5 +1,5 @@
-"""What nothing names any more: folders of former archives and MDS shards in the lake, the caches made from them,
-downloads and uploads that were given up, and what killed runs were about to publish."""
+"""What nothing names any more: folders of former archives and MDS shards and files of former tracks in the lake, the
+caches made from them, downloads and uploads that were given up, and what killed runs were about to publish."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ais_assets.io.kept_tracks import TRACKS_INDEX_KEY, published_tracks
 from ais_assets.io.lake import Lake
 from ais_assets.io.layout import PLACES, Kind, place_of
+from ais_assets.loader.track_index import KEPT_FOLDER, TRACKS_FOLDER
 from ais_assets.sources.landing import unfinished
 from ais_assets.store.objects import StoredObject, UnfinishedUpload, local_objects
 
 _FOLDER = re.compile(r"^(\d{4}-\d{2}-\d{2}|\d{5})-[0-9a-f]{12}$")
 """A folder that `Lake.write_folder` named: its partition, a day or a pile, and the beginning of its digest."""
+_KEPT = re.compile(rf"^{KEPT_FOLDER}/(\d{{4}}|vessels)-[0-9a-f]{{16}}\.parquet$")
+"""A file that an index of tracks named, or may have: its shard and its fingerprint."""
 
 ON_THIS_MACHINE = ("cache", "spool")
 """What a leftover is that is not in the lake."""
@@ -65,6 +69,7 @@ def leftovers(lake: Lake, cache: Path, before: float) -> list[Leftover]:
                 kept.add(name)
             else:
                 found.append(Leftover(asset, f"{folder}/{name}", sum(each.size for each in files), since))
+    found += _kept_tracks(lake, before)
     found += _stale_packed(lake, cache / lake.identity(), before)
     found += _unpacked(cache, kept, before)
     return [*found, *_given_up(cache, before), *_spooled(lake, before), *_uploads(lake, before)]
@@ -74,6 +79,8 @@ def remove(lake: Lake, leftover: Leftover) -> None:
     """Deletes it. No build may be publishing the same partition meanwhile."""
     if leftover.upload is not None:
         lake.store.abandon(leftover.upload)
+    elif leftover.asset == "track_shards":
+        lake.store.delete_object(leftover.where)
     elif leftover.asset not in ON_THIS_MACHINE:
         lake.store.delete(leftover.where)
     elif Path(leftover.where).is_dir():
@@ -85,11 +92,26 @@ def remove(lake: Lake, leftover: Leftover) -> None:
 def _named(lake: Lake, asset: str) -> set[str]:
     """Folders of the asset that its manifests name, or the root index."""
     named = {lake.manifest(asset, partition)["folder"] for partition in lake.partitions(asset)}
-    if place_of(asset).folder == place_of("training_dataset").folder and lake.has("training_dataset"):
-        for shard in lake.json("training_dataset")["shards"]:
+    if asset == "mds_shards" and lake.has("mds_index"):
+        for shard in lake.json("mds_index")["shards"]:
             files = (shard["raw_data"], shard["zip_data"])
             named |= {file["basename"].partition("/")[0] for file in files if file is not None}
     return named
+
+
+def _kept_tracks(lake: Lake, before: float) -> Iterator[Leftover]:
+    """Track and vessel files of former indexes of tracks: unnamed at the latest since the index was published."""
+    kept = list(lake.store.objects(f"{TRACKS_FOLDER}/{KEPT_FOLDER}"))
+    index = published_tracks(lake.store)
+    if index is None:
+        return
+    published = {each.key: each.modified for each in lake.store.objects(TRACKS_FOLDER)}[TRACKS_INDEX_KEY]
+    named = {name for file in index.files for name in (file.name, file.kept)}
+    named |= set() if index.vessels is None else {index.vessels.name}
+    for each in kept:
+        name, since = each.key.removeprefix(f"{TRACKS_FOLDER}/"), max(each.modified, published)
+        if _KEPT.match(name) and name not in named and since < before:
+            yield Leftover("track_shards", each.key, each.size, since)
 
 
 def _folders(objects: list[StoredObject], root: str) -> dict[str, list[StoredObject]]:

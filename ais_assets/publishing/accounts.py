@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ais_assets.io.lake import Lake
 from ais_assets.io.provenance import read_record
@@ -21,10 +22,12 @@ ACCOUNTS = {
 def accounts(lake: Lake, settings: Settings) -> dict[str, Ledger]:
     """The account of each stage over the partitions that the tracks were made from and that were made from them."""
     days, shards = tracked_days(lake, settings), settings.shard_keys
-    keys = {"raw_records": days, "clean_records": days, "track_shards": shards, "window_piles": shards}
+    keys = {"raw_records": days, "clean_records": days, "track_shards": shards}
+    if settings.window_formats:
+        keys["window_piles"] = shards
     there = {asset: set(lake.partitions(asset)) for asset in keys}
     return {
-        asset: Ledger.total(lake.ledger(asset, key) for key in keys[asset] if key in there[asset]) for asset in ACCOUNTS
+        asset: Ledger.total(lake.ledger(asset, key) for key in keys[asset] if key in there[asset]) for asset in keys
     }
 
 
@@ -48,32 +51,63 @@ def tracked_days(lake: Lake, settings: Settings) -> list[str]:
     return tracked or []
 
 
-CONSERVED = (
-    ("typed records", "records cleaned", "clean_records"),
-    ("clean positions", "positions tracked", "track_shards"),
-    ("training windows thrown", "training windows delivered", "materialized_windows and mds_shards"),
-    ("validation windows thrown", "validation windows delivered", "validation"),
-    ("held-out windows thrown", "held-out windows delivered", "holdout"),
-)
-"""What must be equal, and what to materialize where it is not."""
+@dataclass(frozen=True)
+class Handover:
+    """Rows that one stage gave, and as many that the next must have taken.
+
+    Attributes:
+        given: what was given.
+        rows_given: how many.
+        taken: what was taken.
+        rows_taken: how many.
+        again: the asset to materialize where they differ.
+    """
+
+    given: str
+    rows_given: int
+    taken: str
+    rows_taken: int
+    again: str
+
+    @property
+    def lost(self) -> bool:
+        """Whether they differ."""
+        return self.rows_given != self.rows_taken
 
 
-def conservation(lake: Lake, samples: int, settings: Settings) -> dict[str, int]:
-    """Rows out of and into each stage, from the accounts in the files; of MDS there are so many samples."""
+def handovers(lake: Lake, settings: Settings, mds_samples: int | None) -> list[Handover]:
+    """From stage to stage, from the accounts in the files, as far as AIS_WINDOW_FORMATS goes.
+
+    `mds_samples` are the samples of all MDS shards; None where there are none to be.
+    """
     stages = accounts(lake, settings)
+    typed, clean, tracked = (stages[asset] for asset in ("raw_records", "clean_records", "track_shards"))
+    found = [
+        Handover("typed records", typed.rows_out, "records cleaned", clean.rows_in, "clean_records"),
+        Handover("clean positions", clean.rows_out, "positions tracked", tracked.rows_in, "track_shards"),
+    ]
+    if not settings.window_formats:
+        return found
     thrown = stages["window_piles"].notes
-    return {
-        "typed records": stages["raw_records"].rows_out,
-        "records cleaned": stages["clean_records"].rows_in,
-        "clean positions": stages["clean_records"].rows_out,
-        "positions tracked": stages["track_shards"].rows_in,
-        "training windows thrown": thrown["windows_training"],
-        "training windows delivered": samples,
-        "validation windows thrown": thrown["windows_validation"],
-        "validation windows delivered": lake.describe("validation").rows,
-        "held-out windows thrown": thrown.get("windows_holdout", 0),
-        "held-out windows delivered": lake.describe("holdout").rows,
-    }
+    training = ("training windows thrown", thrown["windows_training"])
+    if mds_samples is not None:
+        found.append(Handover(*training, "training windows in MDS", mds_samples, "mds_shards"))
+    if "parquet" in settings.window_formats:
+        windows = sum(lake.describe("materialized_windows", pile).rows for pile in settings.pile_keys)
+        validation, held_out = thrown["windows_validation"], thrown.get("windows_holdout", 0)
+        rows = {asset: lake.describe(asset).rows for asset in ("validation", "holdout")}
+        found += [
+            Handover(*training, "training windows in Parquet", windows, "materialized_windows"),
+            Handover(
+                "validation windows thrown",
+                validation,
+                "validation windows in Parquet",
+                rows["validation"],
+                "validation",
+            ),
+            Handover("held-out windows thrown", held_out, "held-out windows in Parquet", rows["holdout"], "holdout"),
+        ]
+    return found
 
 
 def differing_days(lake: Lake, days: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -86,18 +120,30 @@ def differing_days(lake: Lake, days: Sequence[str]) -> dict[str, dict[str, int]]
     return differing
 
 
-def require_conserved(lake: Lake, samples: int, settings: Settings) -> None:
-    """Raises ValueError, naming what to materialize, when rows were lost between stages; of MDS there are so many."""
-    counts = conservation(lake, samples, settings)
+def require_conserved(lake: Lake, settings: Settings, mds_samples: int | None) -> None:
+    """Raises ValueError, naming what to materialize, when rows were lost between stages; arguments as `handovers`."""
     lost = [
-        f"{counts[left]:,} {left} but {counts[right]:,} {right}: materialize {assets} again"
-        for left, right, assets in CONSERVED
-        if counts[left] != counts[right]
+        f"{of.rows_given:,} {of.given} but {of.rows_taken:,} {of.taken}: materialize {of.again} again"
+        for of in handovers(lake, settings, mds_samples)
+        if of.lost
     ]
     if lost:
         days = list(differing_days(lake, tracked_days(lake, settings)))
         lost += [f"typed and cleaned differ on {', '.join(days[:_SHOWN])}"] if days else []
         raise ValueError("; ".join(lost))
+
+
+def windows_of_tracks(lake: Lake, settings: Settings, split: str | None = None) -> int:
+    """⌊(n − window) / stride⌋ + 1 summed over tracks (of one split) of n ≥ window positions, by SQL over all tracks."""
+    tracks = lake.dataset("track_shards", settings.shard_keys)
+    window, stride = settings.window_len, settings.stride
+    of_split = "" if split is None else f" where split = '{split}'"
+    (count,) = lake.sql_over(
+        {"track_shards": tracks},
+        f"select coalesce(sum((n - {window}) // {stride} + 1), 0)::bigint from "
+        f"(select count(*) as n from track_shards{of_split} group by track) where n >= {window}",
+    ).fetchall()[0]
+    return count
 
 
 _SHOWN = 12

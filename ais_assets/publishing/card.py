@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Final
 
 from ais_assets import schema
 from ais_assets.ledger import Ledger
 from ais_assets.publishing.accounts import ACCOUNTS
-from ais_assets.publishing.dataset import TrainingDataset
+from ais_assets.publishing.dataset import PublishedMds, TrainingDataset
 from ais_assets.publishing.days import Days
-from ais_assets.settings import Settings
+from ais_assets.settings import WINDOW_FORMATS, Settings
 from ais_assets.transforms.durations import QUANTILES
 
 
@@ -21,35 +22,24 @@ def dataset_card(dataset: TrainingDataset, stages: dict[str, Ledger], days: Days
         f"| {feature.description} |"
         for position, feature in enumerate(schema.FEATURES)
     )
-    statistics = "\n".join(
-        f"| `{name}` | {values['count']:,} | {values['min']:.6g} | {values['max']:.6g} | {values['mean']:.6g} "
-        f"| {values['std']:.6g} |"
-        for name, values in dataset.statistics["features"].items()
-    )
     flow = "\n".join(
         f"| {ACCOUNTS[asset]} | {ledger.rows_in:,} | {ledger.rows_out:,} | "
         + (", ".join(f"{rule} {rows:,}" for rule, rows in ledger.dropped.items() if rows) or "none")
         + " |"
         for asset, ledger in stages.items()
     )
-    durations = "\n".join(
-        f"| {name} | {values['positions']:,} | "
-        + " | ".join(_duration(seconds) for seconds in (values["min"], *values["quantiles"].values(), values["max"]))
-        + " |"
-        for name, values in dataset.statistics["duration_seconds"].items()
-    )
     holdout = (
         ""
         if settings.holdout_from is None
-        else f" Windows from {settings.holdout_from} on, of all vessels, are in `../materialized/holdout.parquet`; "
-        "no other window reaches into that time."
+        else f" Time from {settings.holdout_from} on is held out: windows in it, of all vessels, are the split "
+        '"holdout"; no other window reaches into it.'
     )
     return f"""# AIS trajectory windows
 
-{dataset.samples:,} training windows in {dataset.shards:,} MDS shards ({dataset.size:,} bytes) and
-{dataset.validation_windows:,} validation windows in `../materialized/validation.parquet`, from the source
-`{settings.source}`, {settings.first_day} to {settings.last_day}: {days}. Training and validation
-have no vessel (MMSI) in common.{holdout}
+Windows of tracks, from the source `{settings.source}`, {settings.first_day} to {settings.last_day}: {days}. Training
+and validation have no vessel (MMSI) in common.{holdout}
+
+{_formats(dataset, settings)}
 
 Each sample is {window} consecutive positions of one track ({settings.seq_len} to see, {settings.max_horizon} to
 forecast), a new one every {settings.stride} positions; a silence over {settings.max_gap_seconds:,} s ends a track. All
@@ -57,8 +47,6 @@ windows are in one global, uniformly random order (seed {settings.seed}, {settin
 
 Release `{dataset.release}`: a digest of all that this was made from, from the archives on, and of the settings; equal
 input and settings give an equal one.
-
-This page and `statistics.json` belong to the `index.json` whose sha256 is `{dataset.statistics["index"]}`.
 
 `features`: {window} × {schema.FEATURE_COUNT} float32, little-endian, position by position:
 
@@ -75,42 +63,102 @@ window's first position).
 |---|--:|--:|---|
 {flow}
 
-## Statistics of the training windows
+{"" if dataset.mds is None else _statistics(dataset.mds)}## How often ships are heard
+
+The time since the track's previous position, over all tracks:
+
+| seconds | positions | share |
+|---|--:|--:|
+{_interval_rows(dataset.tracks_dt_seconds)}
+
+## Reading it
+
+```python
+from ais_assets.io.streaming_loader import TrackWindowDataset
+
+for batch in TrackWindowDataset(remote="{dataset.uri}", local="tracks-cache", batch_size=64):
+    ...  # (64, {window}, {schema.FEATURE_COUNT}) float32 torch.Tensor
+```
+{"" if dataset.mds is None else _reading_mds(dataset.mds, window)}"""
+
+
+def _formats(dataset: TrainingDataset, settings: Settings) -> str:
+    """What there is of the dataset, an item each, and what was left out."""
+    items = [f"- {dataset.positions:,} positions in `../track_shards`, from which windows are cut while training."]
+    if dataset.mds is not None:
+        mds = dataset.mds
+        items.append(
+            f"- {mds.samples:,} training windows in {mds.shards:,} MDS shards ({mds.size:,} bytes) in `../mds`, whose "
+            f"`statistics.json` and this page belong to the `index.json` there whose sha256 is "
+            f"`{mds.statistics['index']}`."
+        )
+    if dataset.validation_windows is not None:
+        items.append(
+            f"- {dataset.validation_windows:,} validation windows in `../materialized/validation.parquet`; training "
+            "windows in `../materialized/windows`, held-out ones in `../materialized/holdout.parquet`."
+        )
+    absent = [_ABSENT[name] for name in WINDOW_FORMATS if name not in settings.window_formats]
+    if absent:
+        items.append(f"- Left out, as AIS_WINDOW_FORMATS has it: {'; '.join(absent)}.")
+    return "\n".join(items)
+
+
+_ABSENT: Final = {
+    "parquet": "windows as Parquet, with the files of validation and held-out windows, and the baseline dead_reckoning",
+    "mds": "windows as MDS shards, with the statistics of windows",
+}
+"""What a dataset is without, by the format that is not asked for."""
+
+
+def _statistics(mds: PublishedMds) -> str:
+    """The two sections about the training windows."""
+    features = "\n".join(
+        f"| `{name}` | {values['count']:,} | {values['min']:.6g} | {values['max']:.6g} | {values['mean']:.6g} "
+        f"| {values['std']:.6g} |"
+        for name, values in mds.statistics["features"].items()
+    )
+    durations = "\n".join(
+        f"| {name} | {values['positions']:,} | "
+        + " | ".join(_duration(seconds) for seconds in (values["min"], *values["quantiles"].values(), values["max"]))
+        + " |"
+        for name, values in mds.statistics["duration_seconds"].items()
+    )
+    return f"""## Statistics of the training windows
 
 | feature | values | min | max | mean | std |
 |---|--:|--:|--:|--:|--:|
-{statistics}
+{features}
 
 ## How long a window lasts
 
 From the first of its positions to the last, of the part to see and of the whole, in hours:minutes:seconds, over all
-training windows; quantiles are at most 0.8 % too long.
+training windows; quantiles are at most 0.8 % too long. It follows from how often ships are heard.
 
 | | positions | min | {" | ".join(f"{share:.0%}" for share in QUANTILES)} | max |
 |---|--:|{"--:|" * (len(QUANTILES) + 2)}
 {durations}
 
-It follows from how often ships are heard. The time since the track's previous position, over all tracks:
+"""
 
-| seconds | positions | share |
-|---|--:|--:|
-{_interval_rows(dataset.statistics["tracks_dt_seconds"])}
 
-## Reading it
+def _reading_mds(mds: PublishedMds, window: int) -> str:
+    """How to read the MDS shards."""
+    return f"""
+or the windows on disk:
 
 ```python
 from ais_assets.io.streaming_loader import AISMDSDataset
 
-for batch in AISMDSDataset(remote="{dataset.uri}", local="mds-cache", batch_size=64):
+for batch in AISMDSDataset(remote="{mds.uri}", local="mds-cache", batch_size=64):
     ...  # (64, {window}, {schema.FEATURE_COUNT}) float32 torch.Tensor
 ```
 
-or with mosaicml-streaming alone:
+or these with mosaicml-streaming alone:
 
 ```python
 from streaming import StreamingDataset
 
-for sample in StreamingDataset(remote="{dataset.uri}", local="mds-cache", shuffle=True, batch_size=64):
+for sample in StreamingDataset(remote="{mds.uri}", local="mds-cache", shuffle=True, batch_size=64):
     features = np.frombuffer(sample["features"], dtype=np.float32).reshape({window}, {schema.FEATURE_COUNT})
 ```
 """

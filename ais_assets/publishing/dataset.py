@@ -7,26 +7,54 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class PublishedMds:
+    """Its training windows as MDS shards.
+
+    Attributes:
+        uri: where they are.
+        samples: training windows.
+        shards: their files.
+        size: bytes of these, compressed.
+        statistics: the content of statistics.json.
+        index: the root index over all piles.
+    """
+
+    uri: str
+    samples: int
+    shards: int
+    size: int
+    statistics: dict[str, Any]
+    index: bytes
+
+
+@dataclass(frozen=True)
 class TrainingDataset:
     """What was published.
 
     Attributes:
         release: hexadecimal: a digest of the whole chain behind it, from the archives on. Equal input and equal
             settings give an equal one, wherever the lake is.
-        uri: where it is.
-        samples: training windows.
-        shards: MDS shards.
-        size: their bytes, compressed.
-        validation_windows: in validation.parquet.
-        statistics: the content of statistics.json.
+        uri: of the lake, whose tracks windows can be cut from.
+        positions: in these tracks.
+        tracks_dt_seconds: the distribution of dt_seconds over them, as `statistics.track_intervals` has it.
+        mds: None where AIS_WINDOW_FORMATS leaves it out.
+        validation_windows: in validation.parquet; None where AIS_WINDOW_FORMATS leaves Parquet out.
         card: the content of README.md.
     """
 
     release: str
     uri: str
-    samples: int
-    shards: int
-    size: int
-    validation_windows: int
-    statistics: dict[str, Any]
-    card: str
+    positions: int
+    tracks_dt_seconds: dict[str, list[int]]
+    mds: PublishedMds | None
+    validation_windows: int | None
+    card: str = ""
+
+    def counts(self) -> dict[str, int]:
+        """What there is of it, by what people call it."""
+        counts = {"positions in tracks": self.positions}
+        if self.mds is not None:
+            counts |= {"dagster/row_count": self.mds.samples, "shards": self.mds.shards, "bytes": self.mds.size}
+        if self.validation_windows is not None:
+            counts["validation windows"] = self.validation_windows
+        return counts

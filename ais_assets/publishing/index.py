@@ -1,4 +1,4 @@
-"""The commit point: the root index over all piles, with statistics and a card that says what the data are."""
+"""The commit point: the index of the tracks and, of MDS, the one over all piles; with a card that says what it is."""
 
 from __future__ import annotations
 
@@ -6,79 +6,101 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from ais_assets.io.lake import Lake
 from ais_assets.io.layout import place_of
 from ais_assets.io.mds import root_index
 from ais_assets.io.provenance import MADE_FROM, MADE_WITH, Chain, digest_of, require_fresh
-from ais_assets.publishing.accounts import accounts, require_conserved, tracked_days
+from ais_assets.ledger import Ledger
+from ais_assets.loader.track_index import TRACKS_FOLDER
+from ais_assets.publishing.accounts import accounts, require_conserved, tracked_days, windows_of_tracks
 from ais_assets.publishing.card import dataset_card
-from ais_assets.publishing.dataset import TrainingDataset
+from ais_assets.publishing.dataset import PublishedMds, TrainingDataset
 from ais_assets.publishing.days import days_of
-from ais_assets.publishing.statistics import dataset_statistics
+from ais_assets.publishing.statistics import track_intervals, window_statistics
 from ais_assets.publishing.track_index import publish_track_index
 from ais_assets.settings import Settings
 
 INDEX_FILE = "index.json"
 STATISTICS_FILE = "statistics.json"
 CARD_FILE = "README.md"
+_MDS_FOLDER: Final = place_of("mds_shards").folder
 
 
 def publish_dataset(lake: Lake, settings: Settings, facts: Mapping[str, Any]) -> TrainingDataset:
-    """Publishes statistics and card, and then the root index, which makes the piles' current folders the dataset.
+    """Publishes the card, of MDS the statistics and the root index, and at last the index of the tracks.
 
-    A training run in progress keeps its shards: folders of the former index stay where they are.
+    A training run in progress keeps its files: tracks and folders of the former indexes stay where they are.
 
     Args:
         lake: where everything is.
         settings: of the deployment.
         facts: what it is made from and with, as each partition records it.
 
-    Raises PartitionMissingError when a pile is missing, StaleError, before anything is published, when any partition
-    back to the archives is stale, ValueError when rows were lost between stages or there is no training window.
+    Raises PartitionMissingError when a partition is missing, StaleError, before anything is published, when any
+    partition back to the archives is stale, ValueError when rows were lost between stages or there is no training
+    window.
     """
-    piles = settings.pile_keys
-    lake.require("mds_shards", piles)
+    for asset in (asset for asset in facts[MADE_FROM] if place_of(asset).cut is not None):
+        lake.require(asset, place_of(asset).named_by(settings))
     require_fresh(Chain(lake), {of: sorted(keys) for of, keys in facts[MADE_FROM].items()}, settings)
-    manifests = [lake.manifest("mds_shards", pile) for pile in piles]
-    samples = sum(manifest["ledger"]["rows_out"] for manifest in manifests)
-    require_conserved(lake, samples, settings)
-    if not samples:
-        raise ValueError(
-            f"no pile holds a training window: no training vessel has a track of {settings.window_len} positions. "
-            "Take more days or vessels, or shorter windows (AIS_SEQ_LEN, AIS_MAX_HORIZON)"
-        )
-    folder = place_of("mds_shards").folder
     release = digest_of({MADE_FROM: facts[MADE_FROM], MADE_WITH: facts[MADE_WITH]})
-    index = _index(lake, folder, [manifest["folder"] for manifest in manifests], {"release": release, **facts})
-    shards = json.loads(index)["shards"]
+    intervals = track_intervals(lake, settings)
+    mds = _mds(lake, settings, {"release": release, **facts}, intervals) if "mds" in settings.window_formats else None
+    require_conserved(lake, settings, None if mds is None else mds.samples)
+    stages = accounts(lake, settings)
+    _require_training_window(lake, settings, stages)
     dataset = TrainingDataset(
         release=release,
-        uri=f"{lake.uri}/{folder}",
-        samples=samples,
-        shards=len(shards),
-        size=sum(shard["zip_data"]["bytes"] for shard in shards),
-        validation_windows=lake.describe("validation").rows,
-        statistics={
-            **dataset_statistics(lake, [manifest["facts"] for manifest in manifests], settings),
-            "release": release,
-            # The index comes last: whoever finds another one beside these statistics knows that they are not its own.
-            "index": hashlib.sha256(index).hexdigest(),
-        },
-        card="",
+        uri=lake.uri,
+        positions=stages["track_shards"].rows_out,
+        tracks_dt_seconds=intervals,
+        mds=mds,
+        validation_windows=lake.describe("validation").rows if "parquet" in settings.window_formats else None,
     )
     days = days_of(lake, settings, tracked_days(lake, settings))
-    dataset = replace(dataset, card=dataset_card(dataset, accounts(lake, settings), days, settings))
-    statistics = (json.dumps(dataset.statistics, sort_keys=True, indent=1) + "\n").encode()
-    lake.store.publish_bytes(statistics, f"{folder}/{STATISTICS_FILE}")
-    lake.store.publish_bytes(dataset.card.encode(), f"{folder}/{CARD_FILE}")
-    publish_track_index(lake, settings, release)
-    lake.store.publish_bytes(index, f"{folder}/{INDEX_FILE}")
+    dataset = replace(dataset, card=dataset_card(dataset, stages, days, settings))
+    if mds is not None:
+        statistics = (json.dumps(mds.statistics, sort_keys=True, indent=1) + "\n").encode()
+        lake.store.publish_bytes(statistics, f"{_MDS_FOLDER}/{STATISTICS_FILE}")
+        lake.store.publish_bytes(dataset.card.encode(), f"{_MDS_FOLDER}/{CARD_FILE}")
+        lake.store.publish_bytes(mds.index, place_of("mds_index").key(None))
+    lake.store.publish_bytes(dataset.card.encode(), f"{TRACKS_FOLDER}/{CARD_FILE}")
+    publish_track_index(lake, settings, release, facts)
     return dataset
 
 
-def _index(lake: Lake, folder: str, piles: list[str], facts: Mapping[str, Any]) -> bytes:
-    """The index over the shards of these folders of piles; readers of MDS leave alone what else it says."""
-    shards = root_index([(pile, lake.store.read(f"{folder}/{pile}/{INDEX_FILE}")) for pile in piles])
-    return json.dumps({**json.loads(shards), **facts}, sort_keys=True).encode()
+def _mds(lake: Lake, settings: Settings, facts: Mapping[str, Any], intervals: dict[str, list[int]]) -> PublishedMds:
+    """The piles' current folders; readers of MDS leave alone what else, as these facts, the index says."""
+    manifests = [lake.manifest("mds_shards", pile) for pile in settings.pile_keys]
+    folders = [manifest["folder"] for manifest in manifests]
+    root = json.loads(root_index([(name, lake.store.read(f"{_MDS_FOLDER}/{name}/{INDEX_FILE}")) for name in folders]))
+    index = json.dumps({**root, **facts}, sort_keys=True).encode()
+    return PublishedMds(
+        uri=f"{lake.uri}/{_MDS_FOLDER}",
+        samples=sum(manifest["ledger"]["rows_out"] for manifest in manifests),
+        shards=len(root["shards"]),
+        size=sum(shard["zip_data"]["bytes"] for shard in root["shards"]),
+        statistics={
+            **window_statistics([manifest["facts"] for manifest in manifests]),
+            "tracks_dt_seconds": intervals,
+            "release": facts["release"],
+            # The index comes later: whoever finds another one beside these statistics knows that they are not its own.
+            "index": hashlib.sha256(index).hexdigest(),
+        },
+        index=index,
+    )
+
+
+def _require_training_window(lake: Lake, settings: Settings, stages: Mapping[str, Ledger]) -> None:
+    """Raises ValueError when there is no training window: on disk, or where none is to be, in the tracks."""
+    if settings.window_formats:
+        windows = stages["window_piles"].notes["windows_training"]
+    else:
+        windows = windows_of_tracks(lake, settings, "train")
+    if not windows:
+        raise ValueError(
+            f"there is no training window: no training vessel has a track of {settings.window_len} positions. "
+            "Take more days or vessels, or shorter windows (AIS_SEQ_LEN, AIS_MAX_HORIZON)"
+        )

@@ -13,20 +13,13 @@ from ais_assets.transforms.durations import WindowDurations
 from ais_assets.transforms.statistics import WindowStatistics
 
 
-def dataset_statistics(lake: Lake, facts: Sequence[dict[str, Any]], settings: Settings) -> dict[str, Any]:
-    """Of each feature, of how long windows last, and of the intervals between the positions of all tracks.
-
-    Args:
-        lake: where the tracks are.
-        facts: of each pile of MDS shards.
-        settings: name the shards.
-    """
+def window_statistics(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Of each feature, and of how long windows last, by the facts of each pile of MDS shards."""
     return {
         "features": WindowStatistics.merged(WindowStatistics.from_json(of["statistics"]) for of in facts).summary(),
         "duration_seconds": WindowDurations.merged(
             WindowDurations.from_json(of["durations"]) for of in facts
         ).summary(),
-        "tracks_dt_seconds": track_intervals(lake, settings),
     }
 
 

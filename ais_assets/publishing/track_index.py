@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -39,8 +40,12 @@ _SETTINGS: Final = (
 """What the tracks were made by, and the windows beside them."""
 
 
-def publish_track_index(lake: Lake, settings: Settings, release: str) -> TracksIndex:
+def publish_track_index(
+    lake: Lake, settings: Settings, release: str, facts: Mapping[str, Any] | None = None
+) -> TracksIndex:
     """Publishes the index of a release over all track shards; a file that the former index had is not read again.
+
+    `facts` are what the release was made from and with, as each partition records it.
 
     Raises PartitionMissingError when a shard is missing.
     """
@@ -50,7 +55,7 @@ def publish_track_index(lake: Lake, settings: Settings, release: str) -> TracksI
     known = {file.fingerprint: file for file in former.files} if former is not None else {}
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="index") as pool:
         files = tuple(pool.map(lambda shard: _indexed(lake, shard, known), shards))
-    index = TracksIndex(files, _kept_vessels(lake), _published_settings(settings), release)
+    index = TracksIndex(files, _kept_vessels(lake), _published_settings(settings), release, facts or {})
     lake.store.publish_bytes(index.to_json(), TRACKS_INDEX_KEY)
     return index
 

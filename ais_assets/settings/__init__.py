@@ -6,6 +6,7 @@ Here belong the settings, their defaults and their meaning. What is done with th
 from ais_assets.settings.settings import (
     MOST_PILES,
     MOST_SHARDS,
+    WINDOW_FORMATS,
     Settings,
     SettingsError,
     SourceName,
@@ -17,6 +18,7 @@ from ais_assets.settings.variables import Variable
 __all__ = [
     "MOST_PILES",
     "MOST_SHARDS",
+    "WINDOW_FORMATS",
     "Settings",
     "SettingsError",
     "SourceName",

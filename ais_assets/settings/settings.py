@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -16,6 +16,9 @@ from ais_assets.settings.table_mapping import TableMapping
 from ais_assets.settings.variables import ENV_FILE, PREFIX, Variable, effective, faults, variable_of, written
 
 SourceName = Literal["dma", "json", "marinecadastre", "nmea", "norway", "simulated", "table"]
+WindowFormat = Literal["parquet", "mds"]
+WINDOW_FORMATS: Final[tuple[WindowFormat, ...]] = ("parquet", "mds")
+"""What windows can be stored as."""
 
 MOST_SHARDS = 4096
 MOST_PILES = 10_000
@@ -96,6 +99,11 @@ class Settings(BaseSettings):
         schema.MAX_GAP_SECONDS, ge=1, le=schema.MAX_GAP_SECONDS, description="a longer silence starts a new track"
     )
 
+    window_formats: Annotated[tuple[WindowFormat, ...], NoDecode] = Field(
+        WINDOW_FORMATS,
+        description="what windows are stored as, separated by commas; validation and held-out windows and the baseline "
+        "come with parquet. Empty: tracks alone are published, from which windows are cut while training",
+    )
     gather_gigabytes: float | None = Field(
         None,
         gt=0,
@@ -205,7 +213,7 @@ class Settings(BaseSettings):
             faults = [f"{'.'.join(map(str, p['loc']))}: {p['msg']}".lstrip(": ") for p in error.errors()]
             raise ValueError("; ".join(fault.removeprefix("Value error, ") for fault in faults)) from None
 
-    @field_validator("classes", "ship_types", mode="before")
+    @field_validator("classes", "ship_types", "window_formats", mode="before")
     @classmethod
     def _list(cls, names: object) -> object:
         if not isinstance(names, str):

@@ -128,6 +128,10 @@ class Store(ABC):
         """Removes all objects below a folder. On a disk links are not followed, and a folder behind one is refused."""
 
     @abstractmethod
+    def delete_object(self, key: str) -> None:
+        """Removes one object; none where it is absent. On a disk what lies behind a link is refused."""
+
+    @abstractmethod
     def fetch(self, key: str, into: Path) -> Path:
         """A local path with the object's bytes: the object itself where it is local, else a copy in `into`."""
 
@@ -275,10 +279,16 @@ class LocalStore(Store):
         return local_objects(self._root, checked_key(folder))
 
     def delete(self, folder: str) -> None:
-        path = self._file(folder)
+        shutil.rmtree(self._deletable(folder))
+
+    def delete_object(self, key: str) -> None:
+        self._deletable(key).unlink(missing_ok=True)
+
+    def _deletable(self, key: str) -> Path:
+        path = self._file(key)
         if path.is_symlink() or not path.resolve().is_relative_to(self._root.resolve()):
             raise StoreError(f"{path} lies behind a link, which is not followed to delete: remove it by hand")
-        shutil.rmtree(path)
+        return path
 
     def fetch(self, key: str, into: Path) -> Path:
         del into
@@ -421,6 +431,9 @@ class S3Store(Store):
                     f"{self.uri}/{folder}: S3 kept {len(answer['Errors'])} objects, first {first['Key']}: "
                     f"{first['Code']}: check the credentials' right to delete"
                 )
+
+    def delete_object(self, key: str) -> None:
+        self._ask(key, partial(self._client.delete_object, Bucket=self._bucket, Key=self._key(key)))
 
     def unfinished_uploads(self) -> Iterator[UnfinishedUpload]:
         within = f"{self._prefix}/" if self._prefix else ""

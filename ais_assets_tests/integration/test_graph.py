@@ -55,6 +55,9 @@ SMALL = {
     "mds_size_limit": 1 << 20,
 }
 
+OF_WINDOWS = {"window_piles", "validation", "holdout", "materialized_windows", "mds_shards", "dead_reckoning"}
+"""Assets that are not of every dataset."""
+
 
 def stages_of(settings: Settings) -> dict[str, Stage]:
     """Every stage by its asset's name, in the order of the build."""
@@ -302,7 +305,7 @@ def test_lost_rows_are_not_published(built: tuple[Settings, dg.DagsterInstance],
     settings = copy_of(built[0], tmp_path)
     lake = Lake(settings.lake)
     rewrite(lake, "validation", None, lambda table: table.slice(1))
-    refused(settings, "validation windows thrown but .* validation windows delivered: materialize validation again")
+    refused(settings, "validation windows thrown but .* validation windows in Parquet: materialize validation again")
 
 
 def test_statistics_of_another_index_are_not_used(
@@ -375,6 +378,7 @@ def run_status(settings: Settings, *options: str, exit_code: int = 0) -> dict[st
     """What `ais status` prints for a program."""
     names = (*SMALL, "lake", "last_day")
     variables = {f"AIS_{name.upper()}": str(getattr(settings, name)) for name in names}
+    variables["AIS_WINDOW_FORMATS"] = ",".join(settings.window_formats)
     shown = CliRunner().invoke(main, ["status", "--json", *options], env=variables)
     assert shown.exit_code == exit_code, shown.output
     return json.loads(shown.stdout)
@@ -502,7 +506,7 @@ def test_s3_has_the_same_bytes(built: tuple[Settings, dg.DagsterInstance], bucke
 
 def _without_card(found: dict[str, str]) -> dict[str, str]:
     # The card says where the lake is.
-    return {key: digest for key, digest in found.items() if key != "mds/README.md"}
+    return {key: digest for key, digest in found.items() if not key.endswith("README.md")}
 
 
 def _samples(lake: Lake, settings: Settings) -> pa.Table:
@@ -643,7 +647,7 @@ def look(settings: Settings, asset: str) -> dict[str, bool]:
 
 def _drop_a_shard(lake: Lake) -> None:
     index = json.loads(lake.store.read("mds/index.json"))
-    lake.write_json("training_dataset", {**index, "shards": index["shards"][1:]})
+    lake.write_json("mds_index", {**index, "shards": index["shards"][1:]})
 
 
 def _validate_with_training_vessels(lake: Lake) -> None:
@@ -716,6 +720,57 @@ def test_a_build_fails_of_a_failed_check(built: tuple[Settings, dg.DagsterInstan
 
 
 @pytest.mark.parametrize(
+    ("formats", "assets", "checks"),
+    [
+        ("", set[str](), set[str]()),
+        (
+            "parquet",
+            {"window_piles", "validation", "holdout", "materialized_windows", "dead_reckoning"},
+            {"every_window_that_tracks_hold"},
+        ),
+    ],
+    ids=["tracks", "parquet"],
+)
+def test_the_formats_asked_for_are_built_published_and_trained_on(
+    built: tuple[Settings, dg.DagsterInstance], tmp_path: Path, formats: str, assets: set[str], checks: set[str]
+) -> None:
+    settings = load_settings(
+        **{**SMALL, "lake": str(tmp_path / "lake"), "cache": tmp_path / "cache", "window_formats": formats}
+    )
+    assert set(stages_of(load_settings(**SMALL))) - set(stages_of(settings)) == OF_WINDOWS - assets
+    with dg.DagsterInstance.ephemeral() as instance:
+        materialize(settings, instance, together=True)
+    there, whole = digests(settings), digests(built[0])
+    folders = {key.partition("/")[0] for key in whole}
+    assert folders - {key.partition("/")[0] for key in there} == (
+        {"mds"} if assets else {"mds", "materialized", "window_piles", "reports"}
+    )
+    # But for what names the release, of which less was made, all is as if everything had been asked for.
+    apart = {"track_shards/index.json", "track_shards/README.md", "reports/dead_reckoning.json"}
+    assert {key: whole[key] for key in there.keys() - apart} == {key: there[key] for key in there.keys() - apart}
+    assert look(settings, "training_dataset") == dict.fromkeys(
+        {"nothing_lost_between_stages", "no_vessel_in_both_splits", *checks}, True
+    )
+    lake = Lake(settings.lake)
+    with lake.loader(tmp_path / "cut", "tracks", batch_size=50, provenance=True) as cut:
+        assert all_by_name(cut) == parquet_by_name(Lake(built[0].lake).table("materialized_windows"))
+    card = lake.store.read("track_shards/README.md").decode()
+    assert f"Release `{lake.json('training_dataset')['release']}`" in card
+    assert "windows as MDS shards" in card
+    assert ("windows as Parquet" in card) == (not assets)
+    shown = run_status(settings, "--check")
+    assert {stage["asset"] for stage in shown["stages"]} == set(stages_of(settings))
+    # Asking for more makes what was published stale, and nothing that it was made from.
+    more = run_status(settings.model_copy(update={"window_formats": ("parquet", "mds")}), "--check", exit_code=1)
+    assert [stage["asset"] for stage in more["stages"] if stage["stale"]] == ["training_dataset"]
+
+
+def test_no_training_window_in_tracks_is_refused(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path) -> None:
+    settings = copy_of(built[0], tmp_path, window_formats="", seq_len=100_000)
+    refused(settings, "no training vessel has a track of 100048 positions")
+
+
+@pytest.mark.parametrize(
     "asset", ["raw_records", "clean_records", "track_shards", "window_piles", "materialized_windows"]
 )
 def test_load_asset_value(built: tuple[Settings, dg.DagsterInstance], asset: str) -> None:
@@ -733,7 +788,7 @@ def test_folder_and_json_assets_load(built: tuple[Settings, dg.DagsterInstance])
     assert archive["facts"]["published"]
     assert (Path(archive["uri"]) / archive["facts"]["files"][0]["file"]).stat().st_size == archive["facts"]["bytes"]
     index: Any = definitions.load_asset_value("training_dataset", instance=instance)
-    assert sum(shard["samples"] for shard in index["shards"]) > 0
+    assert [file["name"] for file in index["files"]] == ["0000.parquet", "0001.parquet", "0002.parquet"]
     report: Any = definitions.load_asset_value("dead_reckoning", instance=instance)
     assert report["dead_reckoning"]["all"]["10"]["windows"] > 0
     assert {"last_position", "kalman"} < set(report)

@@ -238,12 +238,12 @@ def test_what_nothing_names_any_more_is_pruned(lake_uri: str, tmp_path: Path) ->
         _publish_folder(lake, "raw_archives", "2024-03-01", digest)
     _publish_folder(lake, "mds_shards", "00001", ONE)
     lake.store.publish_bytes(b"mine", "mds/notes/from-2024")
-    lake.write_json("training_dataset", _index(f"00000-{ONE}", f"00001-{ONE}"))
+    lake.write_json("mds_index", _index(f"00000-{ONE}", f"00001-{ONE}"))
     later = time.time() + 60
     # The index is still the former pile's: a training run that begins now needs it.
     assert _places(leftovers(lake, tmp_path, later)) == [f"raw_archives/2024-03-01-{ONE}"]
 
-    lake.write_json("training_dataset", _index(f"00000-{TWO}", f"00001-{ONE}"))
+    lake.write_json("mds_index", _index(f"00000-{TWO}", f"00001-{ONE}"))
     written = max(each.modified for each in lake.store.objects("mds"))
     assert f"mds/00000-{ONE}" not in _places(leftovers(lake, tmp_path, written)), "it was named until just now"
     found = leftovers(lake, tmp_path, later)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from ais_assets import schema
 from ais_assets.io.lake import Lake, PartitionMissingError
 from ais_assets.ledger import Ledger
+from ais_assets.operating.prune import leftovers, remove
 from ais_assets.publishing.track_index import publish_track_index
 from ais_assets.settings import Settings, load_settings
 from ais_assets.store.objects import Store
@@ -88,6 +90,25 @@ def test_a_training_run_keeps_its_tracks_when_they_are_built_anew(settings: Sett
     assert index.files[0].rows == 50
     assert index.files[1:] == former.files[1:]
     assert len(features(lake, tmp_path / "anew")) != len(before)
+
+
+def test_tracks_of_former_indexes_are_pruned(settings: Settings, tmp_path: Path) -> None:
+    lake = Lake(settings.lake)
+    former = publish_track_index(lake, settings, "0123456789abcdef").files[0]
+    lake.store.publish_bytes(b"mine", "track_shards/kept/notes.parquet")
+    write_tracks(lake, 0, shard_tables([(77, 60)])[0])
+    later = time.time() + 60
+    assert leftovers(lake, tmp_path, later) == [], "the index still names it"
+    publish_track_index(lake, settings, "fedcba9876543210")
+    published = max(each.modified for each in lake.store.objects("track_shards"))
+    assert leftovers(lake, tmp_path, published) == [], "it was named until just now"
+    (found,) = leftovers(lake, tmp_path, later)
+    assert (found.where, found.size) == (f"track_shards/{former.kept}", former.size)
+    remove(lake, found)
+    assert leftovers(lake, tmp_path, later) == []
+    left = {each.key for each in lake.store.objects("track_shards")}
+    shards = {f"track_shards/{shard}.parquet" for shard in settings.shard_keys}
+    assert left == {"track_shards/index.json", "track_shards/kept/notes.parquet", *shards}
 
 
 def test_a_shard_that_is_missing_is_named(settings: Settings) -> None:
