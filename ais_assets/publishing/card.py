@@ -28,6 +28,11 @@ def dataset_card(dataset: TrainingDataset, stages: dict[str, Ledger], days: Days
         + " |"
         for asset, ledger in stages.items()
     )
+    order = (
+        f" Windows on disk are in one global, uniformly\nrandom order (seed {settings.seed}, {settings.piles} piles)."
+        if settings.window_formats
+        else ""
+    )
     holdout = (
         ""
         if settings.holdout_from is None
@@ -42,8 +47,7 @@ and validation have no vessel (MMSI) in common.{holdout}
 {_formats(dataset, settings)}
 
 Each sample is {window} consecutive positions of one track ({settings.seq_len} to see, {settings.max_horizon} to
-forecast), a new one every {settings.stride} positions; a silence over {settings.max_gap_seconds:,} s ends a track. All
-windows are in one global, uniformly random order (seed {settings.seed}, {settings.piles} piles).
+forecast), a new one every {settings.stride} positions; a silence over {settings.max_gap_seconds:,} s ends a track.{order}
 
 Release `{dataset.release}`: a digest of all that this was made from, from the archives on, and of the settings; equal
 input and settings give an equal one.
