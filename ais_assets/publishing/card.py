@@ -47,7 +47,8 @@ and validation have no vessel (MMSI) in common.{holdout}
 {_formats(dataset, settings)}
 
 Each sample is {window} consecutive positions of one track ({settings.seq_len} to see, {settings.max_horizon} to
-forecast), a new one every {settings.stride} positions; a silence over {settings.max_gap_seconds:,} s ends a track.{order}
+forecast), a new one every {settings.stride} positions; a silence over {settings.max_gap_seconds:,} s ends a
+track.{order}
 
 Release `{dataset.release}`: a digest of all that this was made from, from the archives on, and of the settings; equal
 input and settings give an equal one.
