@@ -6,7 +6,6 @@ from pathlib import Path
 
 import dagster as dg
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -15,7 +14,7 @@ from ais_assets.resources.lake import LakeResource
 from ais_assets.resources.training_loader import TrainingLoaderResource
 from ais_assets.settings import load_settings
 from ais_assets.store.objects import open_store
-from ais_assets_tests.loader.mds_datasets import windows, windows_table, write_dataset
+from ais_assets_tests.loader.mds_datasets import windows, windows_table, write_dataset, write_windows
 from ais_assets_tests.s3_server import S3Server
 
 COUNT = 60
@@ -29,7 +28,7 @@ def filled(lake_uri: str, tmp_path: Path) -> str:
     store = open_store(lake_uri)
     for file in write_dataset(tmp_path / "mds", windows(COUNT)).iterdir():
         store.publish(file, f"mds/{file.name}")
-    pq.write_table(windows_table(windows(COUNT, seed=1)), tmp_path / "validation.parquet", row_group_size=25)
+    write_windows(tmp_path / "validation.parquet", windows_table(windows(COUNT, seed=1)), 25)
     store.publish(tmp_path / "validation.parquet", "materialized/validation.parquet")
     return lake_uri
 
