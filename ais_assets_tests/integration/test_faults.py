@@ -164,10 +164,10 @@ def test_a_day_never_published_holds_nothing_up(workplace: Workplace) -> None:
         "build", *DAY_STAGES, "--only", "vessels", "--only", "track_shards", "--json", AIS_LAST_DAY="2024-03-02"
     )
     assert built.returncode == 0, built.stderr
-    assert workplace.lake.manifest("raw_archives", "2024-03-02")["facts"] == {"published": False}
+    assert workplace.lake.manifest("raw_archives", "2024-03-02")["facts"]["published"] is False
     assert workplace.lake.describe("track_shards", "0000").rows == 200
-    stages = {stage["asset"]: stage for stage in json.loads(built.stdout)["stages"]}
-    assert stages["clean_records"]["partitions_there"] == 2
+    shown = {stage["asset"]: stage for stage in json.loads(built.stdout)["stages"]}
+    assert shown["clean_records"]["partitions_there"] == 2
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_unreachable_buckets_and_wrong_keys(workplace: Workplace, s3_environment
 
 def test_changed_shards_are_noticed(workplace: Workplace) -> None:
     write_archive(workplace.source, "2024-03-01", 100)
-    assert workplace.ais("build", *DAY_STAGES).returncode == 0
+    assert workplace.ais("build", *DAY_STAGES, "--only", "vessels").returncode == 0
     failed = workplace.ais("build", "--only", "track_shards", "--workers", "1", AIS_SHARDS="2")
     assert failed.returncode != 0
     assert "AIS_SHARDS=1, this run has 2: materialize clean_records again" in failed.stderr.replace("\n", " ")
