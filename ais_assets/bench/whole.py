@@ -89,7 +89,9 @@ def write_raw_records(
             raise ValueError(f"{positions:,} positions are {copies} copies of {vessels} vessels: simulate more of them")
         copied = (renumbered(table, copy) for copy in range(copies) for table in tables)
         ledger = Ledger(copies * of_day, copies * of_day)
-        rows += lake.write("raw_records", day.isoformat(), RecordStream(schema.RAW_RECORDS, copied, ledger)).rows
+        # Made of nothing that the lake has.
+        facts = {"made_from": {}, "made_with": {}}
+        rows += lake.write("raw_records", day.isoformat(), RecordStream(schema.RAW_RECORDS, copied, ledger, facts)).rows
     return rows
 
 
