@@ -47,7 +47,7 @@ def test_copies_are_typed_records_of_other_vessels(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.xfail(
     strict=True,
-    reason="the bench gives back the disk of windows and MDS shards that the check of both formats reads: not mended yet",
+    reason="the bench gives back the disk of windows that the check of both formats reads: not mended yet",
 )
 def test_predicted_beside_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     # Neither 3 GB of disk nor the rates of this machine, which the next test measures.
