@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ais_assets.loader.track_index import TRACKS_FOLDER, TRACKS_INDEX, TracksIndex
+from ais_assets.loader.tracks.track_index import TRACKS_FOLDER, TRACKS_INDEX, TracksIndex
 from ais_assets.store.objects import Store
 
 TRACKS_INDEX_KEY: Final = f"{TRACKS_FOLDER}/{TRACKS_INDEX}"

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ais_assets.loader.data_loader import ResumableDataLoader
     from ais_assets.loader.errors import LoaderError
-    from ais_assets.loader.mds import AISMDSDataset
-    from ais_assets.loader.mixtures import WindowMixture
+    from ais_assets.loader.mds.dataset import AISMDSDataset
     from ais_assets.loader.normalize import denormalize_batch, normalize_batch, split_input_target
-    from ais_assets.loader.tracks import TrackWindowDataset
+    from ais_assets.loader.tracks.dataset import TrackWindowDataset
+    from ais_assets.loader.tracks.mixtures import WindowMixture
     from ais_assets.loader.validation import ValidationDataset
 
 __all__ = [
@@ -28,12 +28,12 @@ __all__ = [
 ]
 
 _MODULES = {
-    "AISMDSDataset": "mds",
+    "AISMDSDataset": "mds.dataset",
     "LoaderError": "errors",
     "ResumableDataLoader": "data_loader",
-    "TrackWindowDataset": "tracks",
+    "TrackWindowDataset": "tracks.dataset",
     "ValidationDataset": "validation",
-    "WindowMixture": "mixtures",
+    "WindowMixture": "tracks.mixtures",
     "denormalize_batch": "normalize",
     "normalize_batch": "normalize",
     "split_input_target": "normalize",

@@ -40,7 +40,8 @@ class MappedPart(NamedTuple):
 def mapped_in_a_row(parts: Sequence[MappedPart], dtype: DTypeLike, width: int = 1) -> NDArray[Any]:
     """The parts' bytes as one read-only array (n,), or (n, width) for a width over 1.
 
-    It takes address space, and memory only where it is read: pages of the files, which processes share.
+    It takes address space, and memory only where it is read: pages of the files, which processes share. Python's own
+    mmap keeps a file descriptor for each map, of which a process often has no more than 1,024; an epoch maps thousands.
 
     Raises FileNotFoundError where a file is missing, OSError where the system has no room for another map, ValueError
     where a file's size is not the part's.

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ais_assets.loader.errors import LoaderError
-from ais_assets.loader.order import Order
+from ais_assets.loader.mds.order import Order
 from ais_assets.loader.world import World
 
 

@@ -28,9 +28,9 @@ from ais_assets.loader.device import (
     on_device,
 )
 from ais_assets.loader.errors import LoaderError
+from ais_assets.loader.mds.rows import PROVENANCE
+from ais_assets.loader.mds.shard_index import FEATURES
 from ais_assets.loader.normalize import check_normalize, normalize_in_place
-from ais_assets.loader.rows import PROVENANCE
-from ais_assets.loader.shard_index import FEATURES
 from ais_assets.loader.world import World, check_not_shared_out_again
 from ais_assets.store.sealed_parquet import DamagedFileError, SealedFile
 

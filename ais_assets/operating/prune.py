@@ -13,7 +13,7 @@ from pathlib import Path
 from ais_assets.io.kept_tracks import TRACKS_INDEX_KEY, published_tracks
 from ais_assets.io.lake import Lake
 from ais_assets.io.layout import PLACES, Kind, place_of
-from ais_assets.loader.track_index import KEPT_FOLDER, TRACKS_FOLDER
+from ais_assets.loader.tracks.track_index import KEPT_FOLDER, TRACKS_FOLDER
 from ais_assets.sources.landing import unfinished
 from ais_assets.store.objects import StoredObject, UnfinishedUpload, local_objects
 

@@ -13,7 +13,7 @@ from ais_assets.io.layout import place_of
 from ais_assets.io.mds import root_index
 from ais_assets.io.provenance import MADE_FROM, MADE_WITH, Chain, digest_of, require_fresh
 from ais_assets.ledger import Ledger
-from ais_assets.loader.track_index import TRACKS_FOLDER
+from ais_assets.loader.tracks.track_index import TRACKS_FOLDER
 from ais_assets.publishing.accounts import accounts, require_conserved, tracked_days, windows_of_tracks
 from ais_assets.publishing.card import dataset_card
 from ais_assets.publishing.dataset import PublishedMds, TrainingDataset

@@ -15,7 +15,7 @@ from ais_assets.io.kept_tracks import TRACKS_INDEX_KEY, published_tracks
 from ais_assets.io.lake import Lake
 from ais_assets.io.layout import place_of
 from ais_assets.io.references import holdout_from
-from ais_assets.loader.track_index import KEPT_FOLDER, TRACKS_FOLDER, IndexedFile, TracksIndex
+from ais_assets.loader.tracks.track_index import KEPT_FOLDER, TRACKS_FOLDER, IndexedFile, TracksIndex
 from ais_assets.settings import Settings
 from ais_assets.store.sealed_parquet import verify_pages
 from ais_assets.transforms.kernels import run_starts

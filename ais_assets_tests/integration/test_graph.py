@@ -40,7 +40,7 @@ from ais_assets.settings import Settings, load_settings
 from ais_assets.stream import RecordStream
 from ais_assets_tests.conftest import PROJECT
 from ais_assets_tests.integration.test_faults import run_ais
-from ais_assets_tests.loader.mds_datasets import stock_dataset
+from ais_assets_tests.loader.mds.mds_datasets import stock_dataset
 
 SMALL = {
     "simulated_vessels": 14,

@@ -30,7 +30,7 @@ from ais_assets.store.objects import STAGING, StoreError, checked_key
 from ais_assets.store.sealed_parquet import DamagedFileError
 from ais_assets.stream import RecordStream
 from ais_assets_tests.blank_columns import with_blanks
-from ais_assets_tests.loader.mds_datasets import windows, windows_table
+from ais_assets_tests.loader.mds.mds_datasets import windows, windows_table
 from ais_assets_tests.s3_server import S3Server
 
 

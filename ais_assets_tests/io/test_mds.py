@@ -21,7 +21,7 @@ from streaming.base.util import merge_index
 
 from ais_assets import schema
 from ais_assets.io.mds import COLUMNS, HASHES, INDEX_FILE, MDSError, MDSFolder, read_samples, root_index, write_shards
-from ais_assets_tests.loader.mds_datasets import stock_dataset
+from ais_assets_tests.loader.mds.mds_datasets import stock_dataset
 
 WINDOW = 8
 LIMIT = 1 << 12

@@ -23,7 +23,7 @@ from ais_assets.io.lake import Lake, PartitionMissingError
 from ais_assets.io.streaming_loader import AISMDSDataset, LoaderError, ValidationDataset, normalize_batch
 from ais_assets.ledger import Ledger
 from ais_assets.stream import RecordStream
-from ais_assets_tests.loader.mds_datasets import flip_a_bit, numbers, windows, windows_table, write_windows
+from ais_assets_tests.loader.mds.mds_datasets import flip_a_bit, numbers, windows, windows_table, write_windows
 
 BATCH = 8
 COUNT = 203

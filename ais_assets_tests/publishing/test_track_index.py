@@ -17,7 +17,7 @@ from ais_assets.publishing.track_index import publish_track_index
 from ais_assets.settings import Settings, load_settings
 from ais_assets.store.objects import Store
 from ais_assets.stream import RecordStream
-from ais_assets_tests.loader.track_datasets import shard_tables
+from ais_assets_tests.loader.tracks.track_datasets import shard_tables
 
 GEOMETRY = {"seq_len": 8, "max_horizon": 8, "stride": 4, "shards": 4}
 

@@ -14,7 +14,7 @@ from ais_assets.resources.lake import LakeResource
 from ais_assets.resources.training_loader import TrainingLoaderResource
 from ais_assets.settings import load_settings
 from ais_assets.store.objects import open_store
-from ais_assets_tests.loader.mds_datasets import windows, windows_table, write_dataset, write_windows
+from ais_assets_tests.loader.mds.mds_datasets import windows, windows_table, write_dataset, write_windows
 from ais_assets_tests.s3_server import S3Server
 
 COUNT = 60

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ais_assets.io.lake import Lake
 from ais_assets.ledger import Ledger
 from ais_assets.stream import RecordStream
-from ais_assets_tests.loader.mds_datasets import windows_table, write_dataset
+from ais_assets_tests.loader.mds.mds_datasets import windows_table, write_dataset
 
 SEQ_LEN = 16
 POSITIONS = 80

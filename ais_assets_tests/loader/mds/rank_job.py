@@ -1,0 +1,54 @@
+"""What a rank of a job started by torchrun sees, in OUT/<rank>.json; arguments: REMOTE OUT BATCH_SIZE [STATE]."""
+
+from __future__ import annotations
+
+import json
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from torch import distributed
+from torch.utils.data import DataLoader
+
+from ais_assets.io.streaming_loader import AISMDSDataset
+from ais_assets_tests.loader.mds.mds_datasets import numbers, stock_batches, stock_dataset
+
+WORKERS = (1, 3, 0)
+"""DataLoader workers, an epoch each; stock cannot fork workers once it was iterated without."""
+BEFORE = 3
+"""Batches of the last epoch before its state is taken."""
+
+
+def seen(remote: str, cache: Path, batch_size: int, state: dict[str, Any] | None) -> dict[str, Any]:
+    """The numbers of the samples in this rank's batches: an epoch for each of WORKERS, by the loader and by stock."""
+    ours = AISMDSDataset(remote, str(cache / "ours"), batch_size=batch_size)
+    stock = stock_dataset(remote=remote, local=str(cache / "stock"), batch_size=batch_size, shuffle=True)
+    result: dict[str, Any] = {"len": len(ours), "ours": [], "stock": []}
+    for workers in WORKERS:
+        result["ours"].append(numbers(DataLoader(ours, batch_size=None, num_workers=workers)))
+        result["stock"].append(stock_batches(stock, workers))
+    batches = iter(ours)
+    result["before"] = numbers(islice(batches, BEFORE))
+    result["state"] = ours.state_dict()
+    result["after"] = numbers(batches)
+    if state is not None:
+        # Ranks of a machine share what they resume from: no rank may load a state while another still takes one.
+        distributed.barrier()
+        ours.load_state_dict(state)
+        result["resumed"] = numbers(ours)
+    return result
+
+
+def main() -> None:
+    """Runs as one rank."""
+    remote, out, batch_size = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    state = json.loads(Path(sys.argv[4]).read_text()) if len(sys.argv) > 4 else None
+    distributed.init_process_group("gloo")
+    result = seen(remote, out / "cache", batch_size, state)
+    (out / f"{distributed.get_rank()}.json").write_text(json.dumps(result))
+    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The loaders under accelerate: given to `prepare` they are taken as they are, and never shared out twice."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from torch.utils.data import DataLoader
+
+from ais_assets.io.streaming_loader import AISMDSDataset
+from ais_assets_tests.loader.mds.mds_datasets import numbers, windows, write_dataset
+
+COUNT = 203
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Path:
+    return write_dataset(tmp_path / "remote", windows(COUNT))
+
+
+def two_ranks(remote: Path, out: Path, way: str) -> subprocess.CompletedProcess[str]:
+    """Runs `accelerate_job` on two ranks; who waits for ever does not come back in time."""
+    pytest.importorskip("accelerate", reason="accelerate is not installed: pip install -e .[dev]")
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", f"--log-dir={out / 'logs'}"]
+    job = ["-m", "ais_assets_tests.loader.mds.accelerate_job", str(remote), str(out), way]
+    words = [sys.executable, "-m", *launcher, *job]
+    return subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, timeout=200, check=False)
+
+
+def test_each_rank_gets_its_share_once(remote: Path, tmp_path: Path) -> None:
+    done = two_ranks(remote, tmp_path, "dataset")
+    assert done.returncode == 0, done.stderr[-3000:]
+    shares = [list(chain.from_iterable(json.loads((tmp_path / f"{rank}.json").read_text()))) for rank in range(2)]
+    assert [len(share) for share in shares] == [102, 102]
+    assert sorted(set(chain(*shares))) == list(range(COUNT))
+
+
+@pytest.mark.parametrize("way", ["dispatched", "sharded"])
+def test_a_share_is_not_shared_out_once_more(remote: Path, tmp_path: Path, way: str) -> None:
+    done = two_ranks(remote, tmp_path, way)
+    assert done.returncode == 1
+    assert "accelerate's prepare() would divide this dataset's batches among the ranks once more" in done.stderr
+
+
+@pytest.mark.parametrize(("workers", "context"), [(0, None), (2, "fork"), (2, "spawn")])
+def test_whoever_shares_out_is_recognised(
+    remote: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int, context: str | None
+) -> None:
+    # As accelerate's own, without it: whoever asks for batches is a method of the dispatcher.
+    class DataLoaderDispatcher:
+        def __init__(self, loader: DataLoader[Any]) -> None:
+            self.loader = loader
+
+        def __iter__(self) -> Any:
+            yield from self.loader
+
+    module: Any = ModuleType("accelerate.data_loader")
+    module.DataLoaderDispatcher = DataLoaderDispatcher
+    monkeypatch.setitem(sys.modules, "accelerate.data_loader", module)
+    dataset = AISMDSDataset(remote, tmp_path / "cache", batch_size=8)
+    loader = DataLoader(dataset, batch_size=None, num_workers=workers, multiprocessing_context=context)
+    # On one rank there is nothing to share out.
+    assert sorted(chain.from_iterable(numbers(DataLoaderDispatcher(loader)))) == list(range(COUNT))
+    monkeypatch.setattr(dataset, "_world", type(dataset._world)(1, 2, 1, 0))
+    with pytest.raises(ValueError, match="once more: each rank gets its own share already"):
+        list(DataLoaderDispatcher(loader))

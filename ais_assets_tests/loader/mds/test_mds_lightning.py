@@ -1,0 +1,100 @@
+"""The training loader under Lightning: what its Trainer gets, and that it goes on where a checkpoint was taken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch.utils.data import DataLoader
+
+from ais_assets.io.streaming_loader import AISMDSDataset
+from ais_assets_tests.loader.mds.mds_datasets import numbers, windows, write_dataset
+
+pytestmark = [
+    # Lightning's own code, under the newest torch.
+    pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)` is deprecated:FutureWarning"),
+    # Each worker does give its own share, and the length is that of all.
+    pytest.mark.filterwarnings("ignore:Your `IterableDataset` has `__len__` defined:UserWarning"),
+    # Its advice to use more workers, or to log more often.
+    pytest.mark.filterwarnings("ignore::pytorch_lightning.utilities.warnings.PossibleUserWarning"),
+]
+
+COUNT = 203
+BATCH = 16
+CHECKPOINT_AFTER = 5
+"""Batches."""
+
+
+class Watcher(LightningModule):
+    """Learns a mean, and remembers the numbers of the samples that it saw, batch by batch."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        super().__init__()
+        self.mean = torch.nn.Parameter(torch.zeros(1))
+        self.seen: list[list[int]] = []
+        self._stop_after = stop_after
+
+    def training_step(self, batch: torch.Tensor, batch_index: int) -> torch.Tensor:
+        del batch_index
+        self.seen += numbers([batch])
+        if len(self.seen) == self._stop_after:
+            raise InterruptedError("as if the job were ended")
+        return (batch.mean() - self.mean).square().sum()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+
+def trainer(folder: Path, **options: Any) -> Trainer:
+    return Trainer(
+        default_root_dir=folder,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **options,
+    )
+
+
+def checkpoints(folder: Path) -> ModelCheckpoint:
+    return ModelCheckpoint(folder, every_n_train_steps=CHECKPOINT_AFTER, save_top_k=-1)
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Path:
+    return write_dataset(tmp_path / "remote", windows(COUNT))
+
+
+def dataset(remote: Path, cache: Path) -> AISMDSDataset:
+    return AISMDSDataset(str(remote), str(cache), batch_size=BATCH)
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_two_epochs_are_those_of_a_plain_loop(remote: Path, tmp_path: Path, workers: int | None) -> None:
+    expected = [numbers(loop) for loop in [dataset(remote, tmp_path / "plain")] for _ in range(2)]
+    given = dataset(remote, tmp_path / "lightning")
+    loader = given if workers is None else DataLoader(given, batch_size=None, num_workers=workers)
+    model = Watcher()
+    trainer(tmp_path, max_epochs=2, enable_checkpointing=False).fit(model, loader)
+    assert model.seen == [*expected[0], *expected[1]]
+    assert expected[0] != expected[1]
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty:UserWarning")
+def test_a_job_goes_on_at_the_batch_of_its_checkpoint(remote: Path, tmp_path: Path) -> None:
+    whole = numbers(dataset(remote, tmp_path / "plain"))
+    saved = tmp_path / "saved"
+    ended = Watcher(stop_after=CHECKPOINT_AFTER + 2)
+    with pytest.raises(InterruptedError):
+        trainer(tmp_path, max_epochs=1, callbacks=[checkpoints(saved)]).fit(ended, dataset(remote, tmp_path / "one"))
+    assert ended.seen == whole[: CHECKPOINT_AFTER + 2]
+    (checkpoint,) = saved.iterdir()
+    resumed = Watcher()
+    trainer(tmp_path, max_epochs=1, callbacks=[checkpoints(saved)]).fit(
+        resumed, dataset(remote, tmp_path / "two"), ckpt_path=checkpoint
+    )
+    assert resumed.seen == whole[CHECKPOINT_AFTER:]
