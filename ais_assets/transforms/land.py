@@ -8,13 +8,10 @@ The mask is a bitmap in steps of 1/240 degree (460 m) of the GSHHG shorelines (W
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from roaring_landmask import RoaringMask
 
 CELL_DEGREES: Final = 1 / 240
 """Of the mask, in latitude and longitude."""
@@ -40,8 +37,8 @@ def on_land(lat: NDArray[np.floating[Any]], lon: NDArray[np.floating[Any]]) -> N
 
 
 @cache
-def _mask() -> RoaringMask:
-    # It is unpacked when it is needed, which in most processes it is not.
-    from roaring_landmask import LandmaskProvider, RoaringMask  # noqa: PLC0415
+def _mask() -> Any:
+    # It is unpacked when it is needed, which in most processes it is not. Its package has no types.
+    from roaring_landmask import LandmaskProvider, RoaringMask  # noqa: PLC0415 # pyright: ignore[reportAttributeAccessIssue]
 
     return RoaringMask.new(LandmaskProvider.Gshhg)
