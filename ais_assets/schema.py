@@ -86,6 +86,12 @@ def quantity_in(column: str) -> str:
     return next((quantity for quantity, of in STORED_AS.items() if of.column == column), column)
 
 
+FIRST_IDENTITY: Final = 1_000_000_000
+"""From here to the end of int32 stand numbers of senders whose identity in the source is a text and no MMSI (which has
+nine digits at most). A text's number is a hash of it, the same everywhere. Of n texts some two get one number with a
+chance of about n² / 2.3e9 (4 % for 10,000); `vessels` then names both, as a conflict, and their tracks are told apart
+as those of two ships under one MMSI."""
+
 MOBILE_TYPES: Final = (
     "unknown",
     "class A",
@@ -188,6 +194,9 @@ RAW_RECORDS: Final = pa.schema(
         _field("width", pa.float32(), "metre", "beam, where new", nullable=True),
         _field("draught", pa.float32(), "metre", "draught, where new", nullable=True),
         _field("destination", pa.string(), "1", "destination as the crew typed it, where new", nullable=True),
+        _field(
+            "identity", pa.string(), "1", "identity that `mmsi` stands for, where new; null: its MMSI", nullable=True
+        ),
     ]
 )
 """One row of a source file, typed; in file order."""
@@ -201,7 +210,17 @@ REJECTS: Final = pa.schema(
 )
 """A sample of one source file's rejected rows, by line."""
 
-STATIC_COLUMNS: Final = ("imo", "callsign", "name", "ship_type", "length", "width", "draught", "destination")
+STATIC_COLUMNS: Final = (
+    "imo",
+    "callsign",
+    "name",
+    "ship_type",
+    "length",
+    "width",
+    "draught",
+    "destination",
+    "identity",
+)
 
 CLEAN_RECORDS: Final = pa.schema(
     [
@@ -219,7 +238,7 @@ CLEAN_RECORDS: Final = pa.schema(
 VESSELS: Final = pa.schema(
     [
         _MMSI,
-        _field("flag", pa.int16(), "1", "maritime identification digits: the flag state's number"),
+        _field("flag", pa.int16(), "1", "maritime identification digits: the flag state's number; 0: no MMSI"),
         _field("country", pa.string(), "1", "flag state, ISO 3166; null: digits that none has", nullable=True),
         _field("imo", pa.int32(), "1", "IMO ship number, its check digit right; null: none", nullable=True),
         _field("callsign", pa.string(), "1", "radio call sign", nullable=True),
@@ -233,6 +252,12 @@ VESSELS: Final = pa.schema(
         _field("callsigns", pa.list_(pa.string()), "1", "every call sign it showed"),
         _field("imos", pa.list_(pa.int32()), "1", "every IMO ship number it showed with a right check digit"),
         _field("invalid_imos", pa.list_(pa.int32()), "1", "every number in its place with a wrong one"),
+        _field(
+            "identities",
+            pa.list_(pa.string()),
+            "1",
+            "texts that `mmsi` stands for where it is no MMSI; several share it",
+        ),
         _field("conflicts", pa.list_(pa.string()), "1", "static fields of which it showed several values"),
         _field("first_seen", UTC, "UTC", "first record, with a position or without"),
         _field("last_seen", UTC, "UTC", "last record, with a position or without"),

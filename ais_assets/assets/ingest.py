@@ -63,6 +63,8 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
             "file_margin_hours",
             "nmea_believe_tag_blocks",
         ),
+        # 2: the column identity.
+        code_version="2",
         automation_condition=by_itself,
     )
     def raw_records(context: AssetExecutionContext, lake: LakeResource, source: SourceResource) -> Partitions:
@@ -116,6 +118,8 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         stored_as="parquet",
         deps=[every("raw_records")],
         made_with=("validation_fraction", "seed"),
+        # 2: the column identities.
+        code_version="2",
     )
     def vessels(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """Who each vessel MMSI is (name, IMO, type, size, class, flag), from every day; conflicts shown, not hidden."""

@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-COMMANDS = ("bench", "build", "demo", "look", "plan", "prune", "settings", "sources", "status")
+COMMANDS = ("bench", "build", "demo", "look", "plan", "prune", "settings", "sources", "split", "status")
 
 
 class Commands(click.Group):

@@ -22,6 +22,7 @@ def command(*, as_json: bool) -> None:
             "what": (kind.__doc__ or "").partition("\n")[0],
             "files": list(kind.examples),
             "published": kind.home,
+            "publisher": kind.publisher,
             "licence": kind.licence,
             "attribution": kind.attribution,
         }

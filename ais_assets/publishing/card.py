@@ -11,6 +11,7 @@ from ais_assets.publishing.accounts import ACCOUNTS
 from ais_assets.publishing.dataset import PublishedMds, TrainingDataset
 from ais_assets.publishing.days import Days
 from ais_assets.settings import WINDOW_FORMATS, Settings
+from ais_assets.sources import FILE_SOURCES, source_class
 from ais_assets.transforms.durations import QUANTILES
 
 
@@ -62,7 +63,7 @@ input and settings give an equal one.
 Beside it `mmsi`, `track` (mmsi × 2^32 + Unix time of the track's first position) and `start` (Unix time of the
 window's first position).
 
-## Where the rows went
+{source_terms(settings)}## Where the rows went
 
 | what | in | out | dropped by rule |
 |---|--:|--:|---|
@@ -85,6 +86,20 @@ for batch in TrackWindowDataset(remote="{dataset.uri}", local="tracks-cache", ba
     ...  # (64, {window}, {schema.FEATURE_COUNT}) float32 torch.Tensor
 ```
 {"" if dataset.mds is None else _reading_mds(dataset.mds, window)}"""
+
+
+def source_terms(settings: Settings) -> str:
+    """Who published what this was made from, under which terms, and the words that these ask for."""
+    if settings.source not in FILE_SOURCES:
+        return ""
+    source = source_class(settings.source)
+    said = f"\n\n> {source.attribution}" if source.attribution else ""
+    return f"""## Source and terms
+
+Made from AIS data published by {source.publisher or "whoever gave the files"}, under {source.licence}. The terms hold
+for these samples too.{said}
+
+"""
 
 
 def _formats(dataset: TrainingDataset, settings: Settings) -> str:

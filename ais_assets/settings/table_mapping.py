@@ -54,6 +54,7 @@ class TableColumn(BaseModel):
         order: of a time, how its dates are to be read: "day first", as 01/03/2024 is the first of March, or "month
             first".
         clock: of a time whose column has the date alone, the column of the time of day.
+        identity: of mmsi, "text" where the column has identities that are no MMSIs, such as hashes or longer numbers.
         values: of mobile_type and nav_status, the meaning of each text, beside the meanings and codes themselves.
     """
 
@@ -64,6 +65,7 @@ class TableColumn(BaseModel):
     format: str | None = None
     order: Literal["day first", "month first"] | None = None
     clock: str | None = None
+    identity: Literal["text"] | None = None
     values: dict[str, str] | None = None
 
 
@@ -74,7 +76,8 @@ class TableMapping(RootModel[dict[str, TableColumn]]):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        known = [schema.quantity_in(column) for column in schema.RAW_RECORDS.names]
+        # That of texts is the column of mmsi.
+        known = [schema.quantity_in(column) for column in schema.RAW_RECORDS.names if column != "identity"]
         if unknown := [name for name in self.root if name not in known]:
             raise ValueError(f"has {', '.join(unknown)}; known are {', '.join(known)}")
         if missing := [name for name in NEEDED if name not in self.root]:
@@ -86,6 +89,8 @@ class TableMapping(RootModel[dict[str, TableColumn]]):
             _check_unit(name, column)
             _check_format(name, column)
             _check_time(name, column)
+            if column.identity is not None and name != "mmsi":
+                raise ValueError(f"{name} has an identity; only mmsi has one")
             _check_values(name, column)
         return self
 

@@ -8,15 +8,11 @@ every row of hers; a row without a position carries them with latitude 91.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
-from pathlib import Path
 from typing import ClassVar, Final
 
 from ais_assets import schema
-from ais_assets.sources.landing.landing import FileSource
-from ais_assets.sources.rows.delimited import DelimitedReader
+from ais_assets.sources.delimited_source import DelimitedSource
 from ais_assets.sources.rows.layout import Layout
-from ais_assets.stream import RecordStream
 
 _MOBILE_TYPES: Final = {
     "Class A": "class A",
@@ -103,7 +99,7 @@ LAYOUTS: Final = (
 """The dialects, that without a header first: a row at once is not a header that lacks columns."""
 
 
-class DmaSource(FileSource):
+class DmaSource(DelimitedSource):
     """The archive of the Danish Maritime Authority: a file a day since March 2024, a zip a month from 2006 until
     then."""
 
@@ -115,11 +111,11 @@ class DmaSource(FileSource):
         "{year}/aisdk-{month}.zip",
     )
     margin_hours = 0.0
+    publisher = "Danish Maritime Authority"
     licence = "the conditions for the use of Danish public data"
     attribution = (
         "Contains data from the Danish Maritime Authority that is used in accordance with the conditions for the use "
-        "of "
-        "Danish public data."
+        "of Danish public data."
     )
     examples: ClassVar[tuple[str, ...]] = (
         "aisdk-2024-03-01.zip",
@@ -129,7 +125,4 @@ class DmaSource(FileSource):
     )
     suffixes: ClassVar[tuple[str, ...]] = (".zip", ".csv.gz", ".csv")
     monthly_suffixes: ClassVar[tuple[str, ...]] = (".zip",)
-
-    def read(self, archive: Path, day: date | None) -> RecordStream:
-        reader = DelimitedReader(LAYOUTS, self.max_bytes, zone=self.zone)
-        return reader.read(archive, day, self.days.reach(archive.name))
+    row_layouts = LAYOUTS

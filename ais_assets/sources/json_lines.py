@@ -276,6 +276,7 @@ def _static(said: dict[str, Any], kind: int | str, draught_unit: float) -> tuple
         "width": _metres(width),
         "draught": _metres(draught),
         "destination": _text(said, "destination"),
+        "identity": None,
     }
     return tuple(values[column] for column in schema.STATIC_COLUMNS)
 

@@ -7,15 +7,11 @@ first. Rows are not in order of time.
 
 from __future__ import annotations
 
-from datetime import date
-from pathlib import Path
 from typing import ClassVar, Final
 
 from ais_assets import schema
-from ais_assets.sources.landing.landing import FileSource
-from ais_assets.sources.rows.delimited import DelimitedReader
+from ais_assets.sources.delimited_source import DelimitedSource
 from ais_assets.sources.rows.layout import Layout
-from ais_assets.stream import RecordStream
 
 _UNDEFINED = schema.NAV_STATUSES.index("undefined")
 
@@ -73,13 +69,14 @@ LAYOUT: Final = Layout(
 )
 
 
-class MarineCadastreSource(FileSource):
+class MarineCadastreSource(DelimitedSource):
     """Archives of MarineCadastre: a day each, and a UTM zone and month each, as they were until 2017."""
 
     name = "marinecadastre"
     home = "https://coast.noaa.gov/htdata/CMSP/AISDataHandler"
     layouts: ClassVar[tuple[str, ...]] = ("{year}/ais-{day}.csv.zst", "{year}/AIS_{day:%Y_%m_%d}.zip")
     margin_hours = 0.0
+    publisher = "NOAA Office for Coastal Management, Bureau of Ocean Energy Management, U.S. Coast Guard"
     licence = "CC0 1.0, public domain"
     attribution = (
         "AIS data of the U.S. Coast Guard, as the Bureau of Ocean Energy Management and the National Oceanic and "
@@ -93,7 +90,4 @@ class MarineCadastreSource(FileSource):
         "AIS_2017_01_Zone10.csv",
     )
     suffixes: ClassVar[tuple[str, ...]] = (".zip", ".csv.zst", ".parquet", ".csv.gz", ".csv")
-
-    def read(self, archive: Path, day: date | None) -> RecordStream:
-        reader = DelimitedReader((LAYOUT,), self.max_bytes, zone=self.zone)
-        return reader.read(archive, day, self.days.reach(archive.name))
+    row_layouts = (LAYOUT,)

@@ -254,6 +254,7 @@ def _static(message: Any, bits: int) -> tuple[StaticValue, ...]:
         "width": metres((getattr(message, "to_port", None) or 0) + (getattr(message, "to_starboard", None) or 0)),
         "draught": metres(getattr(message, "draught", None) or 0),
         "destination": _text(destination),
+        "identity": None,
     }
     return tuple(values[column] for column in schema.STATIC_COLUMNS)
 

@@ -5,15 +5,11 @@
 
 from __future__ import annotations
 
-from datetime import date
-from pathlib import Path
 from typing import ClassVar, Final
 
 from ais_assets import schema
-from ais_assets.sources.landing.landing import FileSource
-from ais_assets.sources.rows.delimited import DelimitedReader
+from ais_assets.sources.delimited_source import DelimitedSource
 from ais_assets.sources.rows.layout import Layout
-from ais_assets.stream import RecordStream
 
 # By the number of the message (ITU-R M.1371-5, table 46).
 _SENDERS: Final = {
@@ -61,18 +57,16 @@ LAYOUT: Final = Layout(
 )
 
 
-class NorwaySource(FileSource):
+class NorwaySource(DelimitedSource):
     """Daily exports of the Norwegian Coastal Administration, whatever else their names say."""
 
     name = "norway"
     margin_hours = 0.0
+    publisher = "Norwegian Coastal Administration (Kystverket)"
     licence = "Norwegian Licence for Open Government Data (NLOD) 2.0"
     attribution = (
         "Contains data of the Norwegian Coastal Administration under the Norwegian Licence for Open Government Data."
     )
     examples: ClassVar[tuple[str, ...]] = ("vestland-2022-09-01.csv", "ais_20220901.csv.gz", "2022-09-01.zip")
     suffixes: ClassVar[tuple[str, ...]] = (".zip", ".csv.gz", ".csv")
-
-    def read(self, archive: Path, day: date | None) -> RecordStream:
-        reader = DelimitedReader((LAYOUT,), self.max_bytes, zone=self.zone)
-        return reader.read(archive, day, self.days.reach(archive.name))
+    row_layouts = (LAYOUT,)

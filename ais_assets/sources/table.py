@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import date
-from pathlib import Path
 from typing import ClassVar, Final, Unpack
 
 from ais_assets import schema
 from ais_assets.settings.table_mapping import UNITS, UNIX_PLACES, TableMapping
-from ais_assets.sources.landing.landing import FileOptions, FileSource
-from ais_assets.sources.rows.delimited import DelimitedReader
+from ais_assets.sources.delimited_source import DelimitedSource
+from ais_assets.sources.landing.landing import FileOptions
 from ais_assets.sources.rows.layout import Layout, TimeForm
 from ais_assets.sources.rows.row_plan import TIME_IS_TEXT
 from ais_assets.sources.rows.times import DAY_FIRST, MONTH_FIRST
-from ais_assets.stream import RecordStream
 
 _UNDEFINED = schema.NAV_STATUSES.index("undefined")
 _TRANSCEIVERS: Final = {"A": "class A", "B": "class B", "Class A": "class A", "Class B": "class B"}
 
 
-class TableSource(FileSource):
+class TableSource(DelimitedSource):
     """Daily tables whose columns the settings name."""
 
     name = "table"
@@ -35,22 +32,20 @@ class TableSource(FileSource):
         **options: Unpack[FileOptions],
     ) -> None:
         super().__init__(uri, **options)
-        self._layout = table_layout(mapping, delimiter)
-
-    def read(self, archive: Path, day: date | None) -> RecordStream:
-        reader = DelimitedReader((self._layout,), self.max_bytes, zone=self.zone)
-        return reader.read(archive, day, self.days.reach(archive.name))
+        self.row_layouts = (table_layout(mapping, delimiter),)
 
 
 def table_layout(mapping: TableMapping, delimiter: str) -> Layout:
     """The layout of a table with these columns."""
     columns = mapping.root
     time = columns["t"]
+    text_identities = columns["mmsi"].identity == "text"
     scales = {name: UNITS[name][column.unit] for name, column in columns.items() if name in UNITS and column.unit}
     return Layout(
         name="table",
         delimiter=delimiter,
-        columns={name: column.column for name, column in columns.items()},
+        columns={name: column.column for name, column in columns.items()}
+        | ({"identity": columns["mmsi"].column} if text_identities else {}),
         mobile_types=_mobile_types(mapping),
         nav_statuses=_nav_statuses(mapping),
         time=TimeForm(
@@ -59,6 +54,7 @@ def table_layout(mapping: TableMapping, delimiter: str) -> Layout:
             MONTH_FIRST if time.order == "month first" else DAY_FIRST,
         ),
         clock=time.clock,
+        text_identities=text_identities,
         scales=scales,
     )
 

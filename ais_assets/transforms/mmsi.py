@@ -6,6 +6,8 @@ from typing import Final
 
 from numba import njit
 
+from ais_assets import schema
+
 FIRST_MID: Final = 201
 LAST_MID: Final = 775
 """Maritime identification digits of flag states, the first three of a ship's MMSI (ITU-R M.585-9, annex 1)."""
@@ -27,6 +29,7 @@ def is_ship_number(mmsi: int) -> bool:
     """Whether an MMSI can be a ship's: nine digits, a flag state's MID in front, not one digit nine times.
 
     That leaves out coast stations (00…), SAR aircraft (111…), hand-held radios (8…), SART, MOB and EPIRB (97…),
-    craft of a parent ship (98…) and aids to navigation (99…) (ITU-R M.585-9, annex 1). For compiled kernels.
+    craft of a parent ship (98…) and aids to navigation (99…) (ITU-R M.585-9, annex 1). Numbers of identities that are
+    no MMSIs (`schema.FIRST_IDENTITY`) are taken for ships'. For compiled kernels.
     """
-    return FIRST_SHIP <= mmsi <= LAST_SHIP and mmsi % NINE_ONES != 0
+    return (FIRST_SHIP <= mmsi <= LAST_SHIP and mmsi % NINE_ONES != 0) or mmsi >= schema.FIRST_IDENTITY

@@ -17,7 +17,7 @@ from ais_assets.transforms.clean import NOT_A_VESSEL
 from ais_assets.transforms.mmsi import FIRST_SHIP, LAST_SHIP, MMSI_PER_MID, NINE_ONES, SHIP_TYPES
 from ais_assets.transforms.split import hulls, is_validation
 
-CONFLICTING: Final = ("imo", "callsign", "name", "ship_type", "length", "width")
+CONFLICTING: Final = ("imo", "callsign", "name", "ship_type", "length", "width", "identity")
 """Static fields of which a ship has one value at a time; an MMSI that showed several lists them in `conflicts`."""
 
 LARGEST: Final = {"length": 1022.0, "width": 126.0, "draught": 25.5}
@@ -32,7 +32,7 @@ _LATEST = "arg_max({0}, {{t: t, value: {0}}}) filter (where {0} is not null) as 
 _EVERY = "list_sort(coalesce(list(distinct {0}) filter (where {0} is not null), [])) as {1}"
 
 _IS_SHIP = (
-    f"mmsi between {FIRST_SHIP} and {LAST_SHIP} and mmsi % {NINE_ONES} <> 0 "
+    f"(mmsi between {FIRST_SHIP} and {LAST_SHIP} and mmsi % {NINE_ONES} <> 0 or mmsi >= {schema.FIRST_IDENTITY}) "
     f"and mobile_type in ({', '.join(repr(kind) for kind in SHIP_TYPES)})"
 )
 _NOBODYS_IMO: Final = (1_234_567, 9_999_993)
@@ -73,6 +73,7 @@ select mmsi, is_ship,
        {_EVERY.format("invalid_imo", "invalid_imos")},
        {_EVERY.format("callsign", "callsigns")},
        {_EVERY.format("name", "names")},
+       {_EVERY.format("identity", "identities")},
        list_filter(
            [{", ".join(f"case when count(distinct {field}) > 1 then '{field}' end" for field in CONFLICTING)}],
            lambda field: field is not null
@@ -112,7 +113,7 @@ def vessel_table(records: ds.Dataset | pa.Table, *, validation_fraction: float, 
     merged = senders.filter(senders["is_ship"])
     mmsi = np.asarray(merged["mmsi"], np.int32)
     hull = hulls(mmsi, merged["imo"].fill_null(0).to_numpy().astype(np.int32))
-    flags = mmsi // MMSI_PER_MID
+    flags = np.where(mmsi < schema.FIRST_IDENTITY, mmsi // MMSI_PER_MID, 0)
     columns = {
         "flag": pa.array(flags, pa.int16()),
         "country": pa.array([_country(int(mid)) for mid in flags], pa.string()),

@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ais_assets.settings.table_mapping import TableMapping
-from ais_assets.sources.landing.landing import FileSource
-from ais_assets.sources.rows.delimited import DelimitedReader
+from ais_assets.sources.delimited_source import DelimitedSource
 from ais_assets.sources.rows.layout import Layout
 from ais_assets.sources.table import TableSource
 from ais_assets_tests.sources.csv_rows import MAX_BYTES
@@ -27,7 +26,7 @@ def test_the_source_in_the_guide_works(tmp_path: Path) -> None:
     """Landed and read, with spellings, a unit and a reject, in the lines that the guide shows."""
     (block,) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
     code = "\n".join(line.removeprefix("   ") for line in block.splitlines())
-    room: dict[str, Any] = {"Layout": Layout, "FileSource": FileSource, "DelimitedReader": DelimitedReader}
+    room: dict[str, Any] = {"Layout": Layout, "DelimitedSource": DelimitedSource}
     exec(code, room)
     feed, into = tmp_path / "feed", tmp_path / "into"
     feed.mkdir()

@@ -13,14 +13,17 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, ClassVar, Required, TypedDict
 
+from ais_assets.ledger import Ledger
 from ais_assets.sources.file_days import FileDays, span_in_name
 from ais_assets.sources.landing.download import check_size
 from ais_assets.sources.landing.patience import NotThereError, Patience
 from ais_assets.sources.landing.places import FolderPlace, ListedPlace, Place
 from ais_assets.sources.landing.s3 import S3Place
+from ais_assets.sources.landing.turns import turn
 from ais_assets.sources.landing.unfinished import unfinished
 from ais_assets.sources.landing.web import WebPlace
 from ais_assets.sources.rows.archive import copy_member, open_zip, packing_of, row_members, verify
+from ais_assets.sources.rows.day_rows import DayRows, Undated
 from ais_assets.sources.source import LandedArchive, Source, SourceError
 from ais_assets.store.s3_access import S3Access
 
@@ -63,7 +66,8 @@ class FileSource(Source):
         home: where the source is published; None: nowhere that can be read without asking.
         layouts: addresses of its files from there on, those of the newest days first.
         margin_hours: how far its records may lie outside the days that a file's name says, unless a setting says.
-        licence: under which terms it is published.
+        publisher: who publishes it; None: whoever gives the files.
+        licence: under which terms.
         attribution: what must be said where its data are used.
     """
 
@@ -73,6 +77,7 @@ class FileSource(Source):
     home: ClassVar[str | None] = None
     layouts: ClassVar[tuple[str, ...]] = ()
     margin_hours: ClassVar[float] = 24.0
+    publisher: ClassVar[str | None] = None
     licence: ClassVar[str] = "as its owner says"
     attribution: ClassVar[str | None] = None
 
@@ -111,6 +116,15 @@ class FileSource(Source):
             if found is not None:
                 return found
         return None
+
+    def rows_by_day(self, archive: Path, ledger: Ledger) -> Iterator[DayRows | Undated]:
+        """Every row of a file, as it stands, by the UTC day of its time; the ledger notes what are no rows.
+
+        Raises SourceError where the file is damaged, or this format cannot be cut into days.
+        """
+        raise SourceError(
+            f"{archive.name}: files of source {self.name!r} cannot be cut into days; they are read as they are"
+        )
 
     def land(self, day: date, into: Path) -> list[LandedArchive]:
         place = self._landing_place
@@ -190,15 +204,16 @@ class FileSource(Source):
     def _land_from_web(self, places: list[WebPlace], day: date, into: Path) -> list[LandedArchive]:
         """The files of the days by the file zone's clocks that the day reads; of each the first address that has it."""
         landed = []
-        for local_day in self.days.local_days(day):
-            for place in places:
-                try:
-                    landed += self._land_file(place, place.key(local_day), day, into, local_day)
-                except NotThereError:
-                    continue
-                break
-        if not any(archive.of_day for archive in landed):
-            self._check_that_some_day_is_there(places, day)
+        with turn(self._unfinished, urllib.parse.urlsplit(places[0].uri).netloc, self._patience):
+            for local_day in self.days.local_days(day):
+                for place in places:
+                    try:
+                        landed += self._land_file(place, place.key(local_day), day, into, local_day)
+                    except NotThereError:
+                        continue
+                    break
+            if not any(archive.of_day for archive in landed):
+                self._check_that_some_day_is_there(places, day)
         return landed
 
     def _first_there(self, places: list[WebPlace], day: date) -> WebPlace | None:

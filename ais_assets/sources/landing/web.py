@@ -10,8 +10,9 @@ from base64 import b64encode
 from contextlib import closing
 from datetime import date
 from http.client import HTTPResponse
+from importlib.metadata import version
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from ais_assets.settings.addresses import without_credentials
 from ais_assets.sources.landing.download import Download
@@ -29,6 +30,8 @@ from ais_assets.sources.landing.places import Place
 from ais_assets.sources.landing.ranges import RangeRead, seekable
 from ais_assets.sources.source import SourceError
 
+USER_AGENT: Final = f"ais_assets/{version('ais_assets')}"
+"""Says to servers who asks."""
 _NOT_THERE = 404
 _GONE = 410
 _NO_SUCH_RANGE = 416
@@ -122,7 +125,7 @@ class WebPlace(Place):
         host = parts.netloc.rpartition("@")[2]
         request = urllib.request.Request(
             parts._replace(netloc=host, fragment="").geturl(),
-            headers={"User-Agent": "ais_assets", "Accept-Encoding": "identity", **headers},
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers},
         )
         if parts.username is not None:
             user = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"

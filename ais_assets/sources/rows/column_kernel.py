@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numba import njit
 
-from ais_assets.sources.rows.numbers import mmsi_number
+from ais_assets.sources.rows.numbers import identity_number, mmsi_number
 from ais_assets.sources.rows.row_kernel import (
     ANTIMERIDIAN,
     BEYOND,
@@ -81,6 +81,9 @@ def read_texts(text, offsets, role, meaning):
         if role == Role.MMSI:
             values[k] = mmsi_number(text, start, end)
             continue
+        if role == Role.IDENTITY:
+            values[k] = -1 if means_null(text, start, end) else identity_number(text, start, end)
+            continue
         ok = False
         if role >= Role.LATITUDE:
             ok, values[k] = number(text, start, end, scales[role], PLACES[role])
@@ -145,7 +148,7 @@ def judge_rows(values, states, static, roles, plan, begin, out, found):
                     if t < 0:
                         reject = time_reject(t)
                         break
-            elif role == Role.MMSI:
+            elif role in (Role.MMSI, Role.IDENTITY):
                 mmsi = value
                 if mmsi < 0:
                     reject = Reject.BAD_MMSI

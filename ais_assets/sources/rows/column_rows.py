@@ -49,8 +49,9 @@ class ColumnRows:
             self._values[role], self._states[role] = _read(batch.column(place), role, plan.meaning)
         if plan.columns.has_clock:
             place = {role: place for place, role in header.roles.items()}
-            pair = _pairs(batch.column(place[Role.TIME]), batch.column(place[Role.CLOCK]))
-            self._values[Role.CLOCK], self._states[Role.CLOCK] = _read_texts(pair, Role.CLOCK, plan.meaning)
+            clocks = batch.column(place[Role.CLOCK])
+            self._values[Role.CLOCK] = column_times(batch.column(place[Role.TIME]), clocks, plan.meaning)
+            self._states[Role.CLOCK] = KNOWN
         self._static = np.zeros(self.stop, np.uint64)
         for place in sorted(header.static.values()):
             self._static = (self._static ^ _hashes(batch.column(place))) * HASH_PRIME
@@ -62,6 +63,16 @@ class ColumnRows:
     def texts(self, spans: list[tuple[int, int]]) -> list[bytes]:
         """Rows as text, each by its number and the next."""
         return row_lines(self._batch, [row for row, _ in spans], self._delimiter) if spans else []
+
+
+def column_times(times: pa.Array, clocks: pa.Array | None, meaning: Meaning) -> NDArray[np.int64]:
+    """Milliseconds since 1970 UTC of a column of times, or of one of dates and one of times of day.
+
+    Negative where there is none: one of the reasons of `times`.
+    """
+    if clocks is None:
+        return _read(times, Role.TIME, meaning)[0]
+    return _read_texts(_pairs(times, clocks), Role.CLOCK, meaning)[0]
 
 
 def _read(column: pa.Array, role: Role, meaning: Meaning) -> _Read:

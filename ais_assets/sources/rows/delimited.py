@@ -97,10 +97,10 @@ class DelimitedReader:
             for rows in chain([batch], batches):
                 yield from parse.columns(rows)
         else:
-            lines = _whole_lines(
+            lines = whole_lines(
                 row_blocks(archive, block_bytes=self.block_bytes, max_bytes=self.max_bytes), archive.name
             )
-            first, begin, comments = _after_comments(lines, {layout.delimiter for layout in self.layouts})
+            first, begin, comments = after_comments(lines, {layout.delimiter for layout in self.layouts})
             end = first.find(b"\n", begin)
             header = first[begin:end]
             if not header.strip():
@@ -262,6 +262,8 @@ class _Parse:
         place = self._header.static.get(column)
         if place is None:
             return None
+        if column == "identity":
+            return fields[place].strip() or None
         text = fields[place].strip(" @")
         if text in NO_TEXT:
             return None
@@ -283,7 +285,7 @@ class _Parse:
         return table
 
 
-def _after_comments(lines: Iterator[bytes], delimiters: set[str]) -> tuple[bytes, int, int]:
+def after_comments(lines: Iterator[bytes], delimiters: set[str]) -> tuple[bytes, int, int]:
     """The first block with more than comments, where the first other line begins in it, and the comments before."""
     comments = 0
     for block in lines:
@@ -299,7 +301,7 @@ def _after_comments(lines: Iterator[bytes], delimiters: set[str]) -> tuple[bytes
     return b"", 0, comments
 
 
-def _whole_lines(blocks: Iterator[bytes], where: str) -> Iterator[bytes]:
+def whole_lines(blocks: Iterator[bytes], where: str) -> Iterator[bytes]:
     """The same bytes cut after newlines, each with PADDING; a newline is put where the file ends without one.
 
     Of a line without end the beginning is kept: it is one row, and no good one. Raises SourceError where it is the

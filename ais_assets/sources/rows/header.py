@@ -72,9 +72,10 @@ class Header:
         company = {plain_name(name) for name in layout.static_company}
         free = {column for column, name in enumerate(names) if name in company}
         runs = _runs(sorted(static.values()), free)
+        roles = {**ROLES, "mmsi": Role.IDENTITY} if layout.text_identities else ROLES
         return cls(
             names,
-            {place[column]: role for column, role in ROLES.items() if column in place}
+            {place[column]: role for column, role in roles.items() if column in place}
             | dict.fromkeys(clock, Role.CLOCK),
             static,
             runs,
@@ -98,10 +99,6 @@ class Header:
                 marks[run.start] |= RUN_BEGINS
             if run not in open_run:
                 marks[run[-1]] |= RUN_ENDS
-        scales = np.ones(len(Role))
-        for name, scale in layout.scales.items():
-            if name in ROLES:
-                scales[ROLES[name]] = scale
         return RowPlan(
             ord(layout.delimiter),
             roles,
@@ -115,19 +112,28 @@ class Header:
             ),
             marks,
             self.static_open,
-            Meaning(
-                _codes(layout.mobile_types),
-                _codes(layout.nav_statuses),
-                np.frombuffer(layout.time.text.encode(), np.uint8),
-                layout.time.unix_places,
-                layout.time.date_order,
-                *zone_of(zone),
-                scales,
-                layout.motion_wraps,
-            ),
+            meaning_of(layout, zone),
             window,
             samples_per_reason,
         )
+
+
+def meaning_of(layout: Layout, zone: str) -> Meaning:
+    """What a layout's texts stand for; times that say no zone are of the IANA's zone of this name."""
+    scales = np.ones(len(Role))
+    for name, scale in layout.scales.items():
+        if name in ROLES:
+            scales[ROLES[name]] = scale
+    return Meaning(
+        _codes(layout.mobile_types),
+        _codes(layout.nav_statuses),
+        np.frombuffer(layout.time.text.encode(), np.uint8),
+        layout.time.unix_places,
+        layout.time.date_order,
+        *zone_of(zone),
+        scales,
+        layout.motion_wraps,
+    )
 
 
 def find_header(line: bytes, layouts: Sequence[Layout], where: str) -> tuple[Layout, Header, bool]:

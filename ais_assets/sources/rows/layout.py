@@ -24,7 +24,7 @@ ROLES: Final = {
 """The quantities that every row is read for."""
 NEEDED: Final = ("t", "mmsi", "lat", "lon")
 """Those without which there is no position report."""
-NEEDED_ROLES: Final = frozenset(ROLES[name] for name in NEEDED)
+NEEDED_ROLES: Final = frozenset(ROLES[name] for name in NEEDED) | {Role.IDENTITY}
 """Their roles."""
 
 
@@ -63,6 +63,7 @@ class Layout:
         scales: by column what a number of the file is multiplied by to be in degrees, knots or metres.
         motion_wraps: whether a negative SOG or COG is one that ran over, as in MarineCadastre's of 2017 to 2021.
         clock: the file's name for the column of the time of day, where that of t has the date alone.
+        text_identities: whether the column of mmsi has texts that are no MMSIs; `identity` is that column, too.
         without_header: names of the columns in their order, for files that begin with a row at once; these or as many
             of them as the first row has fields.
     """
@@ -78,6 +79,7 @@ class Layout:
     scales: Mapping[str, float] = field(default_factory=dict)
     motion_wraps: bool = False
     clock: str | None = None
+    text_identities: bool = False
     without_header: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

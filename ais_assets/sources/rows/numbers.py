@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ais_assets.sources.rows.text import COMMA, LOWER_E, MINUS, NINE, PLUS, POINT, UPPER_E, ZERO, byte_at
+from ais_assets import schema
+from ais_assets.sources.rows.text import COMMA, LOWER_E, MINUS, NINE, PLUS, POINT, UPPER_E, ZERO, byte_at, span_hash
 
 _SCALED_PLACES = 9  # decimal places kept of a number that is yet to be multiplied
 _MAX_MANTISSA = 10**17
@@ -13,6 +14,7 @@ _MOST_PLACES = 18
 _PLAIN_DIGITS = 12  # with six more places still an int64
 _POWERS = 10 ** np.arange(_MOST_PLACES + 1, dtype=np.int64)
 HUGE = 2**62
+_IDENTITIES = np.uint64(2**31 - schema.FIRST_IDENTITY)
 _LARGEST = HUGE // _POWERS
 
 
@@ -150,6 +152,14 @@ def mmsi_number(text, start, end):
             if byte_at(text, k) != ZERO:
                 return -1
     return value
+
+
+@njit(cache=True, nogil=True)
+def identity_number(text, start, end):
+    """The number of an identity that is a text, from `schema.FIRST_IDENTITY` on; -1 where nothing stands."""
+    if start == end:
+        return np.int64(-1)
+    return schema.FIRST_IDENTITY + np.int64(span_hash(text, start, end) % _IDENTITIES)
 
 
 @njit(cache=True, nogil=True)

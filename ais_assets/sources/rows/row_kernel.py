@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from ais_assets import schema
-from ais_assets.sources.rows.numbers import decimal, mmsi_number, plain_decimal, scaled
+from ais_assets.sources.rows.numbers import decimal, identity_number, mmsi_number, plain_decimal, scaled
 from ais_assets.sources.rows.row_plan import (
     NULL,
     NULL_CODE,
@@ -113,8 +113,8 @@ def parse_rows(text, plan, begin, out, found):
     while position < stop and record < times.size and 2 * known < seen.size:
         row = position
         line += 1
-        position = _after_spaces(text, position)
-        if _is_line_end(text, position):
+        position = after_spaces(text, position)
+        if is_line_end(text, position):
             noted[Note.BLANK_LINES] += 1
             position = line_end(text, position) + 1
             continue
@@ -219,6 +219,11 @@ def _read_row(text, position, delimiter, roles, columns, static_marks, meaning):
             if mmsi < 0:
                 reject = Reject.BAD_MMSI
                 break
+        elif role == Role.IDENTITY:
+            mmsi = identity_number(text, start, end)
+            if mmsi < 0:
+                reject = Reject.BAD_MMSI
+                break
         elif role == Role.CLOCK:
             clock_start, clock_end = start, end
         elif start == end:
@@ -296,7 +301,7 @@ def _field(text, position, delimiter, delimiters, is_plain, role):
         its first byte and the one after its last, without quotes and spaces around it; the delimiter or newline
         behind it; whether it is a number that needs no more looking at, and which; whether it is well quoted.
     """
-    start = _after_spaces(text, position)
+    start = after_spaces(text, position)
     if is_plain:
         value, end = plain_decimal(text, start, delimiter, PLACES[role])
         if end > 0:
@@ -306,14 +311,14 @@ def _field(text, position, delimiter, delimiters, is_plain, role):
         end = position = field_end(text, start, delimiters)
     else:
         start += 1
-        end, position, well_quoted = _quoted_field_end(text, start, delimiter)
+        end, position, well_quoted = quoted_field_end(text, start, delimiter)
     while end > start and (byte_at(text, end - 1) == SPACE or byte_at(text, end - 1) == RETURN):
         end -= 1
     return start, end, position, False, 0, well_quoted
 
 
 @njit(cache=True, nogil=True)
-def _after_spaces(text, at):
+def after_spaces(text, at):
     """The first byte at or after `at` that is no space."""
     while byte_at(text, at) == SPACE:
         at += 1
@@ -321,13 +326,13 @@ def _after_spaces(text, at):
 
 
 @njit(cache=True, nogil=True)
-def _is_line_end(text, at):
+def is_line_end(text, at):
     """Whether a line ends at `at`, with a carriage return or without."""
     return byte_at(text, at) == NEWLINE or (byte_at(text, at) == RETURN and byte_at(text, at + 1) == NEWLINE)
 
 
 @njit(cache=True, nogil=True)
-def _quoted_field_end(text, at, delimiter):
+def quoted_field_end(text, at, delimiter):
     """Of a field whose opening quote is before `at`: (its end, the delimiter or newline behind it, is it well quoted).
 
     It is not where it is never closed, or where text follows its closing quote. A doubled quote is one of its own.

@@ -18,11 +18,12 @@ class Role(IntEnum):
     MOBILE_TYPE = 3
     NAV_STATUS = 4
     CLOCK = 5  # the time of day, where TIME is the date alone
-    LATITUDE = 6  # from here on: decimal numbers
-    LONGITUDE = 7
-    SOG = 8
-    COG = 9
-    HEADING = 10
+    IDENTITY = 6  # in the place of an MMSI, a text of any kind
+    LATITUDE = 7  # from here on: decimal numbers
+    LONGITUDE = 8
+    SOG = 9
+    COG = 10
+    HEADING = 11
 
 
 class Reject(IntEnum):
@@ -35,7 +36,8 @@ class Reject(IntEnum):
     BAD_TIMESTAMP = 2
     """Of no form that `times` knows (or not of the layout's own), or no such time."""
     BAD_MMSI = 3
-    """Not one to nine digits (`.0` may follow them, as pandas writes an integer that was once a float)."""
+    """Not one to nine digits (`.0` may follow them, as pandas writes an integer that was once a float); of identities
+    that are texts, none."""
     BAD_LATITUDE = 4
     """No number, or neither within -90 to 90 nor 91, which means not available."""
     BAD_LONGITUDE = 5

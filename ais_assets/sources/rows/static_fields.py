@@ -44,4 +44,5 @@ STATIC_READERS: Final[Mapping[str, Callable[[str], StaticValue]]] = {
     "width": _metres,
     "draught": _metres,
     "destination": str,
+    "identity": str,
 }

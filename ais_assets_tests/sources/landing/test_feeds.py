@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import date, timedelta
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -13,6 +18,7 @@ import pytest
 from ais_assets.sources.dma import DmaSource
 from ais_assets.sources.file_days import FileDays
 from ais_assets.sources.landing.patience import Patience
+from ais_assets.sources.landing.turns import MOST_AT_ONCE, turn
 from ais_assets.sources.marinecadastre import MarineCadastreSource
 from ais_assets.sources.source import SourceError
 from ais_assets_tests.sources.csv_rows import HEADER, MAX_BYTES, row
@@ -82,6 +88,45 @@ def test_layouts_of_ones_own_are_tried_in_their_order(authority: WebServer, tmp_
     feed = DmaSource(uri, max_bytes=MAX_BYTES, patience=HASTY)
     (landed,) = feed.land(date(2024, 3, 1), tmp_path)
     assert landed.path.name == "aisdk-2024-03-01.zip"
+
+
+def test_a_server_is_told_who_asks(authority: WebServer, tmp_path: Path) -> None:
+    source(authority).land(date(2024, 3, 1), tmp_path)
+    agents = {headers["User-Agent"] for _, headers in authority.requests}
+    assert agents == {f"ais_assets/{version('ais_assets')}"}
+
+
+def test_few_are_connected_at_once(tmp_path: Path) -> None:
+    """Runs in threads of their own stand for processes: each opens the locks anew."""
+    connected, most = 0, 0
+    counting = threading.Lock()
+
+    def fetch(_: int) -> None:
+        nonlocal connected, most
+        with turn(tmp_path, "authority.example", HASTY):
+            with counting:
+                connected += 1
+                most = max(most, connected)
+            time.sleep(0.02)
+            with counting:
+                connected -= 1
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(fetch, range(12)))
+    assert most == MOST_AT_ONCE
+
+
+def test_a_turn_that_never_comes_is_an_error(tmp_path: Path) -> None:
+    with ExitStack() as others:
+        for _ in range(MOST_AT_ONCE):
+            others.enter_context(turn(tmp_path, "authority.example", HASTY))
+        with turn(tmp_path, "another.example", HASTY):
+            pass
+        with (
+            pytest.raises(SourceError, match=r"authority\.example: 3 other runs were connected all the time"),
+            turn(tmp_path, "authority.example", Patience(total_seconds=0.1)),
+        ):
+            pass
 
 
 def test_where_the_feeds_are_without_an_address() -> None:

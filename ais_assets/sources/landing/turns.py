@@ -1,0 +1,56 @@
+"""Few connections to a server at once, however many runs of this machine want its files."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Final
+
+from ais_assets.sources.landing.patience import Patience
+from ais_assets.sources.source import SourceError
+
+MOST_AT_ONCE: Final = 3
+"""Connections to one server: what it publishes is a gift."""
+_LOOK_SECONDS = 0.2
+
+
+@contextmanager
+def turn(folder: Path | None, host: str, patience: Patience) -> Iterator[None]:
+    """Waits until fewer than MOST_AT_ONCE runs of this machine are connected to the host.
+
+    Args:
+        folder: that these runs share; None: this one is by itself.
+        host: its name.
+        patience: says how long is waited.
+
+    Raises:
+        SourceError: no turn came in that time.
+    """
+    if folder is None:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    name = hashlib.sha256(host.encode()).hexdigest()[:16]
+    end = time.monotonic() + patience.total_seconds
+    with ExitStack() as files:
+        # The kernel drops the lock of a process that dies.
+        places = [
+            files.enter_context((folder / f"turn-{name}-{number}.lock").open("w")) for number in range(MOST_AT_ONCE)
+        ]
+        while not any(_taken(place) for place in places):
+            if time.monotonic() >= end:
+                raise SourceError(f"{host}: {MOST_AT_ONCE} other runs were connected all the time; try again later")
+            time.sleep(_LOOK_SECONDS)
+        yield
+
+
+def _taken(place: IO[str]) -> bool:
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
