@@ -148,6 +148,10 @@ def judge_rows(values, states, static, roles, plan, begin, out, found):
                     if t < 0:
                         reject = time_reject(t)
                         break
+                    if window.first <= t < window.last:
+                        of_day = window.begin <= t < window.end
+                        if not of_day:
+                            break
             elif role in (Role.MMSI, Role.IDENTITY):
                 mmsi = value
                 if mmsi < 0:
