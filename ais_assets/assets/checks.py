@@ -18,8 +18,8 @@ from ais_assets.io.lake import Lake
 from ais_assets.publishing.accounts import accounts, differing_days, handovers, windows_of_tracks
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import WINDOW_FORMATS, Settings
-from ais_assets.transforms import clean
 from ais_assets.transforms.quality import WARNED_DAYS, Departure, departures, newest
+from ais_assets.transforms.reports.row_rules import OTHER_DAY
 
 
 def asset_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> list[AssetChecksDefinition]:
@@ -57,9 +57,7 @@ def asset_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> lis
         days = _days_of_run(context, place, "clean_records", settings)
         ledgers = {day: place.ledger("clean_records", day) for day in days}
         shares = {
-            day: of_day.dropped.get(clean.OTHER_DAY, 0) / of_day.rows_in
-            for day, of_day in ledgers.items()
-            if of_day.rows_in
+            day: of_day.dropped.get(OTHER_DAY, 0) / of_day.rows_in for day, of_day in ledgers.items() if of_day.rows_in
         }
         return _little_lost("records of another day", shares, settings.most_lost_share)
 

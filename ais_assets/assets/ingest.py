@@ -19,7 +19,9 @@ from ais_assets.resources.source import SourceResource
 from ais_assets.settings import Settings
 from ais_assets.sources.source import Source
 from ais_assets.stream import RecordStream
-from ais_assets.transforms import clean, quality
+from ais_assets.transforms import quality
+from ais_assets.transforms.clean import clean_day
+from ais_assets.transforms.reports.row_rules import RAW_COLUMNS
 from ais_assets.transforms.vessels import vessel_table
 
 GROUP = "ingest"
@@ -185,9 +187,9 @@ def typed_records(lake: Lake, source: Source, day: date, settings: Settings) -> 
 
 
 def cleaned_records(lake: Lake, day: date, settings: Settings) -> RecordStream:
-    """The day's usable positions; `clean.clean_day` has the rules. Raises LostDayError when there is none."""
-    columns = (*clean.RAW_COLUMNS, "ship_type") if settings.ship_types else clean.RAW_COLUMNS
-    stream = clean.clean_day(
+    """The day's usable positions; `transforms/clean.py` has the rules. Raises LostDayError when there is none."""
+    columns = (*RAW_COLUMNS, "ship_type") if settings.ship_types else RAW_COLUMNS
+    stream = clean_day(
         lake.row_groups("raw_records", day.isoformat(), columns),
         day,
         shards=settings.shards,

@@ -32,8 +32,9 @@ from ais_assets.sources.dma import LAYOUTS
 from ais_assets.sources.rows.archive import row_blocks
 from ais_assets.sources.rows.delimited import DelimitedReader
 from ais_assets.sources.simulated import SimulatedSource
-from ais_assets.transforms.clean import RAW_COLUMNS, clean_day
+from ais_assets.transforms.clean import clean_day
 from ais_assets.transforms.mmsi import FIRST_SHIP, LAST_SHIP, NINE_ONES
+from ais_assets.transforms.reports.row_rules import RAW_COLUMNS
 
 _DAY = date(2024, 3, 1)
 _MOST_BYTES = 1 << 36

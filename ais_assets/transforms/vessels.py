@@ -13,8 +13,8 @@ from pyais.constants import COUNTRY_MAPPING
 from ais_assets import schema
 from ais_assets.ledger import Ledger
 from ais_assets.stream import RecordStream
-from ais_assets.transforms.clean import NOT_A_VESSEL
 from ais_assets.transforms.mmsi import FIRST_SHIP, LAST_SHIP, MMSI_PER_MID, NINE_ONES, SHIP_TYPES
+from ais_assets.transforms.reports.row_rules import NOT_A_VESSEL
 from ais_assets.transforms.split import hulls, is_validation
 
 CONFLICTING: Final = ("imo", "callsign", "name", "ship_type", "length", "width", "identity")

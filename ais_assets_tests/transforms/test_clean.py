@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 from ais_assets import schema
 from ais_assets.ledger import Ledger
-from ais_assets.transforms import clean
-from ais_assets.transforms.clean import clean_day
+from ais_assets.transforms.clean import NOTES, RULES, clean_day
+from ais_assets.transforms.reports.row_rules import NO_POSITION, NOT_A_VESSEL, OTHER_DAY, POSITION_AT_ZERO
+from ais_assets.transforms.reports.vessel_rules import EXACT_DUPLICATE, REBROADCAST, SAME_SECOND
 from ais_assets.transforms.split import shard_of
 
 DAY = date(2024, 2, 29)
@@ -107,8 +108,8 @@ def cleaned(
         keys = list(zip(mmsi.tolist(), table["t"].cast(pa.int64()).to_pylist(), strict=True))
         assert all(former < latter for former, latter in pairwise(keys))
     stream.ledger.balance("test")
-    assert list(stream.ledger.dropped) == list(clean.RULES)
-    assert list(stream.ledger.notes) == list(clean.NOTES)
+    assert list(stream.ledger.dropped) == list(RULES)
+    assert list(stream.ledger.notes) == list(NOTES)
     assert stream.ledger.rows_out == sum(table.num_rows for table in result)
     return result, stream.ledger
 
@@ -164,7 +165,7 @@ def reference(records: Iterable[Record], repeat_seconds: int) -> tuple[list[Reco
         seconds[report.mmsi, report.second].append(report)
     step = max((coordinate_step(axis) for axis in zip(*((r.lat, r.lon) for r in usable), strict=True)), default=1)
     # A knot is 1,852 m/h, a minute of latitude 1,852 m.
-    hidden = 0 if step == 1 else math.sqrt(2) * step / 1e6 * 60 * 3_600 * 10
+    travel_within_step = 0 if step == 1 else math.sqrt(2) * step / 1e6 * 60 * 3_600 * 10
     first_seen: dict[tuple[int | None, ...], int] = {}
     result = []
     for (mmsi, second), reports in sorted(seconds.items()):
@@ -174,7 +175,7 @@ def reference(records: Iterable[Record], repeat_seconds: int) -> tuple[list[Reco
             moving = report.sog is not None and report.sog >= 5
             age = second - first_seen[fix] if moving and fix in first_seen else 0
             if 0 < age <= repeat_seconds:
-                if (report.sog or 0) * age > hidden:
+                if (report.sog or 0) * age > travel_within_step:
                     counts["rebroadcast"] += 1
                     continue
             else:
@@ -353,7 +354,7 @@ def test_every_value_survives() -> None:
 def test_the_day_is_the_utc_day() -> None:
     records = [Record(-1), Record(0), Record(86_399), Record(86_400)]
     assert [record.second for record in kept(records)] == [0, 86_399]
-    assert dropped(records) == {clean.OTHER_DAY: 2}
+    assert dropped(records) == {OTHER_DAY: 2}
 
 
 @pytest.mark.parametrize(
@@ -374,19 +375,19 @@ def test_the_day_is_the_utc_day() -> None:
     ],
 )
 def test_a_number_that_is_no_ships(mmsi: int) -> None:
-    assert dropped([Record(mmsi=mmsi)]) == {clean.NOT_A_VESSEL: 1}
+    assert dropped([Record(mmsi=mmsi)]) == {NOT_A_VESSEL: 1}
 
 
 @pytest.mark.parametrize("kind", schema.MOBILE_TYPES)
 def test_a_sender_that_is_no_ship_under_a_ships_number(kind: str) -> None:
     ship = kind in ("class A", "class B", "unknown")
-    assert dropped([Record(kind=kind)]) == ({} if ship else {clean.NOT_A_VESSEL: 1})
+    assert dropped([Record(kind=kind)]) == ({} if ship else {NOT_A_VESSEL: 1})
 
 
 def test_only_both_zero_is_no_position() -> None:
     records = [Record(0, lat=0, lon=0), Record(1, lat=0), Record(2, lon=0)]
-    assert dropped(records) == {clean.POSITION_AT_ZERO: 1}
-    assert dropped([Record(lat=None), Record(lon=None), Record(lat=91_000_000, lon=0)]) == {clean.NO_POSITION: 3}
+    assert dropped(records) == {POSITION_AT_ZERO: 1}
+    assert dropped([Record(lat=None), Record(lon=None), Record(lat=91_000_000, lon=0)]) == {NO_POSITION: 3}
 
 
 def test_impossible_motion_is_missing_and_noted() -> None:
@@ -415,7 +416,7 @@ def test_one_of_a_second_by_preference() -> None:
     ]
     for count in range(2, len(worst_to_best) + 1):
         assert kept(worst_to_best[:count]) == [worst_to_best[count - 1]]
-        assert dropped(worst_to_best[:count]) == {clean.SAME_SECOND: count - 1}
+        assert dropped(worst_to_best[:count]) == {SAME_SECOND: count - 1}
 
 
 def test_a_moving_fix_seen_again_is_dropped_until_its_time_is_up() -> None:
@@ -427,7 +428,7 @@ def test_an_old_fix_among_new_ones_does_not_make_the_ship_jump_back() -> None:
     way = [Record(second, lat=55_000_000 + 50 * second) for second in range(0, 100, 10)]
     old = [way[1]._replace(second=35), way[0]._replace(second=95)]
     assert kept([*way, *old]) == way
-    assert dropped([*way, *old]) == {clean.REBROADCAST: 2}
+    assert dropped([*way, *old]) == {REBROADCAST: 2}
 
 
 def test_an_old_fix_does_not_win_a_second_over_the_true_one() -> None:
@@ -437,7 +438,7 @@ def test_an_old_fix_does_not_win_a_second_over_the_true_one() -> None:
 
 def test_a_copy_of_what_another_of_its_second_was_preferred_to_is_old_too() -> None:
     records = [Record(0, lat=1), Record(0, lat=2), Record(1, lat=2)]
-    assert dropped(records) == {clean.SAME_SECOND: 1, clean.REBROADCAST: 1}
+    assert dropped(records) == {SAME_SECOND: 1, REBROADCAST: 1}
 
 
 def test_a_ship_at_anchor_is_kept() -> None:
@@ -577,8 +578,8 @@ def test_real_days_as_the_reference(real_data: Path, name: str, day: date, dupli
     stream.ledger.balance(name)
     assert sorted(result, key=lambda r: (r.mmsi, r.second)) == expected
     assert +Counter(stream.ledger.dropped) == counts
-    assert stream.ledger.dropped[clean.REBROADCAST] > 0
-    assert stream.ledger.dropped[clean.EXACT_DUPLICATE] == duplicates
+    assert stream.ledger.dropped[REBROADCAST] > 0
+    assert stream.ledger.dropped[EXACT_DUPLICATE] == duplicates
 
 
 def test_the_real_ferry_moves_on_every_position(real_data: Path) -> None:
@@ -633,4 +634,4 @@ def test_a_slow_ship_is_no_rebroadcast_where_positions_are_coarse(decimals: int,
     ]
     assert kept(way) == way
     old = way[100]._replace(second=way[100].second + 95)
-    assert dropped([*way, old]) == {clean.REBROADCAST: 1} if knots * 95 > 40 or decimals > 4 else {}
+    assert dropped([*way, old]) == {REBROADCAST: 1} if knots * 95 > 40 or decimals > 4 else {}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ais_assets import schema
 from ais_assets.ledger import Ledger
-from ais_assets.transforms.clean import NOT_A_VESSEL
+from ais_assets.transforms.reports.row_rules import NOT_A_VESSEL
 from ais_assets.transforms.vessels import vessel_table
 
 SHIP, OTHER_SHIP = 219_000_001, 265_000_002
