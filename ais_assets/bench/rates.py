@@ -30,15 +30,20 @@ from ais_assets.io.mds import write_shards
 from ais_assets.io.packed import read_packed
 from ais_assets.io.parquet import PartitionFile, write_parquet
 from ais_assets.ledger import Ledger
+from ais_assets.loader.tracks.dataset import TrackWindowDataset
 from ais_assets.machine import usable_cores
-from ais_assets.operating.planning import WINDOW_PAGES, Rates, rates_file
+from ais_assets.operating.planning.gathering import WINDOW_PAGES
+from ais_assets.operating.planning.rates import Rates, rates_file
 from ais_assets.publishing.accounts import windows_of_tracks
+from ais_assets.publishing.track_index import publish_track_index
 from ais_assets.settings import Settings
 from ais_assets.sources.simulated import SimulatedSource
 from ais_assets.stream import RecordStream
 from ais_assets.transforms import quality
-from ais_assets.transforms.clean import RAW_COLUMNS, clean_day
+from ais_assets.transforms.clean import clean_day
+from ais_assets.transforms.durations import WindowDurations
 from ais_assets.transforms.forecast_report import ForecastErrors
+from ais_assets.transforms.reports.row_rules import RAW_COLUMNS
 from ais_assets.transforms.shuffle import pile_windows, throw_windows
 from ais_assets.transforms.track_table import track_table
 from ais_assets.transforms.tracks import CLEAN_COLUMNS, build_tracks
@@ -206,16 +211,16 @@ def _measure_windows(stages: _Stages, folder: Path, positions: int) -> None:
     stages.stored("materialized_windows", _PILE, "windows_gathered", pile)
     rates["window_bytes"] = stages.bytes_a_row("materialized_windows", _PILE)
     lake.write("validation", None, pile())
+    _measure_sharding(stages, folder, pile)
     _measure_reading(stages, folder, packed, references["row"].to_numpy())
 
 
-def _measure_reading(stages: _Stages, folder: Path, packed: NDArray[np.uint32], rows: NDArray[np.int64]) -> None:
-    rates, settings, lake = stages.rates, stages.settings, stages.lake
-    mds = folder / "mds"
+def _measure_sharding(stages: _Stages, folder: Path, pile: Callable[[], RecordStream]) -> None:
+    settings, mds = stages.settings, folder / "mds"
 
     def shard() -> float:
         return write_shards(
-            stages.rows("materialized_windows", _PILE),
+            WindowDurations(settings.seq_len, settings.window_len).watch(pile().tables),
             mds,
             window_len=settings.window_len,
             size_limit=settings.mds_size_limit,
@@ -224,18 +229,30 @@ def _measure_reading(stages: _Stages, folder: Path, packed: NDArray[np.uint32], 
         ).samples
 
     stages.timed("windows_sharded", shard)
-    rates["mds_bytes"] = sum(file.stat().st_size for file in mds.iterdir()) / max(1, len(rows))
+    windows = stages.lake.describe("materialized_windows", _PILE).rows
+    stages.rates["mds_bytes"] = sum(file.stat().st_size for file in mds.iterdir()) / max(1, windows)
 
+
+def _measure_reading(stages: _Stages, folder: Path, packed: NDArray[np.uint32], rows: NDArray[np.int64]) -> None:
+    settings, lake = stages.settings, stages.lake
     many = settings.model_copy(update={"shards": _COPIES})
     for asset, key in product(("track_shards", "window_piles"), many.shard_keys[1:]):
         os.link(lake.uri_of(asset, _SHARD), lake.uri_of(asset, key))
 
     def check() -> float:
+        publish_track_index(lake, many, release="rates")
         shared_vessels(lake, many)
         windows_of_tracks(lake, many)
         return _COPIES * len(packed)
 
     stages.timed("positions_checked", check)
+
+    def cache() -> float:
+        with TrackWindowDataset(str(lake.uri), folder / "tracks", threads=1) as dataset:
+            next(iter(dataset))
+        return _COPIES * len(packed)
+
+    stages.timed("positions_cached", cache)
 
     def reckon() -> float:
         errors = ForecastErrors(settings.seq_len, HORIZONS_MINUTES)
@@ -287,7 +304,9 @@ def median_rates(vessels: int, repeat: int) -> Rates:
     with ProcessPoolExecutor(len(cores), mp_context=get_context("spawn")) as pool:
         measuring = [pool.submit(_turns, vessels, repeat, core) for core in cores]
         turns = [turn for of_core in measuring for turn in of_core.result(timeout=TURN_SECONDS)]
-    medians: dict[str, Any] = {name: statistics.median(turn[name] for turn in turns) for name in turns[0]}
+    medians: dict[str, Any] = {
+        name: float(f"{statistics.median(turn[name] for turn in turns):.4g}") for name in turns[0]
+    }
     on = machine()
     return Rates(machine=f"{on['cpu']}, {on['cores']} cores", **medians)
 

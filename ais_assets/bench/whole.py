@@ -1,8 +1,9 @@
 """The plan against a run: real assets over as many positions as asked for, predicted and measured side by side.
 
 Simulated vessels are copied under other MMSIs until there are enough typed records; from there on every stage is run as
-the platform runs it, Dagster included. Training windows are built some piles at a time and removed once they are
-counted, MDS but for its indices, so that the disk need not hold them all.
+the platform runs it, Dagster included, and at last a batch is cut from the published tracks. Training windows are built
+some piles at a time and removed once they are counted, so that the disk need not hold them all: but for the first pile,
+indices, and columns beside the features, which the checks of what is published read.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ from datetime import timedelta
 from multiprocessing import active_children, get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import click
 import numpy as np
@@ -32,6 +34,7 @@ from ais_assets import schema
 from ais_assets.bench._simulated import FIRST_DAY
 from ais_assets.bench.race import machine
 from ais_assets.bench.rates import median_rates
+from ais_assets.cli.plan import window_formats as window_formats_option
 from ais_assets.cli.terminal import terminal
 from ais_assets.definitions import platform_assets
 from ais_assets.io.lake import Lake
@@ -40,7 +43,9 @@ from ais_assets.ledger import Ledger
 from ais_assets.machine import usable_cores
 from ais_assets.operating import code_location
 from ais_assets.operating.local_runs import run_task
-from ais_assets.operating.planning import Load, Stage, plan
+from ais_assets.operating.planning.plan import FIRST_BATCH, Plan, plan
+from ais_assets.operating.planning.schedule import Stage
+from ais_assets.operating.planning.workload import Load
 from ais_assets.operating.stages import turns
 from ais_assets.operating.tasks import Task
 from ais_assets.publishing.index import INDEX_FILE
@@ -212,24 +217,36 @@ plan."""
 def run_stages(settings: Settings, runs: Runs, lake: Lake, workers: int) -> dict[str, Measured]:
     """Builds everything from the typed records on; of the training windows the lake keeps no features."""
     stages = {stage.asset: stage for turn in turns(platform_assets(settings).values()) for stage in turn}
-    measured = {asset: _run(runs, lake, asset, stages[asset].partitions) for asset in BEFORE}
-    parts: dict[str, list[Measured]] = {asset: [] for asset in OF_PILES}
-    piles = settings.pile_keys
+    measured = {asset: _run(runs, lake, asset, stages[asset].partitions) for asset in BEFORE if asset in stages}
+    parts: dict[str, list[Measured]] = {asset: [] for asset in OF_PILES if asset in stages}
+    piles = settings.pile_keys if parts else []
+    compared = None
     for first in range(0, len(piles), 2 * workers):
         group = piles[first : first + 2 * workers]
         for asset, done in parts.items():
             done.append(_run(runs, lake, asset, group))
         for pile in group:
-            _empty(Path(lake.uri_of("materialized_windows", pile)))
-            for file in _place(lake, "mds_shards", pile).iterdir():
-                if file.name != INDEX_FILE:
-                    file.unlink()
+            if compared is None and any(lake.ledger(asset, pile).rows_out for asset in parts):
+                # `same_windows_in_both_formats` reads samples of the first pile that has any.
+                compared = pile
+            else:
+                _empty(lake, pile, parts)
     measured |= {asset: _together(done) for asset, done in parts.items()}
-    measured |= {asset: _run(runs, lake, asset, []) for asset in AFTER}
+    measured |= {asset: _run(runs, lake, asset, []) for asset in AFTER if asset in stages}
     return {asset: measured[asset] for asset in stages if asset in measured}
 
 
-def _empty(windows: Path) -> None:
+def _empty(lake: Lake, pile: str, assets: Collection[str]) -> None:
+    """Gives the disk back what a pile's features take."""
+    if "materialized_windows" in assets:
+        _empty_parquet(Path(lake.uri_of("materialized_windows", pile)))
+    if "mds_shards" in assets:
+        for file in _place(lake, "mds_shards", pile).iterdir():
+            if file.name != INDEX_FILE:
+                file.unlink()
+
+
+def _empty_parquet(windows: Path) -> None:
     """Gives the disk back what a file's features take; its footer and its other columns, which checks read, stay."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
@@ -269,8 +286,27 @@ def _together(parts: Sequence[Measured]) -> Measured:
     )
 
 
+def first_batch(lake: Lake, folder: Path) -> Measured:
+    """A process of its own that cuts a batch from the published tracks, its cache in the folder."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        process = pool.submit(os.getpid).result(timeout=600)
+        with _peaks([process]) as peaks:
+            started = time.perf_counter()
+            windows = pool.submit(_cut_first_batch, lake.uri, folder).result(timeout=7200)
+            seconds = time.perf_counter() - started
+    return Measured(seconds, 0, max(peaks.values(), default=0), windows)
+
+
+def _cut_first_batch(lake: str, folder: Path) -> int:
+    """Returns how many windows are in it."""
+    from ais_assets.loader.tracks.dataset import TrackWindowDataset  # noqa: PLC0415
+
+    with TrackWindowDataset(lake, folder) as dataset:
+        return len(next(iter(dataset)))
+
+
 @contextmanager
-def _environment(folder: Path, days: int, shards: int, piles: int) -> Iterator[Settings]:
+def _environment(folder: Path, days: int, shards: int, piles: int, window_formats: Sequence[str]) -> Iterator[Settings]:
     """The settings of a lake in the folder, also for the processes that are started meanwhile."""
     wanted = {
         "AIS_LAKE": str(folder / "lake"),
@@ -279,6 +315,7 @@ def _environment(folder: Path, days: int, shards: int, piles: int) -> Iterator[S
         "AIS_LAST_DAY": (FIRST_DAY + timedelta(days=days - 1)).isoformat(),
         "AIS_SHARDS": str(shards),
         "AIS_PILES": str(piles),
+        "AIS_WINDOW_FORMATS": ",".join(window_formats),
         "DAGSTER_HOME": str(folder / "dagster"),
     }
     before = {name: os.environ.get(name) for name in wanted}
@@ -295,12 +332,12 @@ def _environment(folder: Path, days: int, shards: int, piles: int) -> Iterator[S
                 os.environ[name] = value
 
 
-def _table(stages: Sequence[Stage], measured: dict[str, Measured]) -> Table:
+def _table(planned: Plan, measured: dict[str, Measured]) -> Table:
     table = Table(title="Predicted and measured", title_justify="left")
     table.add_column("asset", no_wrap=True)
     for column in ("units", "seconds", "measured", "GB written", "measured", "MB each", "measured"):
         table.add_column(column, justify="right", no_wrap=True)
-    for stage in stages:
+    for stage in _checked(planned, measured):
         found = measured[stage.asset]
         table.add_row(
             stage.asset,
@@ -315,12 +352,41 @@ def _table(stages: Sequence[Stage], measured: dict[str, Measured]) -> Table:
     return table
 
 
+def _checked(planned: Plan, measured: Collection[str]) -> list[Stage]:
+    """The stages of a plan that were run."""
+    return [stage for stage in (*planned.stages, planned.first_batch) if stage.asset in measured]
+
+
+def _load_of(lake: Lake, settings: Settings, measured: dict[str, Measured], **rest: Any) -> Load:
+    """What was built, as a plan has it."""
+    thrown = (
+        [lake.ledger("window_piles", shard).notes for shard in settings.shard_keys] if settings.window_formats else []
+    )
+    windows = {
+        split: sum(notes.get(f"windows_{split}", 0) for notes in thrown)
+        for split in ("training", "validation", "holdout")
+    }
+    everything = sum(windows.values())
+    return Load(
+        positions=measured["track_shards"].rows,
+        windows=everything or None,
+        validation=windows["validation"] / max(1, everything),
+        holdout=windows["holdout"] / max(1, everything),
+        shards=settings.shards,
+        piles=settings.piles,
+        days=len(settings.days),
+        window_formats=settings.window_formats,
+        **rest,
+    )
+
+
 @click.command()
 @click.option("--positions", type=click.IntRange(min=1), default=4_000_000, show_default=True, help="About so many.")
 @click.option("--vessels", type=click.IntRange(min=10), default=120, show_default=True, help="That are copied.")
 @click.option("--days", type=click.IntRange(min=1), default=2, show_default=True)
 @click.option("--shards", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option("--piles", type=click.IntRange(min=1), default=8, show_default=True)
+@window_formats_option
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one a core.")
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="With room; default: a temporary one.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
@@ -331,6 +397,7 @@ def command(
     days: int,
     shards: int,
     piles: int,
+    window_formats: tuple[str, ...],
     workers: int | None,
     folder: Path | None,
     as_json: bool,
@@ -340,7 +407,7 @@ def command(
     rates = median_rates(vessels, 3)
     with (
         TemporaryDirectory(prefix="ais-bench-", dir=folder) as name,
-        _environment(Path(name), days, shards, piles) as settings,
+        _environment(Path(name), days, shards, piles, window_formats) as settings,
     ):
         lake = Lake(settings.lake, zstd_level=settings.zstd_level)
         (Path(name) / "archives").mkdir()
@@ -355,27 +422,24 @@ def command(
         )
         with DagsterInstance.get() as instance:
             measured = run_stages(settings, Runs(instance.get_ref(), workers), lake, workers)
-        windows = {asset: measured[asset].rows for asset in ("validation", "holdout", "materialized_windows")}
-        load = Load(
+        measured[FIRST_BATCH] = first_batch(lake, Path(name) / "cache")
+        load = _load_of(
+            lake,
+            settings,
+            measured,
             records=records,
-            days=days,
-            positions=measured["track_shards"].rows,
-            windows=sum(windows.values()),
-            validation=windows["validation"] / sum(windows.values()),
             cores=workers,
             memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
             network=pace,
-            shards=shards,
-            piles=piles,
         )
-    stages = [stage for stage in plan(load, rates).stages if stage.asset in measured]
+    planned = plan(load, rates)
     if as_json:
         found = {asset: asdict(each) for asset, each in measured.items()}
-        predicted = {stage.asset: asdict(stage) for stage in stages}
+        predicted = {stage.asset: asdict(stage) for stage in _checked(planned, measured)}
         click.echo(
             json.dumps({"machine": machine(), "disk": pace, "predicted": predicted, "measured": found}, indent=1)
         )
         return
     console = terminal()
-    console.print(_table(stages, measured))
+    console.print(_table(planned, measured))
     console.print(f"{workers} processes; {machine()['cpu']}; disk {pace / 1e6:,.0f} MB/s", highlight=False)

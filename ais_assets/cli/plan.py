@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,31 @@ import click
 from rich.table import Table
 
 from ais_assets.cli.terminal import failures, terminal
-from ais_assets.operating.planning import GIGABYTE, MEASURED_RATES, Load, Plan, Rates, plan, rates_file
+from ais_assets.operating.planning.plan import Plan, plan
+from ais_assets.operating.planning.rates import MEASURED_RATES, Rates, rates_file
+from ais_assets.operating.planning.workload import GIGABYTE, Load
+from ais_assets.settings import WINDOW_FORMATS
 
 MORE_THAN_NOUGHT = click.FloatRange(min=0, min_open=True)
+
+
+def _formats(_: click.Context, __: click.Parameter, names: str) -> tuple[str, ...]:
+    """Of AIS_WINDOW_FORMATS, in its order."""
+    asked = {name.strip() for name in names.split(",") if name.strip()}
+    if not asked <= set(WINDOW_FORMATS):
+        raise click.BadParameter(
+            f"{', '.join(sorted(asked - set(WINDOW_FORMATS)))}: there are {', '.join(WINDOW_FORMATS)}"
+        )
+    return tuple(name for name in WINDOW_FORMATS if name in asked)
+
+
+window_formats = click.option(
+    "--window-formats",
+    default=lambda: os.environ.get("AIS_WINDOW_FORMATS", ",".join(WINDOW_FORMATS)),
+    show_default="AIS_WINDOW_FORMATS",
+    callback=_formats,
+    help='"": tracks alone.',
+)
 
 
 @click.command("plan")
@@ -33,6 +56,7 @@ MORE_THAN_NOUGHT = click.FloatRange(min=0, min_open=True)
 @click.option("--shards", type=click.IntRange(min=1), help="AIS_SHARDS.  [default: by memory]")
 @click.option("--piles", type=click.IntRange(min=1), help="AIS_PILES.  [default: some 425,000 windows each]")
 @click.option("--gather-gigabytes", type=MORE_THAN_NOUGHT, help="AIS_GATHER_GIGABYTES.  [default: if it is quicker]")
+@window_formats
 @click.option("--core-hour", type=click.FloatRange(min=0), default=Load.core_hour, show_default=True, help="Its price.")
 @click.option(
     "--gigabyte-month", type=click.FloatRange(min=0), default=Load.gigabyte_month, show_default=True, help="Its price."

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from ais_assets.io.lake import Lake
 from ais_assets.machine import available_memory
-from ais_assets.operating import planning
+from ais_assets.operating.planning import peaks
+from ais_assets.operating.planning.workload import GIGABYTE
 from ais_assets.settings import Settings
 
 
@@ -21,10 +22,10 @@ def runs_that_fit(
 ) -> int:
     """Of so many processes, those that can run these assets at a time; a note says when that is not all of them."""
     available = available_memory()
-    peaks = {asset: _peak(asset, lake, settings, threads) for asset in assets}
-    if not peaks or available is None:
+    taken = {asset: _peak(asset, lake, settings, threads) for asset in assets}
+    if not taken or available is None:
         return processes
-    asset, peak = max(peaks.items(), key=lambda item: item[1])
+    asset, peak = max(taken.items(), key=lambda item: item[1])
     fitting = max(1, int(available // peak)) if peak else processes
     if fitting < processes:
         on_note(
@@ -43,22 +44,22 @@ def _peak(asset: str, lake: Lake, settings: Settings, threads: int) -> float:
     def gathering() -> float:
         windows = sum(rows_out("window_piles", settings.shard_keys)) / settings.piles
         if settings.gather_gigabytes is None:
-            return planning.gather_peak(windows)
+            return peaks.gather_peak(windows)
         positions = max(rows_out("track_shards", settings.shard_keys), default=0)
-        return planning.sweep_peak(settings.gather_gigabytes * planning.GIGABYTE, windows, positions)
+        return peaks.sweep_peak(settings.gather_gigabytes * GIGABYTE, windows, positions)
 
     def tracking() -> float:
         positions = sum(rows_out("clean_records", settings.day_keys))
-        return planning.tracks_peak(positions / settings.shards, len(settings.days))
+        return peaks.tracks_peak(positions / settings.shards, len(settings.days))
 
-    peaks: dict[str, Callable[[], float]] = {
-        "raw_records": planning.records_peak,
-        "clean_records": lambda: planning.clean_peak(max(rows_out("raw_records", settings.day_keys), default=0)),
+    known: dict[str, Callable[[], float]] = {
+        "raw_records": peaks.records_peak,
+        "clean_records": lambda: peaks.clean_peak(max(rows_out("raw_records", settings.day_keys), default=0)),
         "track_shards": tracking,
-        "window_piles": lambda: planning.throw_peak(
+        "window_piles": lambda: peaks.throw_peak(
             max(rows_out("track_shards", settings.shard_keys), default=0) / settings.stride
         ),
         "materialized_windows": gathering,
-        "mds_shards": lambda: planning.shards_peak(threads),
+        "mds_shards": lambda: gathering() + peaks.sharding_bytes(threads),
     }
-    return peaks[asset]() if asset in peaks else 0.0
+    return known[asset]() if asset in known else 0.0

@@ -19,7 +19,7 @@ from ais_assets.definitions import platform_assets
 from ais_assets.operating import building, code_location, memory
 from ais_assets.operating.building import Watch
 from ais_assets.operating.memory import runs_that_fit
-from ais_assets.operating.planning import records_peak
+from ais_assets.operating.planning.peaks import records_peak
 from ais_assets.operating.stages import turns
 from ais_assets.operating.tasks import Done, Task
 from ais_assets.resources.lake import LakeResource

@@ -18,7 +18,11 @@ from numpy.typing import NDArray
 
 from ais_assets.cli.main import main
 from ais_assets.definitions import platform_assets
-from ais_assets.operating.planning import MEASURED_RATES, Load, Plan, Rates, Stage, plan, sweeps_of
+from ais_assets.operating.planning.gathering import Gather, sweeps_of
+from ais_assets.operating.planning.plan import Plan, plan
+from ais_assets.operating.planning.rates import MEASURED_RATES, Rates
+from ais_assets.operating.planning.schedule import Stage
+from ais_assets.operating.planning.workload import Load
 from ais_assets.operating.stages import turns
 from ais_assets.schema import UTC
 from ais_assets.settings import load_settings
@@ -26,13 +30,19 @@ from ais_assets.transforms.shuffle import sweep_piles
 
 ROUND = Rates(
     *("a machine", 1e6, 1e6, 1e6, 1e6, 1e4, 1e4, 10, 10, 10, 10, 10, 1e4, 1e4, 0.5),
-    *(1e6, 1e6, 1e6, 2e7, 1e6, 1e4, 1e4),
+    *(1e6, 1e6, 1e6, 2e7, 1e6, 1e6, 1e4, 1e4),
 )
 """A million rows or positions, twenty to pack, and ten thousand windows or pages, a second and core; ten bytes each."""
 
 
 def stages(planned: Plan) -> dict[str, Stage]:
     return {stage.asset: stage for stage in planned.stages}
+
+
+def way(planned: Plan) -> Gather:
+    """How windows are gathered."""
+    assert planned.gather is not None
+    return planned.gather
 
 
 def test_the_reference_year() -> None:
@@ -43,14 +53,42 @@ def test_the_reference_year() -> None:
     assert (work.shards, work.piles) == (64, 256)
     assert work.packed_bytes == 42e9
     assert planned.packed_fits
-    assert planned.gather.way == "memory"
+    assert way(planned).way == "memory"
     assert "AIS_GATHER_GIGABYTES" not in planned.environment
 
 
-def test_every_stage_is_planned_in_the_order_of_the_build() -> None:
-    planned = [{stage.asset for stage in turn.stages} for turn in plan(Load(), MEASURED_RATES).turns]
-    built = [{stage.asset for stage in turn} for turn in turns(platform_assets(load_settings()).values())]
-    assert built == [{"raw_archives"}, *planned]
+@pytest.mark.parametrize("formats", [("parquet", "mds"), ("parquet",), ("mds",), ()])
+def test_every_stage_is_planned_in_the_order_of_the_build(formats: tuple[str, ...]) -> None:
+    planned = plan(Load(window_formats=formats), MEASURED_RATES)
+    settings = load_settings(window_formats=formats)
+    built = [{stage.asset for stage in turn} for turn in turns(platform_assets(settings).values())]
+    assert built == [{"raw_archives"}, *({stage.asset for stage in turn.stages} for turn in planned.turns)]
+
+
+def test_tracks_are_published_before_any_windows_and_trained_on_once_they_are_packed() -> None:
+    load = Load(records=1_000_000_000, positions=500_000_000, windows=10_000_000, network=None, cores=10)
+    planned = plan(load, ROUND)
+    assert list(planned.published) == ["tracks", "parquet", "mds"]
+    assert planned.published["tracks"] == pytest.approx(plan(replace(load, window_formats=()), ROUND).seconds)
+    assert planned.published["mds"] == pytest.approx(plan(replace(load, window_formats=("mds",)), ROUND).seconds)
+    assert planned.published["tracks"] < planned.published["parquet"] < planned.seconds
+    # A million positions a second with each of eight threads, and libraries.
+    assert planned.first_batch.seconds == pytest.approx(500 / 8 + 3.3, rel=0.02)
+
+
+def test_tracks_alone_hold_no_windows() -> None:
+    planned = plan(Load(window_formats=()), MEASURED_RATES)
+    assert planned.gather is None
+    assert planned.lake_bytes < plan(Load(window_formats=("mds",)), MEASURED_RATES).lake_bytes / 5
+    assert planned.as_json()["gather"] is None
+
+
+def test_mds_is_gathered_from_the_tracks_not_read_back_from_parquet() -> None:
+    load = Load(records=1_000_000_000, positions=500_000_000, windows=10_000_000, network=None)
+    both, alone = (stages(plan(replace(load, window_formats=of), ROUND)) for of in (("parquet", "mds"), ("mds",)))
+    assert both["mds_shards"].bytes_read == both["mds_shards"].units * ROUND.reference_bytes
+    # Which of the two packs the positions is all that differs.
+    assert alone["mds_shards"].bytes_read - both["mds_shards"].bytes_read == 500_000_000 * ROUND.position_bytes
 
 
 def test_stages_that_one_run_does_bind_on_many_cores() -> None:
@@ -70,8 +108,7 @@ def test_time_is_work_by_cores() -> None:
     runs = {asset: 0.65 * stage.partitions / 10 for asset, stage in found.items()}
     assert found["raw_records"].seconds == pytest.approx(100 + runs["raw_records"])
     assert found["track_shards"].seconds == pytest.approx(50 + runs["track_shards"])
-    # A second of gathering for every one of sharding.
-    assert found["mds_shards"].seconds == pytest.approx(200 + runs["mds_shards"])
+    assert found["mds_shards"].seconds == pytest.approx(100 + runs["mds_shards"])
     assert {stage.bound_by for stage in found.values() if stage.partitions > 1} == {"cpu"}
     # DuckDB takes every core for its one run.
     assert found["vessels"].seconds == pytest.approx(100 + 0.65)
@@ -116,7 +153,7 @@ QUICK_DISK, SLOW_DISK = replace(ROUND, pages_faulted=1e5), replace(ROUND, pages_
 def test_a_cache_that_does_not_fit_is_read_from_a_quick_disk() -> None:
     planned = plan(SMALL, QUICK_DISK)
     assert not planned.packed_fits
-    assert planned.gather.way == "disk"
+    assert way(planned).way == "disk"
     assert stages(plan(SMALL, replace(ROUND, pages_faulted=8e3)))["materialized_windows"].bound_by == "disk"
     assert "AIS_GATHER_GIGABYTES" not in planned.environment
     # All but some three of 42 GB, a window on 3.7 pages: work of the processor and waiting for the disk.
@@ -129,8 +166,8 @@ def test_a_cache_that_does_not_fit_is_read_from_a_quick_disk() -> None:
 
 def test_a_cache_that_does_not_fit_is_not_read_from_a_slow_one() -> None:
     planned = plan(SMALL, SLOW_DISK)
-    assert planned.gather.way == "sweeps"
-    held = planned.gather.gigabytes
+    assert way(planned).way == "sweeps"
+    held = way(planned).gigabytes
     assert held is not None
     assert planned.environment["AIS_GATHER_GIGABYTES"] == f"{held:g}"
     gather = stages(planned)["materialized_windows"]
@@ -143,10 +180,10 @@ def test_sweeps_are_window_bytes_over_what_is_held(gigabytes: float, memory: flo
     load = Load(cores=2, memory=memory, gather_gigabytes=gigabytes, validation=0, network=None)
     planned = plan(load, ROUND)
     # Once for Parquet and once for MDS; the last part of each pile does not fill what is held.
-    assert 2 * sweeps <= planned.gather.sweeps <= 1.15 * 2 * sweeps
+    assert 2 * sweeps <= way(planned).sweeps <= 1.15 * 2 * sweeps
     gather = stages(planned)["materialized_windows"]
-    assert gather.bytes_read == pytest.approx(planned.gather.sweeps / 2 * 3.5e9 * ROUND.position_bytes, rel=0.01)
-    assert gather.core_seconds == pytest.approx(109e6 / 1e4 + planned.gather.sweeps / 2 * 3.5e9 / 2e7, rel=0.01)
+    assert gather.bytes_read == pytest.approx(way(planned).sweeps / 2 * 3.5e9 * ROUND.position_bytes, rel=0.01)
+    assert gather.core_seconds == pytest.approx(109e6 / 1e4 + way(planned).sweeps / 2 * 3.5e9 / 2e7, rel=0.01)
     assert gather.peak_bytes > gigabytes * 1e9
 
 
@@ -253,6 +290,16 @@ def test_the_command_prints_what_to_set(tmp_path: Path) -> None:
     (tmp_path / "rates.json").write_text(SLOW_DISK.to_json())
     shown = run("--cores", "2", "--memory", "4", "--rates", str(tmp_path / "rates.json"), home=tmp_path)
     assert re.search(r"AIS_SHARDS=\d+ AIS_PILES=256 AIS_GATHER_GIGABYTES=[\d.]+\n", shown.output)
+
+
+def test_the_command_knows_the_formats_of_windows(tmp_path: Path) -> None:
+    for words, variables in ((["--window-formats", ""], {}), ([], {"AIS_WINDOW_FORMATS": ""})):
+        shown = CliRunner().invoke(main, ["plan", *words], env={"XDG_CACHE_HOME": str(tmp_path), **variables})
+        assert "minutes until published: tracks after" in shown.output
+        assert "mds" not in shown.output
+    refused = run("--window-formats", "csv", home=tmp_path)
+    assert refused.exit_code == 2
+    assert "csv: there are parquet, mds" in refused.output
 
 
 def test_rates_of_something_else_are_refused(tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+"""The most memory that one run of a stage takes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ais_assets.operating.planning.workload import PACKED_BYTES, WINDOW_BYTES
+
+_PROCESS_BYTES: Final = 430e6
+"""A run's process with Dagster, Arrow and the compiled kernels loaded, and what its allocators keep: as seen by
+`ais bench whole`."""
+_QUERY_BYTES: Final = 400e6
+"""Of DuckDB for checks across stages."""
+_SCAN_BYTES: Final = 1_500e6
+"""Of DuckDB for vessels, and of what Arrow reads ahead for it."""
+_TORCH_BYTES: Final = 400e6
+"""Of the loader's libraries."""
+_TABLE_POSITIONS: Final = 1 << 20
+TABLE_WINDOWS: Final = 1 << 10
+ORDERED_BYTES: Final = 56
+"""A reference while it is put in order."""
+_SHARD_BYTES: Final = 1 << 26
+"""An MDS shard before compression."""
+
+
+def records_peak() -> float:
+    """Bytes of a run of `raw_records`: blocks of text, and a table."""
+    return _PROCESS_BYTES + 150e6
+
+
+def clean_peak(records: float) -> float:
+    """Bytes of a run of `clean_records` of days with so many clean records: one, and what is kept of the day before."""
+    return _PROCESS_BYTES + 90 * records
+
+
+def tracks_peak(positions: float, days: int) -> float:
+    """Bytes of a run of `track_shards` of a shard with so many positions."""
+    return _PROCESS_BYTES + 20 * positions + 150 * _TABLE_POSITIONS + 30 * positions / days
+
+
+def throw_peak(windows: float) -> float:
+    """Bytes of a run of `window_piles` of a shard with so many windows."""
+    return _PROCESS_BYTES + 24 * _TABLE_POSITIONS + 90 * windows
+
+
+def gather_peak(windows: float) -> float:
+    """Bytes of a run that gathers a pile of so many windows from packed positions."""
+    return _PROCESS_BYTES + ORDERED_BYTES * windows + 2 * TABLE_WINDOWS * WINDOW_BYTES + 3 * (1 << 22)
+
+
+def sweep_peak(held: float, windows: float, positions: float) -> float:
+    """The same by sweeps, with so many bytes of windows held and so many positions in a shard."""
+    references = ORDERED_BYTES * (max(windows, held / WINDOW_BYTES) + windows)
+    return _PROCESS_BYTES + held + PACKED_BYTES * positions + references + 3 * TABLE_WINDOWS * WINDOW_BYTES
+
+
+def sharding_bytes(threads: int) -> float:
+    """What a run of `mds_shards` takes beside the gather: a shard for each thread, raw and compressed, and two more."""
+    return 2 * _SHARD_BYTES * (threads + 2)
+
+
+def vessels_peak() -> float:
+    """Bytes of the run of `vessels`."""
+    return _PROCESS_BYTES + _SCAN_BYTES
+
+
+def listing_peak() -> float:
+    """Bytes of a run of `tracks`."""
+    return _PROCESS_BYTES + 80 * _TABLE_POSITIONS
+
+
+def checks_peak() -> float:
+    """Bytes of the run of `training_dataset`."""
+    return _PROCESS_BYTES + _QUERY_BYTES
+
+
+def loader_peak(windows: float = 0.0) -> float:
+    """Bytes of a process that loads batches; of so many windows it also keeps the errors of a forecast."""
+    return _PROCESS_BYTES + _TORCH_BYTES + 24 * windows
