@@ -1,4 +1,4 @@
-"""A dataset on its way to storage: tables that come one after the other, and their account."""
+"""A dataset on its way to storage: columns over memory, tables that come one after the other, and their account."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ais_assets.ledger import Ledger
 
@@ -32,3 +34,9 @@ class RecordStream:
     tables: Iterator[pa.Table]
     ledger: Ledger = field(default_factory=Ledger)
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+def arrow_array(kind: pa.DataType, values: NDArray[Any], valid: NDArray[np.bool_] | None = None) -> pa.Array:
+    """A column over the memory of values of the type's own width; null where not valid."""
+    validity = None if valid is None or valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
+    return pa.Array.from_buffers(kind, values.size, [validity, pa.py_buffer(np.ascontiguousarray(values))])

@@ -89,7 +89,7 @@ def thrown_windows(lake: Lake, shard: str, settings: Settings) -> RecordStream:
     Raises ValueError when the tracks were materialized anew while they were being read.
     """
     tracks = lake.describe("track_shards", shard).fingerprint
-    stream = throw_windows(
+    return throw_windows(
         _positions(lake, shard, tracks),
         shard=int(shard),
         piles=settings.piles,
@@ -98,9 +98,6 @@ def thrown_windows(lake: Lake, shard: str, settings: Settings) -> RecordStream:
         seed=settings.seed,
         holdout_from=holdout_from(settings),
     )
-    # Row numbers mean something in this very track file only; pass 2 compares.
-    stream.facts["tracks"] = tracks
-    return stream
 
 
 def _positions(lake: Lake, shard: str, fingerprint: str) -> Iterator[pa.Table]:

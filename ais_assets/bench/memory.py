@@ -29,6 +29,7 @@ from ais_assets.io.mds import write_shards
 from ais_assets.io.parquet import write_parquet
 from ais_assets.sources.dma import LAYOUT
 from ais_assets.sources.rows.delimited import DelimitedReader
+from ais_assets.stream import arrow_array
 from ais_assets.transforms.clean import clean_day
 from ais_assets.transforms.shuffle import TABLE_WINDOWS, pile_windows, row_group_of, sweep_piles, throw_windows
 from ais_assets.transforms.split import shard_of
@@ -54,18 +55,13 @@ WINDOW_LEN = 64
 STRIDE = 8
 
 
-def column(values: NDArray[np.int32] | NDArray[np.int64], kind: pa.DataType) -> pa.Array:
-    """Stored integers as a column of their type."""
-    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
-
-
 def motion(count: int) -> dict[str, pa.Array]:
     """Slowly northwards, everyone."""
     return {
-        "lat_microdegrees": column(np.arange(count, dtype=np.int32) % DAY_POSITIONS, pa.int32()),
-        "lon_microdegrees": column(np.zeros(count, np.int32), pa.int32()),
-        "sog_tenths": column(np.full(count, 50, np.int32), pa.int32()),
-        "cog_tenths": column(np.zeros(count, np.int32), pa.int32()),
+        "lat_microdegrees": arrow_array(pa.int32(), np.arange(count, dtype=np.int32) % DAY_POSITIONS),
+        "lon_microdegrees": arrow_array(pa.int32(), np.zeros(count, np.int32)),
+        "sog_tenths": arrow_array(pa.int32(), np.full(count, 50, np.int32)),
+        "cog_tenths": arrow_array(pa.int32(), np.zeros(count, np.int32)),
     }
 
 
@@ -90,7 +86,7 @@ def clean_days(days: int, positions: int, vessels: int = VESSELS) -> Iterator[pa
         second = FIRST_SECOND + 10 * (day * positions + np.arange(positions, dtype=np.int64))
         columns = motion(len(mmsi)) | {
             "mmsi": pa.array(mmsi),
-            "t": column(np.tile(1_000 * second, vessels), schema.UTC),
+            "t": arrow_array(schema.UTC, np.tile(1_000 * second, vessels)),
             "mobile_type": mobile_type,
             **unremarkable(len(mmsi)),
         }
@@ -104,7 +100,7 @@ def shard_tracks(shard: int) -> pa.Table:
     columns = motion(len(mmsi)) | {
         "mmsi": pa.array(mmsi),
         "track": pa.array((mmsi.astype(np.int64) << 32) + FIRST_SECOND),
-        "t": column(1_000 * second, schema.UTC),
+        "t": arrow_array(schema.UTC, 1_000 * second),
         "split": pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(mmsi), np.int8)), pa.array(schema.SPLITS)),
         **unremarkable(len(mmsi)),
     }
@@ -280,7 +276,8 @@ def _random_windows(number: int, layout: pa.Schema) -> pa.Table:
     ones = np.ones(TABLE_WINDOWS, np.int64)
     features = pa.FixedSizeListArray.from_arrays(pa.array(values), type=layout.field("features").type)
     return pa.Table.from_arrays(
-        [features, pa.array(ones.astype(np.int32)), pa.array(ones), column(1_000 * ones, schema.UTC)], schema=layout
+        [features, pa.array(ones.astype(np.int32)), pa.array(ones), arrow_array(schema.UTC, 1_000 * ones)],
+        schema=layout,
     )
 
 

@@ -217,15 +217,6 @@ class Lake:
             yield self.store.fetch(f"{self.folder_key(asset, partition)}/{file}", Path(folder))
 
     @contextmanager
-    def local_folder(self, asset: str, partition: str) -> Iterator[Path]:
-        """A folder partition's files as local files of one folder, for as long as the context lasts."""
-        manifest = self.manifest(asset, partition)
-        prefix = f"{place_of(asset).folder}/{manifest['folder']}"
-        with TemporaryDirectory(prefix="ais-") as folder:
-            files = [self.store.fetch(f"{prefix}/{file}", Path(folder)) for file in manifest["files"]]
-            yield files[0].parent if files else Path(folder)
-
-    @contextmanager
     def open(self, asset: str, partition: str | None = None) -> Iterator[SealedFile]:
         """A partition's Parquet file, for reading it by row group. Raises DamagedFileError as `SealedFile` does."""
         where, cure = self.uri_of(asset, partition), _again(asset, partition)

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +29,7 @@ import zstandard
 from numpy.typing import NDArray
 
 from ais_assets import schema
+from ais_assets.store.names import stays_inside
 
 INDEX_FILE: Final = "index.json"
 VERSION: Final = 2
@@ -145,7 +146,7 @@ def root_index(folders: Sequence[tuple[str, bytes]]) -> bytes:
     entries: list[dict[str, Any]] = []
     seen: set[str] = set()
     for folder, index in folders:
-        if not _is_inside(folder):
+        if not stays_inside(folder):
             raise MDSError(f"the MDS folder {folder!r} is not a relative path below the root index")
         if folder in seen:
             raise MDSError(f"the MDS folder {folder!r} is named twice: its samples would be, too")
@@ -154,33 +155,6 @@ def root_index(folders: Sequence[tuple[str, bytes]]) -> bytes:
             files = {part: {**entry[part], "basename": f"{folder}/{entry[part]['basename']}"} for part in _files(entry)}
             entries.append(entry | files)
     return _index_of(entries)
-
-
-def read_samples(folder: Path, window_len: int | None = None) -> pa.Table:
-    """All samples of a local MDS folder that `write_shards` wrote, in their order, each shard checked by its hashes.
-
-    Reads compressed shards as they are; mosaicml-streaming would unpack them into the folder.
-
-    Args:
-        folder: with an index.json.
-        window_len: positions of a window. None: as the samples have it, so that a folder without samples is
-            refused.
-
-    Returns:
-        A table with `schema.windows_schema(window_len)`.
-
-    Raises:
-        MDSError: the index or a shard is damaged, windows have another length than `window_len`, or there is
-            no sample and no `window_len`.
-        FileNotFoundError: the index or a shard is missing.
-    """
-    entries = shard_entries((folder / INDEX_FILE).read_bytes(), str(folder / INDEX_FILE))
-    shards = [read_shard(folder, entry, window_len) for entry in entries]
-    if shards:
-        return pa.concat_tables(shards)
-    if window_len is None:
-        raise MDSError(f"{folder} holds no sample, which leaves the length of its windows open; pass window_len")
-    return schema.windows_schema(window_len).empty_table()
 
 
 class _Layout:
@@ -343,7 +317,7 @@ def shard_entries(index: bytes, where: str) -> list[dict[str, Any]]:
     if version != VERSION:
         raise MDSError(f"{where} has MDS version {version!r}; known is {VERSION}: materialize mds_shards again")
     for name in names:
-        if not _is_inside(name) or "/" in name:
+        if not stays_inside(name) or "/" in name or "\\" in name:
             raise MDSError(f"{where} names the file {name!r}, which is not directly inside its folder")
     return entries
 
@@ -351,12 +325,6 @@ def shard_entries(index: bytes, where: str) -> list[dict[str, Any]]:
 def _files(entry: dict[str, Any]) -> list[str]:
     """The parts of a shard's entry that name files: the raw shard and, if it is compressed, the file with it."""
     return [part for part in ("raw_data", "zip_data") if entry[part] is not None]
-
-
-def _is_inside(path: str) -> bool:
-    """Whether a path is relative, normal and stays below where it starts."""
-    parts = path.split("/")
-    return "\\" not in path and str(PurePosixPath(*parts)) == path and not {"", ".", ".."} & set(parts)
 
 
 def read_shard(folder: Path, entry: dict[str, Any], window_len: int | None) -> pa.Table:

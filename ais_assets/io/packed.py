@@ -7,7 +7,6 @@ cache is read from disk.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import uuid
 from collections.abc import Sequence
@@ -17,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ais_assets.io.lake import Lake
+from ais_assets.store.file_locks import exclusively, if_free
 from ais_assets.transforms.windows import PACKED_WORDS, pack_tables
 
 PackedShard = NDArray[np.uint32]
 
+_LONGEST_PACKING_SECONDS = 3600.0
 _ATTEMPTS = 5
 """To open a shard that is published anew again and again."""
 
@@ -72,11 +73,9 @@ class PackedPositions:
     def _pack(self, shard: str, *, wait: bool) -> None:
         """Packs a shard unless it is there already; one that another run is packing is waited for, or left to it."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        # The kernel drops the lock of a process that dies.
-        with (self._folder / f"{shard}.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
+        lock = self._folder / f"{shard}.lock"
+        with exclusively(lock, _LONGEST_PACKING_SECONDS) if wait else if_free(lock) as mine:
+            if mine is False:
                 return
             path = self._path(shard)
             if path.exists():

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -143,8 +143,10 @@ def stale_because(
     )
 
 
-def require_fresh(chain: Chain, wanted: Mapping[str, Sequence[str]], settings: Settings) -> None:
-    """Goes from these partitions back to the archives.
+def require_fresh(
+    chain: Chain, wanted: Mapping[str, Sequence[str]], settings: Settings, through: Collection[str] | None = None
+) -> None:
+    """Goes from these partitions back to the archives, or through these assets only.
 
     Partitions that have come since, such as a new day's, are no fault: what was made without them is whole.
 
@@ -163,6 +165,9 @@ def require_fresh(chain: Chain, wanted: Mapping[str, Sequence[str]], settings: S
             raise _stale(asset, partition, "does not say what it was made from")
         now: Inputs = {}
         for of, fingerprints in record.made_from.items():
+            if through is not None and of not in through:
+                now[of] = dict(fingerprints)
+                continue
             now[of] = {}
             for key in sorted(fingerprints):
                 found = chain.record(of, key)

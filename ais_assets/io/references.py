@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from ais_assets.io.lake import Lake
 from ais_assets.io.parquet import PartitionFile
+from ais_assets.io.provenance import Chain, read_record, require_fresh
 from ais_assets.settings import Settings
 
-_OF_TRACKS: Final = (
-    "max_gap_seconds",
-    "max_speed_knots",
-    "min_track_positions",
-    "thin_seconds",
-    "stationary_seconds",
-    "stationary_knots",
-    "validation_fraction",
-    "seed",
-)
-"""Settings that tracks are made by."""
+REFERENCES: Final = "window_piles"
+TRACKS: Final = "track_shards"
 
 
 @dataclass(frozen=True)
@@ -37,40 +29,19 @@ class ThrownShard:
 def thrown_shards(lake: Lake, settings: Settings) -> list[ThrownShard]:
     """Every shard's references, in the shards' order.
 
-    Raises PartitionMissingError when a shard of window_piles or track_shards is missing, ValueError where they
+    Raises PartitionMissingError when a shard of window_piles or track_shards is missing, StaleError where they
     were made with other settings or references for other tracks.
     """
     shards = settings.shard_keys
-    lake.require("track_shards", shards)
-    lake.require("window_piles", shards)
-    wanted = {
-        "piles": settings.piles,
-        "window_len": settings.window_len,
-        "stride": settings.stride,
-        "seed": settings.seed,
-        "holdout_from": holdout_from(settings),
-    }
-    thrown = []
-    for shard in shards:
-        tracks, references = lake.describe("track_shards", shard), lake.describe("window_piles", shard)
-        _require_settings(f"track_shards[{shard}]", tracks, {name: getattr(settings, name) for name in _OF_TRACKS})
-        _require_settings(f"window_piles[{shard}]", references, wanted)
-        if references.facts["tracks"] != tracks.fingerprint:
-            raise ValueError(
-                f"track_shards[{shard}] was materialized anew since window_piles[{shard}] was: "
-                "materialize window_piles again"
-            )
-        thrown.append(ThrownShard(shard, references.fingerprint, tracks.fingerprint))
-    return thrown
+    for asset in (TRACKS, REFERENCES):
+        lake.require(asset, shards)
+    chain = Chain(lake)
+    require_fresh(chain, {REFERENCES: shards}, settings, through=(REFERENCES, TRACKS))
 
+    def fingerprint(asset: str, shard: str) -> str:
+        return (chain.record(asset, shard) or read_record(lake, asset, shard)).fingerprint
 
-def _require_settings(where: str, found: PartitionFile, wanted: Mapping[str, object]) -> None:
-    differing = {name: found.facts.get(name) for name in wanted if found.facts.get(name) != wanted[name]}
-    if differing:
-        raise ValueError(
-            f"{where} was made with {differing}, the settings now say { {name: wanted[name] for name in differing} }: "
-            f"materialize {where.partition('[')[0]} again"
-        )
+    return [ThrownShard(shard, fingerprint(REFERENCES, shard), fingerprint(TRACKS, shard)) for shard in shards]
 
 
 def shuffle_digest(thrown: Iterable[ThrownShard]) -> str:

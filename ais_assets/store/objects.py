@@ -6,7 +6,6 @@ Nothing above this module knows which of the two it is on.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import shutil
@@ -23,6 +22,8 @@ import pyarrow.fs as pafs
 
 from ais_assets.machine import own_temporary_folder
 from ais_assets.settings.addresses import checked_place
+from ais_assets.store.file_locks import left_behind, sign_of_life
+from ais_assets.store.names import stays_inside
 from ais_assets.store.s3_access import ANSWER_SECONDS, CONNECT_SECONDS, PATIENCE_SECONDS, S3Access, S3Client, patiently
 from ais_assets.store.s3_answers import s3_refusal, s3_unreachable
 
@@ -38,8 +39,7 @@ class StoreError(OSError):
 
 def checked_key(key: str) -> str:
     """Returns an object's key as it is. Raises ValueError for one that would leave the store."""
-    path = PurePosixPath(key)
-    if path.is_absolute() or not key or any(part in ("..", ".", "") for part in key.split("/")):
+    if not stays_inside(key):
         raise ValueError(f"{key!r} is not a path inside the lake")
     return key
 
@@ -180,29 +180,35 @@ class Store(ABC):
         root = self.staging_root()
         root.mkdir(parents=True, exist_ok=True)
         _sweep(root)
+        folder, owner = _owned_folder(root)
+        try:
+            yield folder
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise StoreError(
+                f"no space is left ({os.strerror(error.errno)}) on the disk of {root}, {self.staging_is}; what was "
+                "there before is as it was"
+            ) from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.with_suffix(_LOCK).unlink(missing_ok=True)
+            os.close(owner)
+
+
+def _owned_folder(root: Path) -> tuple[Path, int]:
+    """A new folder, and the descriptor of the lock that says that this process lives."""
+    while True:
         folder = root / uuid.uuid4().hex
-        lock = folder.with_suffix(_LOCK)
-        with lock.open("w") as owner:
-            fcntl.flock(owner, fcntl.LOCK_EX)
+        owner = sign_of_life(folder.with_suffix(_LOCK), anew=True)
+        # Taken for left behind between its making and its locking, there is none.
+        if owner is not None:
             folder.mkdir()
-            try:
-                yield folder
-            except OSError as error:
-                if error.errno not in _FULL:
-                    raise
-                raise StoreError(
-                    f"no space is left ({os.strerror(error.errno)}) on the disk of {root}, {self.staging_is}; what was "
-                    "there before is as it was"
-                ) from error
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-                lock.unlink(missing_ok=True)
+            return folder, owner
 
 
 def _sweep(root: Path) -> None:
     for folder in _folders_left(root):
-        # Also ours if its owner was just between creating and locking its lock: then the folder does not exist yet
-        # and the owner's lock file has no name any more, which harms nobody.
         shutil.rmtree(folder, ignore_errors=True)
         folder.with_suffix(_LOCK).unlink(missing_ok=True)
 
@@ -210,12 +216,9 @@ def _sweep(root: Path) -> None:
 def _folders_left(root: Path) -> Iterator[Path]:
     """Each folder whose lock nobody holds; for as long as it is looked at, this process does."""
     for lock in root.glob(f"*{_LOCK}"):
-        try:
-            with lock.open("r+") as owner:
-                fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with left_behind(lock) as dead:
+            if dead:
                 yield lock.with_suffix("")
-        except (BlockingIOError, FileNotFoundError):
-            continue
 
 
 class LocalStore(Store):

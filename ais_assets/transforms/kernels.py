@@ -1,4 +1,4 @@
-"""What the stages' kernels share: Arrow columns as arrays and back, runs of equal keys, memory for large blocks."""
+"""What the stages' kernels share: Arrow columns as arrays, runs of equal keys, memory for large blocks."""
 
 from __future__ import annotations
 
@@ -33,12 +33,6 @@ def stored_integers(table: pa.Table, name: str, like: pa.Schema, missing: int | 
             raise ValueError(f"column {name!r} has {integers.null_count:,} nulls; it must have none")
         integers = integers.fill_null(missing)
     return integers.to_numpy()
-
-
-def arrow_array(kind: pa.DataType, values: NDArray[Any], valid: NDArray[np.bool_] | None = None) -> pa.Array:
-    """An Arrow array over the memory of values of the type's own width; null where not valid."""
-    validity = None if valid is None or valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
-    return pa.Array.from_buffers(kind, values.size, [validity, pa.py_buffer(values)])
 
 
 def run_starts(keys: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -31,7 +31,7 @@ from numba import njit
 from numpy.typing import DTypeLike, NDArray
 
 from ais_assets import schema
-from ais_assets.stream import RecordStream
+from ais_assets.stream import RecordStream, arrow_array
 from ais_assets.transforms.kernels import run_starts, stored_integers
 from ais_assets.transforms.statistics import WindowStatistics
 from ais_assets.transforms.windows import gather, gather_shard, window_counts, windows_table
@@ -208,7 +208,7 @@ def _references(
         "pile": pa.array(pile),
         "row": pa.array(row),
         "track": pa.array(track),
-        "start": pa.Array.from_buffers(schema.UTC, len(start), [None, pa.py_buffer(start)]),
+        "start": arrow_array(schema.UTC, start),
     }
     arrays = [columns[name] for name in schema.WINDOW_REFERENCES.names]
     return pa.Table.from_arrays(arrays, schema=schema.WINDOW_REFERENCES)

@@ -18,7 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ais_assets import schema
-from ais_assets.stream import RecordStream
+from ais_assets.stream import RecordStream, arrow_array
 from ais_assets.transforms.geodesy import METRES_PER_NAUTICAL_MILE, great_circle_millimetres
 from ais_assets.transforms.kernels import run_starts, stored_integers
 from ais_assets.transforms.tracks import TRACK_SHIFT
@@ -148,8 +148,8 @@ def _table(
     columns = {
         "track": pa.array(extents.track),
         "mmsi": pa.array(mmsi),
-        "start": _stored(extents.start, schema.UTC),
-        "end": _stored(extents.end, schema.UTC),
+        "start": arrow_array(schema.UTC, extents.start),
+        "end": arrow_array(schema.UTC, extents.end),
         "duration": pa.array(((extents.end - extents.start) // 1_000).astype(np.int32)),
         "positions": pa.array(extents.positions),
         "length_nm": pa.array(extents.length / _MILLIMETRES_PER_NAUTICAL_MILE),
@@ -163,10 +163,6 @@ def _table(
         "windows": pa.array(windows),
     }
     return pa.Table.from_arrays([columns[name] for name in schema.TRACKS.names], schema=schema.TRACKS)
-
-
-def _stored(integers: NDArray[np.integer], kind: pa.DataType) -> pa.Array:
-    return pa.Array.from_buffers(kind, len(integers), [None, pa.py_buffer(np.ascontiguousarray(integers))])
 
 
 def _around(west: NDArray[np.int64], east: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ais_assets import schema
-from ais_assets.stream import RecordStream
+from ais_assets.stream import RecordStream, arrow_array
 from ais_assets.transforms.chains import (
     COARSE,
     COG_HELD,
@@ -31,7 +31,7 @@ from ais_assets.transforms.chains import (
     drop_strays,
     link,
 )
-from ais_assets.transforms.kernels import array_from_pool, arrow_array, run_starts, stored_integers
+from ais_assets.transforms.kernels import array_from_pool, run_starts, stored_integers
 from ais_assets.transforms.motion import MotionLimits, fill_motion
 from ais_assets.transforms.split import is_validation
 

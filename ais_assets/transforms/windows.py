@@ -28,6 +28,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ais_assets import schema
+from ais_assets.stream import arrow_array
 from ais_assets.transforms.kernels import run_starts, stored_integers
 from ais_assets.transforms.tracks import TRACK_SHIFT
 
@@ -250,7 +251,7 @@ def windows_table(
         ),
         "mmsi": pa.array((track >> TRACK_SHIFT).astype(np.int32)),
         "track": pa.array(track),
-        "start": pa.Array.from_buffers(schema.UTC, len(start), [None, pa.py_buffer(np.ascontiguousarray(start))]),
+        "start": arrow_array(schema.UTC, start),
     }
     return pa.Table.from_arrays([columns[name] for name in layout.names], schema=layout)
 

@@ -16,8 +16,8 @@ from ais_assets.bench import mds, parquet, shuffle
 from ais_assets.bench._simulated import Traffic, simulated_traffic, windows_of
 from ais_assets.bench.gather import shuffled_rows
 from ais_assets.cli.main import main
-from ais_assets.io.mds import read_samples
 from ais_assets.transforms.windows import gather
+from ais_assets_tests.io.mds_samples import read_samples
 
 WINDOWS = 40
 

@@ -20,7 +20,8 @@ from streaming import MDSWriter
 from streaming.base.util import merge_index
 
 from ais_assets import schema
-from ais_assets.io.mds import COLUMNS, HASHES, INDEX_FILE, MDSError, MDSFolder, read_samples, root_index, write_shards
+from ais_assets.io.mds import COLUMNS, HASHES, INDEX_FILE, MDSError, MDSFolder, root_index, write_shards
+from ais_assets_tests.io.mds_samples import read_samples
 from ais_assets_tests.loader.mds.mds_datasets import stock_dataset
 
 WINDOW = 8
@@ -378,13 +379,6 @@ def test_reading_leaves_the_folder_as_it_is(tmp_path: Path) -> None:
     before = files_of(tmp_path)
     assert read_samples(tmp_path).equals(table)
     assert files_of(tmp_path) == before
-
-
-def test_reading_no_samples_needs_the_windows_length(tmp_path: Path) -> None:
-    write(windows(0), tmp_path)
-    assert read_samples(tmp_path, WINDOW).equals(windows(0))
-    with pytest.raises(MDSError, match=r"holds no sample.*pass window_len"):
-        read_samples(tmp_path)
 
 
 def test_reading_windows_of_another_length_is_refused(tmp_path: Path) -> None:

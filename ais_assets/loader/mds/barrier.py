@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ais_assets.loader.errors import LoaderError
-from ais_assets.loader.file_locks import exclusively
 from ais_assets.loader.world import World
 from ais_assets.machine import is_alive
+from ais_assets.store.file_locks import exclusively
 
 TICK_SECONDS: Final = 0.007
 """Between two looks at whether others have come."""

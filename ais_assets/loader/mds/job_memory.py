@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ais_assets.loader.errors import LoaderError
-from ais_assets.loader.file_locks import exclusively, left_behind, sign_of_life
+from ais_assets.store.file_locks import exclusively, left_behind, sign_of_life
 
 _SHARED_MEMORY: Final = Path("/dev/shm")
 """Where Linux has files in memory; elsewhere they are temporary ones."""

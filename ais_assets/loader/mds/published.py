@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from ais_assets.loader.errors import LoaderError
-from ais_assets.loader.file_locks import left_behind, sign_of_life
 from ais_assets.loader.mds.rows import ShardDamagedError, ShardRows
 from ais_assets.loader.mds.shard_index import INDEX_FILE, Shard, StoredFile, parsed_index
 from ais_assets.loader.mds.unpacking import unpacked
 from ais_assets.loader.remote import Remote
 from ais_assets.machine import boot_id
+from ais_assets.store.file_locks import left_behind, sign_of_life
 
 _PART_SUFFIX: Final = ".part"
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from ais_assets.loader.errors import LoaderError
+from ais_assets.store.names import stays_inside
 
 INDEX_FILE: Final = "index.json"
 INDEX_VERSION: Final = 2
@@ -141,7 +142,7 @@ def _shard(entry: Mapping[str, Any], known: dict[Columns, Columns]) -> Shard:
 
 def _file(entry: Mapping[str, Any]) -> StoredFile:
     name, size = entry["basename"], entry["bytes"]
-    if name.startswith("/") or ".." in name.split("/"):
+    if not stays_inside(name):
         raise ValueError(f"it names the file {name!r}, which is not inside its folder")
     if not isinstance(size, int) or size < 0:
         raise ValueError(f"its file {name!r} has {size!r} bytes")

@@ -24,10 +24,10 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from ais_assets.loader.device import Batch, check_worker, destination, on_device
 from ais_assets.loader.errors import LoaderError
-from ais_assets.loader.file_locks import exclusively
 from ais_assets.loader.options import check_positive
 from ais_assets.loader.world import World, check_not_shared_out_again
 from ais_assets.machine import usable_cores
+from ais_assets.store.file_locks import exclusively
 
 MOST_THREADS: Final = 8
 _T = TypeVar("_T")

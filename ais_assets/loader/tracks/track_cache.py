@@ -27,7 +27,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ais_assets.loader.errors import LoaderError
-from ais_assets.loader.file_locks import exclusively, left_behind, sign_of_life
 from ais_assets.loader.mapped import MappedPart, mapped_in_a_row
 from ais_assets.loader.remote import Remote, give_up_when
 from ais_assets.loader.tracks.packed_tracks import (
@@ -42,6 +41,7 @@ from ais_assets.loader.tracks.packed_tracks import (
 )
 from ais_assets.loader.tracks.track_index import IndexedFile, TracksIndex
 from ais_assets.machine import boot_id
+from ais_assets.store.file_locks import exclusively, left_behind, sign_of_life
 
 _POSITION_BYTES: Final = 12
 _ROW_BYTES: Final = {"positions": _POSITION_BYTES, "channels": 2}

@@ -6,10 +6,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import PurePosixPath
 from typing import Any, Final, Self
 
 from ais_assets.loader.errors import LoaderError
+from ais_assets.store.names import stays_inside
 
 TRACKS_FOLDER: Final = "track_shards"
 TRACKS_INDEX: Final = "index.json"
@@ -96,8 +96,7 @@ def _file(entry: Mapping[str, Any]) -> IndexedFile:
     """A file of the index. Raises ValueError, KeyError or TypeError for one that cannot be."""
     file = IndexedFile(**entry)
     for name in filter(None, (file.name, file.kept)):
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts:
+        if not stays_inside(name):
             raise ValueError(f"it names the file {name!r}, which is not inside its folder")
     if file.size < 0 or len(file.sha256) != 2 * hashlib.sha256().digest_size or int(file.sha256, 16) < 0:
         raise ValueError(f"{file.name} has {file.size} bytes and the sha256 {file.sha256!r}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ais_assets.sources.landing.download import note_of
+from ais_assets.store.file_locks import if_free
 
 FOLDER: Final = "landing"
 """Their folder in the cache."""
@@ -34,11 +34,8 @@ def unfinished(folder: Path | None, day: date, address: str, otherwise: Path) ->
         return
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / f"{day.isoformat()}-{hashlib.sha256(address.encode()).hexdigest()[:16]}"
-    # The kernel drops the lock of a process that dies.
-    with kept.with_name(f"{kept.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with if_free(kept.with_name(f"{kept.name}.lock")) as mine:
+        if not mine:
             with _gone_afterwards(otherwise) as path:
                 yield path
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ais_assets import schema
 from ais_assets.sources.rows.row_plan import NULL, NULL_CODE, NULL_HEADING, Records
+from ais_assets.stream import arrow_array
 
 TABLE_ROWS: Final = 1 << 20
 """Records of a table."""
@@ -76,14 +77,14 @@ def record_table(records: Records, rows: int, static: StaticData, coarse: NDArra
     """
     records = Records._make(column[:rows] for column in records)
     columns = {
-        "t": _array(schema.UTC, records.t, None),
-        "mmsi": _array(pa.int32(), records.mmsi, None),
+        "t": arrow_array(schema.UTC, records.t),
+        "mmsi": arrow_array(pa.int32(), records.mmsi),
         "mobile_type": _dictionary(records.mobile_type, schema.MOBILE_TYPES),
-        "lat_microdegrees": _array(pa.int32(), records.lat, records.lat != NULL),
-        "lon_microdegrees": _array(pa.int32(), records.lon, records.lon != NULL),
-        "sog_tenths": _array(pa.int32(), records.sog, records.sog != NULL),
-        "cog_tenths": _array(pa.int32(), records.cog, records.cog != NULL),
-        "heading": _array(pa.int16(), records.heading, records.heading != NULL_HEADING),
+        "lat_microdegrees": arrow_array(pa.int32(), records.lat, records.lat != NULL),
+        "lon_microdegrees": arrow_array(pa.int32(), records.lon, records.lon != NULL),
+        "sog_tenths": arrow_array(pa.int32(), records.sog, records.sog != NULL),
+        "cog_tenths": arrow_array(pa.int32(), records.cog, records.cog != NULL),
+        "heading": arrow_array(pa.int16(), records.heading, records.heading != NULL_HEADING),
         "nav_status": _dictionary(records.nav_status, schema.NAV_STATUSES),
         "coarse": pa.array(np.zeros(rows, np.bool_) if coarse is None else coarse),
         **static.take_columns(rows),
@@ -109,12 +110,6 @@ def imo_number(value: int) -> int | None:
     return value if 0 < value < 10_000_000 and value != _NOBODYS_IMO else None
 
 
-def _array(type_: pa.DataType, values: NDArray[Any], valid: NDArray[np.bool_] | None) -> pa.Array:
-    """An Arrow array over the values' own memory, null where not valid."""
-    bitmap = None if valid is None or valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
-    return pa.Array.from_buffers(type_, len(values), [bitmap, pa.py_buffer(values)])
-
-
 def _spread(new: pa.Array, places: list[int], rows: int) -> pa.Array:
     """An array of `rows` rows that has these values at these places, which ascend, and nulls elsewhere.
 
@@ -127,7 +122,7 @@ def _spread(new: pa.Array, places: list[int], rows: int) -> pa.Array:
     if not pa.types.is_string(new.type):
         values = np.zeros(rows, new.type.to_pandas_dtype())
         values[places] = new.fill_null(0).to_numpy()
-        return _array(new.type, values, valid)
+        return arrow_array(new.type, values, valid)
     shown = np.zeros(rows + 1, np.int32)
     shown[np.array(places) + 1] = 1
     offsets = np.frombuffer(new.buffers()[1], np.int32)[np.cumsum(shown)]
@@ -136,4 +131,4 @@ def _spread(new: pa.Array, places: list[int], rows: int) -> pa.Array:
 
 
 def _dictionary(codes: NDArray[np.int8], names: tuple[str, ...]) -> pa.Array:
-    return pa.DictionaryArray.from_arrays(_array(pa.int8(), codes, codes != NULL_CODE), pa.array(names))
+    return pa.DictionaryArray.from_arrays(arrow_array(pa.int8(), codes, codes != NULL_CODE), pa.array(names))

@@ -17,7 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ais_assets import schema
-from ais_assets.transforms.kernels import arrow_array
+from ais_assets.stream import arrow_array
 from ais_assets.transforms.mmsi import SHIP_TYPES
 
 TYPES: Final = (*SHIP_TYPES, *(kind for kind in schema.MOBILE_TYPES if kind not in SHIP_TYPES))

@@ -21,8 +21,8 @@ from torch.utils.data import DataLoader
 from ais_assets import schema
 from ais_assets.io.parquet import write_parquet
 from ais_assets.ledger import Ledger
-from ais_assets.loader.file_locks import exclusively
 from ais_assets.loader.world import World
+from ais_assets.store.file_locks import exclusively
 from ais_assets.stream import RecordStream
 
 WINDOW = 8
