@@ -71,45 +71,51 @@ class _CleanColumns(NamedTuple):
     coarse: NDArray[np.bool_]
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def first_word(
-    second: np.int64, coarse: np.bool_, sog: np.int64, cog: np.int64, place: np.int8, lat: np.int64, status: np.int64
+    second: np.int64,
+    coarse: np.bool_,
+    no_sog: np.bool_,
+    no_cog: np.bool_,
+    place: np.int64,
+    lat: np.int64,
+    status: np.int64,
 ) -> np.int64:
-    """The first integer of a report: SOG and COG in tenths, NO_SOG and NO_COG if missing; latitude in micro-degrees."""
+    """The first integer of a report; `place` in TYPES, latitude in micro-degrees."""
     preference = (
         np.int64(coarse) << _COARSE_SHIFT
-        | np.int64(sog == NO_SOG) << _SOG_MISSING_SHIFT
-        | np.int64(cog == NO_COG) << _COG_MISSING_SHIFT
-        | np.int64(place) << _TYPE_SHIFT
+        | np.int64(no_sog) << _SOG_MISSING_SHIFT
+        | np.int64(no_cog) << _COG_MISSING_SHIFT
+        | place << _TYPE_SHIFT
     )
     return second << _SECOND_SHIFT | preference | (lat + MAX_LAT) << _LAT_SHIFT | status
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def second_word(lon: np.int64, sog: np.int64, cog: np.int64, heading: np.int64) -> np.int64:
-    """The second integer of a report: longitude in micro-degrees, SOG and COG in tenths, heading in degrees."""
+    """The second integer of a report: micro-degrees, tenths and degrees, or NO_SOG, NO_COG and NO_HEADING."""
     return (lon + MAX_LON) << _LON_SHIFT | sog << _SOG_SHIFT | cog << _COG_SHIFT | heading
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def second_of(first: np.int64) -> np.int64:
     """The second of the day, from a report's first integer."""
     return first >> _SECOND_SHIFT
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def latitude_code(first: np.int64) -> np.int64:
     """The latitude as it is packed, at most LAT_MASK, from a report's first integer."""
     return first >> _LAT_SHIFT & LAT_MASK
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def fix_code(second: np.int64) -> np.int64:
     """Longitude, SOG and COG in one, from a report's second integer: all of a fix but its latitude."""
     return second >> _COG_SHIFT
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def sog_of(second: np.int64) -> np.int64:
     """SOG in tenths of a knot or NO_SOG, from a report's second integer."""
     return second >> _SOG_SHIFT & NO_SOG

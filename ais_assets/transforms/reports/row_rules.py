@@ -229,10 +229,12 @@ def take_rows(start: Progress, columns: RawColumns, rules: RowRules, index: Vess
             counts[_POSITION_AT_ZERO] += 1
         else:
             sog, cog = np.int64(columns.sog[row]), np.int64(columns.cog[row])
-            if sog < 0 or sog > MAX_SOG:
+            no_sog = sog < 0 or sog > MAX_SOG
+            no_cog = cog < 0 or cog > MAX_COG
+            if no_sog:
                 counts[_SOG_OUT_OF_RANGE] += sog != MISSING
                 sog = np.int64(NO_SOG)
-            if cog < 0 or cog > MAX_COG:
+            if no_cog:
                 counts[_COG_OUT_OF_RANGE] += cog != MISSING
                 cog = np.int64(NO_COG)
             heading, status = np.int64(columns.heading[row]), np.int64(columns.statuses[columns.status[row]])
@@ -250,7 +252,9 @@ def take_rows(start: Progress, columns: RawColumns, rules: RowRules, index: Vess
                     taken.between_steps[0, number] = lat % STEPS[number] != 0
                 if not taken.between_steps[1, number]:
                     taken.between_steps[1, number] = lon % STEPS[number] != 0
-            taken.packed[reports, 0] = first_word(second, columns.coarse[row], sog, cog, place, lat, status)
+            taken.packed[reports, 0] = first_word(
+                second, columns.coarse[row], no_sog, no_cog, np.int64(place), lat, status
+            )
             taken.packed[reports, 1] = second_word(lon, sog, cog, heading)
             vessel = slots[slot, 1]
             taken.senders[reports] = vessel
