@@ -146,7 +146,7 @@ def root_index(folders: Sequence[tuple[str, bytes]]) -> bytes:
     entries: list[dict[str, Any]] = []
     seen: set[str] = set()
     for folder, index in folders:
-        if not stays_inside(folder):
+        if not _is_plain(folder):
             raise MDSError(f"the MDS folder {folder!r} is not a relative path below the root index")
         if folder in seen:
             raise MDSError(f"the MDS folder {folder!r} is named twice: its samples would be, too")
@@ -317,7 +317,7 @@ def shard_entries(index: bytes, where: str) -> list[dict[str, Any]]:
     if version != VERSION:
         raise MDSError(f"{where} has MDS version {version!r}; known is {VERSION}: materialize mds_shards again")
     for name in names:
-        if not stays_inside(name) or "/" in name or "\\" in name:
+        if not _is_plain(name) or "/" in name:
             raise MDSError(f"{where} names the file {name!r}, which is not directly inside its folder")
     return entries
 
@@ -325,6 +325,11 @@ def shard_entries(index: bytes, where: str) -> list[dict[str, Any]]:
 def _files(entry: dict[str, Any]) -> list[str]:
     """The parts of a shard's entry that name files: the raw shard and, if it is compressed, the file with it."""
     return [part for part in ("raw_data", "zip_data") if entry[part] is not None]
+
+
+def _is_plain(path: str) -> bool:
+    """Whether a path stays inside its folder, also where a backslash parts folders."""
+    return stays_inside(path) and "\\" not in path
 
 
 def read_shard(folder: Path, entry: dict[str, Any], window_len: int | None) -> pa.Table:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from ais_assets.sources.landing.patience import Patience
 from ais_assets.sources.source import SourceError
+from ais_assets.store.file_locks import if_free
 
 MOST_AT_ONCE: Final = 3
 """Connections to one server: what it publishes is a gift."""
@@ -36,21 +36,11 @@ def turn(folder: Path | None, host: str, patience: Patience) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     name = hashlib.sha256(host.encode()).hexdigest()[:16]
     end = time.monotonic() + patience.total_seconds
-    with ExitStack() as files:
-        # The kernel drops the lock of a process that dies.
-        places = [
-            files.enter_context((folder / f"turn-{name}-{number}.lock").open("w")) for number in range(MOST_AT_ONCE)
-        ]
-        while not any(_taken(place) for place in places):
+    places = [folder / f"turn-{name}-{number}.lock" for number in range(MOST_AT_ONCE)]
+    with ExitStack() as taken:
+        while not any(taken.enter_context(if_free(place)) for place in places):
+            taken.close()
             if time.monotonic() >= end:
                 raise SourceError(f"{host}: {MOST_AT_ONCE} other runs were connected all the time; try again later")
             time.sleep(_LOOK_SECONDS)
         yield
-
-
-def _taken(place: IO[str]) -> bool:
-    try:
-        fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

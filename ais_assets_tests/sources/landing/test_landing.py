@@ -309,7 +309,7 @@ class TestUnfinished:
         assert landed == LandedArchive(into / NAME, f"{web.url}/{NAME}")
         assert landed.path.read_bytes() == CONTENT
         assert self.asked(web) == ["bytes=150-"]
-        assert [path.suffix for path in folder.iterdir()] == [".lock"]
+        assert {path.suffix for path in folder.iterdir()} == {".lock"}
 
     def test_of_another_file_are_begun_anew(self, web: WebServer, into: Path) -> None:
         """The server answers with the whole file where its entity tag is not the one that was begun."""
@@ -398,7 +398,7 @@ class TestUnfinished:
         web.files[f"/{NAME}"] = CONTENT
         settings = load_settings(source="dma", source_uri=f"{web.url}/aisdk-{{day}}.zip", cache=into.parent / "cache")
         assert SourceResource.from_settings(settings).open().land(DAY, into)
-        assert len(list((into.parent / "cache" / "landing").iterdir())) == 1
+        assert len(list((into.parent / "cache" / "landing").glob(f"{DAY}-*"))) == 1
 
 
 class TestS3:
