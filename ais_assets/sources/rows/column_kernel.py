@@ -1,4 +1,8 @@
-"""The compiled reader of typed columns: what `row_kernel` makes of a row's bytes, made of its values."""
+"""The compiled reader of typed columns: what `row_kernel` makes of a row's bytes, made of its values.
+
+What single values mean is shared; the loop over a row's columns is not, since in a function of its own it costs
+`row_kernel` 1.4 times its time (see there).
+"""
 
 from __future__ import annotations
 
