@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -319,10 +320,20 @@ def _measured(work: Callable[[int], Work], times: int) -> tuple[Work, int]:
 
 def measured(stage: str, times: int) -> Peak:
     """A stage at `times` the size, in a process of its own."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-        _, base = pool.submit(_measured, nothing, times).result(timeout=TURN_SECONDS)
-        work, peak = pool.submit(_measured, STAGES[stage], times).result(timeout=TURN_SECONDS)
-    return Peak(stage, times, work.rows, max(0, peak - base), work.bound_bytes + KEPT_BYTES)
+    work, peak = _in_a_process(STAGES[stage], times)
+    return Peak(stage, times, work.rows, max(0, peak - _base_bytes()), work.bound_bytes + KEPT_BYTES)
+
+
+@cache
+def _base_bytes() -> int:
+    """What every process has."""
+    return _in_a_process(nothing, 1)[1]
+
+
+def _in_a_process(work: Callable[[int], Work], times: int) -> tuple[Work, int]:
+    """One of its own, with its peak."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_measured, work, times).result(timeout=TURN_SECONDS)
 
 
 @click.command()

@@ -42,6 +42,7 @@ def test_all_contenders_keep_the_same_positions(tmp_path: Path, monkeypatch: pyt
     assert {name: rows == expected for name, rows in kept.items()} == dict.fromkeys(kept, True)
 
 
+@pytest.mark.usefixtures("turns_in_this_process")
 def test_the_bench_reports_every_contender() -> None:
     options = ["--json", "--repeat", "1", "--rows", "20000"]
     result = CliRunner().invoke(main, ["bench", "ingest", *options], catch_exceptions=False)

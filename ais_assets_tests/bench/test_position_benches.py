@@ -74,6 +74,7 @@ def test_both_writers_store_the_same_positions(tmp_path: Path) -> None:
     assert in_degrees_and_knots(lake).equals(floats)
 
 
+@pytest.mark.usefixtures("turns_in_this_process")
 @pytest.mark.parametrize(("bench", "contenders"), [("tracks", {"DuckDB", "the platform"}), ("storage", {"the lake's"})])
 def test_a_bench_reports_every_contender_beside_one_baseline(bench: str, contenders: set[str]) -> None:
     result = CliRunner().invoke(main, ["bench", bench, "--json", "--repeat", "1", *SIZE], catch_exceptions=False)

@@ -55,7 +55,11 @@ def test_the_gathered_rows_are_the_piles_windows(traffic: Traffic) -> None:
 
 
 @pytest.mark.parametrize(("bench", "contenders"), [("gather", 2), ("parquet", 2), ("mds", 3)])
-def test_a_bench_reports_every_contender_beside_one_baseline(bench: str, contenders: int) -> None:
+def test_a_bench_reports_every_contender_beside_one_baseline(
+    request: pytest.FixtureRequest, bench: str, contenders: int
+) -> None:
+    if bench != "gather":
+        request.getfixturevalue("turns_in_this_process")
     options = ["--json", "--repeat", "1", "--vessels", "5", "--days", "1", "--windows", str(WINDOWS)]
     result = CliRunner().invoke(main, ["bench", bench, *options], catch_exceptions=False)
     (race,) = json.loads(result.output)["races"]
