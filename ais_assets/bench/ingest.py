@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from ais_assets.bench import _forms
 from ais_assets.bench._simulated import row_groups
 from ais_assets.bench.race import Contender, Race, report, run_race
 from ais_assets.io.parquet import write_parquet
@@ -32,6 +33,7 @@ from ais_assets.sources.dma import LAYOUTS
 from ais_assets.sources.rows.archive import row_blocks
 from ais_assets.sources.rows.delimited import DelimitedReader
 from ais_assets.sources.simulated import SimulatedSource
+from ais_assets.stream import RecordStream
 from ais_assets.transforms.clean import clean_day
 from ais_assets.transforms.mmsi import FIRST_SHIP, LAST_SHIP, NINE_ONES
 from ais_assets.transforms.reports.row_rules import RAW_COLUMNS
@@ -318,7 +320,17 @@ class _InflatedFile(io.RawIOBase):
 @click.option("--repeat", type=click.IntRange(min=1), default=5, show_default=True, help="Turns of each.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def command(*, as_json: bool, repeat: int, rows: int, seed: int) -> None:
-    """Rows of a day's archive a second, taken to clean records."""
+    """Rows of a day's archive a second, taken to clean records; and JSON and Parquet taken to typed ones."""
     vessels = max(1, round(rows / _ROWS_A_VESSEL))
-    with simulated_day(vessels, seed) as day, simulated_day(1, seed) as small:
-        report([race(day, small.archive, repeat)], as_json=as_json)
+    with (
+        simulated_day(vessels, seed) as day,
+        simulated_day(1, seed) as small,
+        _forms.forms_of(_records(day), _DAY) as forms,
+        _forms.forms_of(_records(small), _DAY) as small_forms,
+    ):
+        found = [race(day, small.archive, repeat), *_forms.races(forms, small_forms, repeat)]
+        report(found, as_json=as_json)
+
+
+def _records(day: Day) -> RecordStream:
+    return DelimitedReader(LAYOUTS, _MOST_BYTES).read(day.archive, _DAY)

@@ -1,8 +1,8 @@
 """AIS as programs and services send it in JSON, a message a line: AIS-catcher, gpsd, aisstream.io, Digitraffic.
 
 A message is read by the names of its fields, wherever they are nested, in the units of AIS (degrees, knots); gpsd's
-with
-`"scaled": false` in the steps of the message. What a value means is ITU-R M.1371-5, annex 8.
+with `"scaled": false` in the steps of the message. What a value means is ITU-R M.1371-5, annex 8. Lines that are plain
+are read by `rows.json_kernel`, which follows the rules here; all others by the json module.
 """
 
 from __future__ import annotations
@@ -15,16 +15,33 @@ from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+import numpy as np
 import pyarrow as pa
 
 from ais_assets import schema
 from ais_assets.sources.landing.landing import FileSource
 from ais_assets.sources.rows.archive import row_blocks
-from ais_assets.sources.rows.day_log import TIME_REJECTS, DayLog, Report
-from ais_assets.sources.rows.lines import Lines
+from ais_assets.sources.rows.day_log import OTHER_DAY, TIME_REJECTS, DayLog, Report
+from ais_assets.sources.rows.delimited import whole_lines
+from ais_assets.sources.rows.json_kernel import (
+    NAMES,
+    SLOT_WIDTH,
+    SLOTS,
+    STATIC,
+    TELLING,
+    TIMES,
+    JsonPlan,
+    JsonProgress,
+    hash_of,
+    parse_json_lines,
+    senders_of,
+    table_of,
+)
 from ais_assets.sources.rows.record_table import StaticValue, imo_number, metres
-from ais_assets.sources.rows.row_plan import Note, Reject
+from ais_assets.sources.rows.row_plan import Note, Reject, Window
+from ais_assets.sources.rows.text import PADDING, grown
 from ais_assets.sources.rows.times import milliseconds_of
+from ais_assets.sources.rows.zones import zone_of
 from ais_assets.sources.source import SourceError
 from ais_assets.stream import RecordStream
 
@@ -43,12 +60,17 @@ _IMPLAUSIBLE = {
     "cog": Note.IMPLAUSIBLE_COG.name.lower(),
     "heading": Note.IMPLAUSIBLE_HEADING.name.lower(),
 }
+_NOTES = (_NO_POSITION, *_IMPLAUSIBLE.values())
 _BLOCK_BYTES = 1 << 20
+_MOST_LINE_BYTES = 1 << 26
+"""Of a longer line the beginning is read. A feed's whole answer of thousands of ships may be one line."""
+_MOST_FRESH = 1 << 14
+_SEEN_AT_FIRST = 1 << 16
 _KINDS = (".jsonl", ".ndjson", ".json")
 _COUNT = re.compile(r"(\d{16}|\d{13}|\d{10})(?:\.\d+)?")
 _PER_SECOND = {10: 1, 13: 1000, 16: 1_000_000}
 _MORE_THAN_A_MINUTE = 64  # a smaller timestamp is the second of the minute in a report
-_STATIC_FIELDS = ("shipname", "name", "callsign", "imo", "imonumber", "destination", "draught", "to_bow", "a", "refa")
+_STATIC_FIELDS = STATIC[:TELLING]
 
 # What sent it, by the number of the message (M.1371-5, table 46) and by aisstream.io's names of them.
 _SENDERS: Final = {
@@ -59,7 +81,7 @@ _SENDERS: Final = {
     "aid to navigation": (21, "aidstonavigationreport"),
 }
 _SENDER_OF = {kind: schema.MOBILE_TYPES.index(sender) for sender, kinds in _SENDERS.items() for kind in kinds}
-_LONG_RANGE = (27, "longrangeaisbroadcastmessage")
+_LONG_RANGE: Final = (27, "longrangeaisbroadcastmessage")
 _UNDEFINED = schema.NAV_STATUSES.index("undefined")
 
 
@@ -79,43 +101,137 @@ class JsonLinesSource(FileSource):
     def read(self, archive: Path, day: date | None) -> RecordStream:
         stream = RecordStream(schema.RAW_RECORDS, iter(()))
         reach = self.days.reach(archive.name)
-        notes = (_NO_POSITION, *_IMPLAUSIBLE.values(), _BLANK_LINES)
-        log = DayLog(reach.window(day), REJECTS, notes, of_day=reach.begins_with(day))
+        log = DayLog(reach.window(day), REJECTS, (*_NOTES, _BLANK_LINES), of_day=reach.begins_with(day))
         stream.tables = self._tables(archive, log, stream)
         return stream
 
     def _tables(self, archive: Path, log: DayLog, stream: RecordStream) -> Iterator[pa.Table]:
-        lines = Lines(row_blocks(archive, block_bytes=_BLOCK_BYTES, max_bytes=self.max_bytes))
-        rows_seen = objects = 0
-        for line, text in lines:
-            found = objects_of(text)
-            rows_seen += max(len(found), 1)
-            objects += len(found)
-            if not found:
-                log.reject(line, text, NOT_JSON)
-            for said in found:
-                self._take(said, line, text, log)
+        blocks = row_blocks(archive, block_bytes=_BLOCK_BYTES, max_bytes=self.max_bytes)
+        lines = LogLines(log, self.zone)
+        for block in whole_lines(blocks, archive.name, _MOST_LINE_BYTES):
+            position = 0
+            while position < len(block) - len(PADDING):
+                position = lines.plain(block, position)
+                if not lines.is_plain:
+                    end = block.index(b"\n", position)
+                    yield from lines.any(block[position:end])
+                    position = end + 1
                 if log.is_full:
                     yield log.table()
         if log.rows:
             yield log.table()
         log.notes[_BLANK_LINES] = lines.blank
-        log.account(rows_seen, stream.ledger, stream.facts)
-        if not objects:
+        log.account(lines.rows, stream.ledger, stream.facts)
+        if not lines.objects:
             raise SourceError(
                 f"{archive.name}: holds no JSON object in {lines.count:,} lines; "
                 "correct AIS_SOURCE, or remove the file if the source never published the day"
             )
 
-    def _take(self, said: dict[str, Any], line: int, text: bytes, log: DayLog) -> None:
+
+class LogLines:
+    """The lines of one log on their way into its day: plain ones by the compiled reader, any other one by one.
+
+    Attributes:
+        count: lines so far.
+        blank: those among them without any text.
+        rows: messages in the others, and lines without any.
+        objects: messages.
+        is_plain: whether the line that comes next may be plain.
+    """
+
+    def __init__(self, log: DayLog, zone: str) -> None:
+        self.count = self.blank = self.rows = self.objects = self._known = 0
+        self.is_plain = True
+        self._log = log
+        self._zone = zone
+        self._plan = json_plan(zone, log.window)
+        self._noted = np.zeros(len(_NOTES), np.int64)
+        self._fresh = np.zeros((_MOST_FRESH, 3), np.int64)
+        self._seen = np.zeros(_SEEN_AT_FIRST, np.uint64)
+        self._slots = np.zeros((SLOTS, SLOT_WIDTH), np.int64)
+
+    def plain(self, block: bytes, position: int) -> int:
+        """Reads plain lines of a block of whole lines and PADDING from `position` on; returns where it stopped."""
+        log = self._log
+        begin = JsonProgress(position, self.count, log.rows, 0, 0, 0, self._known, log.of_day, True)
+        self._noted[:] = 0
+        end = parse_json_lines(
+            np.frombuffer(block, np.uint8),
+            self._plan,
+            begin,
+            log.records,
+            log.coarse,
+            self._noted,
+            self._fresh,
+            self._seen,
+            self._slots,
+        )
+        read = end.line - self.count - end.blank
+        self.blank += end.blank
+        self.rows += read
+        self.objects += read
+        self.count, log.rows, log.of_day, self._known = end.line, end.records, end.of_day, end.known
+        self.is_plain = end.plain
+        log.notes[OTHER_DAY] += end.other_day
+        for note, count in zip(_NOTES, self._noted.tolist(), strict=True):
+            log.notes[note] += count
+        for record, first, last in self._fresh[: end.fresh].tolist():
+            said = report_of(objects_of(block[first:last])[0])
+            log.static.add(record, said.mmsi, said.static)
+        if 2 * self._known >= self._seen.size:
+            self._seen = grown(self._seen)
+        return end.position
+
+    def any(self, line: bytes) -> Iterator[pa.Table]:
+        """Reads one line of any kind; gives the tables that it fills."""
+        self.count += 1
+        text = line.rstrip()
+        if not text:
+            self.blank += 1
+            return
+        found = objects_of(text)
+        self.rows += max(len(found), 1)
+        self.objects += len(found)
+        if not found:
+            self._log.reject(self.count, text, NOT_JSON)
+        for said in found:
+            self._take(said, text)
+            if self._log.is_full:
+                yield self._log.table()
+
+    def _take(self, said: dict[str, Any], text: bytes) -> None:
         try:
             report = report_of(said)
         except UnusableObjectError as error:
-            log.reject(line, text, str(error))
+            self._log.reject(self.count, text, str(error))
             return
-        t = time_of(said, self.zone)
-        if log.has_time(line, text, t) and t is not None:
-            log.take(report, t)
+        t = time_of(said, self._zone)
+        if self._log.has_time(self.count, text, t) and t is not None:
+            self._log.take(report, t)
+
+
+def json_plan(zone: str, window: Window) -> JsonPlan:
+    """What the compiled reader must know of times, days and names."""
+    utc, local = zone_of("UTC"), zone_of(zone)
+    return JsonPlan(
+        names=table_of({name: place for place, name in enumerate(NAMES)}),
+        metadata=hash_of("metadata"),
+        features=hash_of("features"),
+        coordinates=hash_of("coordinates"),
+        senders=senders_of((kind, code) for kind, code in _SENDER_OF.items() if isinstance(kind, int)),
+        kinds=table_of({kind: code for kind, code in _SENDER_OF.items() if isinstance(kind, str)}),
+        long_range=hash_of(_LONG_RANGE[1]),
+        long_range_number=_LONG_RANGE[0],
+        zone_starts=local.starts,
+        zone_offsets=local.offsets,
+        utc_starts=utc.starts,
+        utc_offsets=utc.offsets,
+        begin=window.begin,
+        end=window.end,
+        first=window.first,
+        last=window.last,
+    )
 
 
 def objects_of(text: bytes) -> list[dict[str, Any]]:
@@ -151,7 +267,7 @@ def _flat(value: dict[str, Any]) -> dict[str, Any]:
 def time_of(said: dict[str, Any], zone: str) -> int | None:
     """Seconds since 1970 of a message; None where nothing says it, negative where its zone is not understood."""
     reason = None
-    for name in ("rxuxtime", "rxtime", "toa", "time_utc", "timestampexternal", "timestamp", "time", "receivedat"):
+    for name in TIMES:
         value = said.get(name)
         if value is None or isinstance(value, bool):
             continue

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 from click.testing import CliRunner
 
-from ais_assets.bench import ingest
+from ais_assets.bench import _forms, ingest
 from ais_assets.cli.main import main
 
 VESSELS, SEED = 6, 5
@@ -46,7 +46,8 @@ def test_all_contenders_keep_the_same_positions(tmp_path: Path, monkeypatch: pyt
 def test_the_bench_reports_every_contender() -> None:
     options = ["--json", "--repeat", "1", "--rows", "20000"]
     result = CliRunner().invoke(main, ["bench", "ingest", *options], catch_exceptions=False)
-    (race,) = json.loads(result.output)["races"]
-    units = {turn["units"] for standing in race["standings"] for turn in standing["turns"]}
-    assert [standing["name"] for standing in race["standings"]] == list(ingest.WAYS)
-    assert len(units) == 1, "contenders did different amounts of work"
+    races = json.loads(result.output)["races"]
+    for race, ways in zip(races, (ingest.WAYS, _forms.JSON_WAYS, _forms.PARQUET_WAYS), strict=True):
+        units = {turn["units"] for standing in race["standings"] for turn in standing["turns"]}
+        assert [standing["name"] for standing in race["standings"]] == list(ways)
+        assert units == {race["work"]["rows"]}, "contenders did different amounts of work"

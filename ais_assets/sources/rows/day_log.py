@@ -72,16 +72,24 @@ class DayLog:
         window: which times are the day's.
         of_day: whether what cannot be read and stands first is.
         rejects, notes: every name that may be counted.
+
+    Attributes:
+        window: as given.
+        of_day: whether what cannot be read and comes next is the day's.
+        rows: records since the last table.
+        records, coarse: room for these, the first `rows` of it taken.
+        static: of these.
+        notes: counts so far.
     """
 
     def __init__(self, window: Window, rejects: Iterable[str], notes: Iterable[str], *, of_day: bool) -> None:
         self.rows = 0
         self.notes = Counter(dict.fromkeys((*notes, OTHER_DAY), 0))
-        self._window = window
-        self._of_day = of_day
-        self._records = empty_records(TABLE_ROWS)
-        self._coarse = np.zeros(TABLE_ROWS, np.bool_)
-        self._static = StaticData()
+        self.window = window
+        self.of_day = of_day
+        self.records = empty_records(TABLE_ROWS)
+        self.coarse = np.zeros(TABLE_ROWS, np.bool_)
+        self.static = StaticData()
         self._rows_out = 0
         self._dropped = Counter[str](dict.fromkeys(rejects, 0))
         self._samples: list[dict[str, Any]] = []
@@ -93,35 +101,35 @@ class DayLog:
             reason = NO_TIME
         elif t < 0:
             reason = TIME_REASONS.get(t, NO_TIME)
-        elif not self._window.first <= t * 1000 < self._window.last:
+        elif not self.window.first <= t * 1000 < self.window.last:
             reason = OUTSIDE_FILE
         else:
-            self._of_day = self._window.begin <= t * 1000 < self._window.end
+            self.of_day = self.window.begin <= t * 1000 < self.window.end
         if reason is not None:
             self.reject(line, text, reason)
         return reason is None
 
     def take(self, said: Report, t: int) -> None:
         """Makes a record of it, or leaves it to its own day."""
-        if not self._of_day:
+        if not self.of_day:
             self.notes[OTHER_DAY] += 1
             return
         row, self.rows = self.rows, self.rows + 1
-        self._records.t[row] = t * 1000
-        self._records.mmsi[row] = said.mmsi
-        self._records.mobile_type[row] = said.mobile_type
+        self.records.t[row] = t * 1000
+        self.records.mmsi[row] = said.mmsi
+        self.records.mobile_type[row] = said.mobile_type
         for name in ("lat", "lon", "sog", "cog"):
             value = getattr(said, name)
-            getattr(self._records, name)[row] = NULL if value is None else value
-        self._records.heading[row] = NULL_HEADING if said.heading is None else said.heading
-        self._records.nav_status[row] = NULL_CODE if said.nav_status is None else said.nav_status
-        self._coarse[row] = said.coarse
-        self._static.add(row, said.mmsi, said.static)
+            getattr(self.records, name)[row] = NULL if value is None else value
+        self.records.heading[row] = NULL_HEADING if said.heading is None else said.heading
+        self.records.nav_status[row] = NULL_CODE if said.nav_status is None else said.nav_status
+        self.coarse[row] = said.coarse
+        self.static.add(row, said.mmsi, said.static)
         self.notes.update(said.notes)
 
     def reject(self, line: int, text: bytes, reason: str) -> None:
         """Counts a row that is no record, or leaves it to the day of the row before it."""
-        if not self._of_day:
+        if not self.of_day:
             self.notes[OTHER_DAY] += 1
             return
         self._dropped[reason] += 1
@@ -136,10 +144,10 @@ class DayLog:
 
     def table(self) -> pa.Table:
         """The records since the last table."""
-        table = record_table(self._records, self.rows, self._static, self._coarse[: self.rows])
+        table = record_table(self.records, self.rows, self.static, self.coarse[: self.rows])
         self._rows_out += self.rows
         self.rows = 0
-        self._records = empty_records(TABLE_ROWS)
+        self.records = empty_records(TABLE_ROWS)
         return table
 
     def account(self, rows_seen: int, ledger: Ledger, facts: dict[str, Any]) -> None:

@@ -301,7 +301,7 @@ def after_comments(lines: Iterator[bytes], delimiters: set[str]) -> tuple[bytes,
     return b"", 0, comments
 
 
-def whole_lines(blocks: Iterator[bytes], where: str) -> Iterator[bytes]:
+def whole_lines(blocks: Iterator[bytes], where: str, most_line_bytes: int = _MAX_LINE_BYTES) -> Iterator[bytes]:
     """The same bytes cut after newlines, each with PADDING; a newline is put where the file ends without one.
 
     Of a line without end the beginning is kept: it is one row, and no good one. Raises SourceError where it is the
@@ -315,11 +315,11 @@ def whole_lines(blocks: Iterator[bytes], where: str) -> Iterator[bytes]:
             yield b"".join((carry, memoryview(block)[:cut], PADDING))
             has_begun = True
             carry = block[cut:]
-        elif len(carry) <= _MAX_LINE_BYTES:
+        elif len(carry) <= most_line_bytes:
             carry += block
-        if not has_begun and len(carry) > max(_MAX_LINE_BYTES, len(block)):
+        if not has_begun and len(carry) > max(most_line_bytes, len(block)):
             raise SourceError(
-                f"{where}: its first line is longer than {_MAX_LINE_BYTES:,} bytes: this is no file of AIS rows"
+                f"{where}: its first line is longer than {most_line_bytes:,} bytes: this is no file of AIS rows"
             )
     if carry:
         yield carry + b"\n" + PADDING

@@ -50,7 +50,7 @@ MINUTE = 109
 SECOND = 115
 
 EIGHT_ONES = np.uint64(0x0101010101010101)
-_HIGH_BITS = np.uint64(0x8080808080808080)
+HIGH_BITS = np.uint64(0x8080808080808080)
 _NEWLINES = np.uint64(0x0A0A0A0A0A0A0A0A)
 _ALL_BITS = np.uint64(0xFFFFFFFFFFFFFFFF)
 HASH_SEED = np.uint64(0x9E3779B97F4A7C15)
@@ -88,13 +88,13 @@ def word_at(text, at):
 
 
 @njit(cache=True, nogil=True)
-def _zero_bytes(word):
+def zero_bytes(word):
     """Marks bytes of value 0 in their top bits; exact up to the first of them, which is all that is used of it."""
-    return (word - EIGHT_ONES) & ~word & _HIGH_BITS
+    return (word - EIGHT_ONES) & ~word & HIGH_BITS
 
 
 @njit(cache=True, nogil=True)
-def _first_marked(marks):
+def first_marked(marks):
     """Index of the lowest marked byte: the bytes up to it, counted by a multiplication."""
     lowest = marks & (~marks + np.uint64(1))
     return np.int64(((lowest - np.uint64(1)) & EIGHT_ONES) * EIGHT_ONES >> _TOP_BYTE) - 1
@@ -104,9 +104,9 @@ def _first_marked(marks):
 def line_end(text, at):
     """Index of the first newline at or after `at`; the block's padding guarantees one."""
     while True:
-        marks = _zero_bytes(word_at(text, at) ^ _NEWLINES)
+        marks = zero_bytes(word_at(text, at) ^ _NEWLINES)
         if marks:
-            return at + _first_marked(marks)
+            return at + first_marked(marks)
         at += 8
 
 
@@ -115,9 +115,9 @@ def field_end(text, at, delimiters):
     """Index of the first delimiter or newline at or after `at`; `delimiters`: a word of eight of them."""
     while True:
         word = word_at(text, at)
-        marks = _zero_bytes(word ^ delimiters) | _zero_bytes(word ^ _NEWLINES)
+        marks = zero_bytes(word ^ delimiters) | zero_bytes(word ^ _NEWLINES)
         if marks:
-            return at + _first_marked(marks)
+            return at + first_marked(marks)
         at += 8
 
 
