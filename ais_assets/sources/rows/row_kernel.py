@@ -191,7 +191,7 @@ def parse_rows(text, plan, begin, out, found):
                     reject = Reject.BAD_MMSI
                     break
             elif role == Role.IDENTITY:
-                mmsi = identity_number(text, start, end)
+                mmsi = -1 if means_null(text, start, end) else identity_number(text, start, end)
                 if mmsi < 0:
                     reject = Reject.BAD_MMSI
                     break
