@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-COMMANDS = ("bench", "build", "demo", "look", "plan", "prune", "settings", "sources", "split", "status")
+COMMANDS = ("bench", "build", "demo", "look", "plan", "prune", "settings", "sources", "split", "status", "verify")
 
 
 class Commands(click.Group):

@@ -1,0 +1,141 @@
+"""`ais verify`: each kind of fault, made for real in a copy of a built lake, is named; the lake itself is whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+
+from ais_assets.cli.main import main
+from ais_assets.io.lake import Lake
+from ais_assets.io.provenance import MADE_FROM, MADE_WITH
+from ais_assets.ledger import Ledger
+from ais_assets.operating.verification import Fault, verification, windows_unlike_tracks
+from ais_assets.settings import Settings, load_settings
+from ais_assets.stream import RecordStream
+from ais_assets_tests.integration.test_graph import SMALL, materialize, stages_of
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A lake that nobody touches."""
+    folder = tmp_path_factory.mktemp("whole")
+    settings = load_settings(lake=str(folder / "lake"), cache=folder / "cache", **SMALL)
+    with dg.DagsterInstance.ephemeral() as instance:
+        materialize(settings, instance, together=True)
+    return settings
+
+
+@pytest.fixture
+def copied(whole: Settings, tmp_path: Path) -> Settings:
+    """A copy of it, to be damaged."""
+    shutil.copytree(whole.lake, tmp_path / "lake")
+    return whole.model_copy(update={"lake": str(tmp_path / "lake"), "cache": tmp_path / "cache"})
+
+
+def faults(settings: Settings) -> list[Fault]:
+    """What the verification finds, of every window."""
+    parts = verification(Lake(settings.lake), list(stages_of(settings).values()), settings, 0)
+    return [fault for part in parts for fault in part.faults]
+
+
+def rewritten(lake: Lake, asset: str, partition: str | None, table: pa.Table) -> None:
+    """A partition with other rows, as sound as any and of the same provenance."""
+    was = lake.describe(asset, partition)
+    facts = {**was.facts, MADE_FROM: was.facts[MADE_FROM], MADE_WITH: was.facts[MADE_WITH]}
+    ledger = Ledger(table.num_rows, table.num_rows)
+    lake.write(asset, partition, RecordStream(was.schema, iter([table.cast(was.schema)]), ledger, facts))
+
+
+def test_a_whole_lake_has_no_fault_and_every_window_is_compared(whole: Settings) -> None:
+    lake = Lake(whole.lake)
+    parts = list(verification(lake, list(stages_of(whole).values()), whole, 0))
+    assert [fault for part in parts for fault in part.faults] == []
+    stored = sum(lake.describe("materialized_windows", pile).rows for pile in whole.pile_keys)
+    assert parts[-1].looked_at == 2 * stored + lake.describe("validation").rows + lake.describe("holdout").rows
+
+
+def test_a_flipped_byte_is_found_in_the_partition_that_has_it(copied: Settings) -> None:
+    path = Path(copied.lake) / "materialized/windows/00001.parquet"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    parts = verification(Lake(copied.lake), list(stages_of(copied).values()), copied, 0)
+    next(parts)
+    assert {fault.where for fault in next(parts).faults} == {"materialized_windows[00001]"}
+
+
+def test_a_missing_shard_of_mds_is_named(copied: Settings) -> None:
+    lake = Lake(copied.lake)
+    folder = Path(copied.lake) / lake.folder_key("mds_shards", "00000")
+    next(path for path in folder.iterdir() if path.name != "index.json").unlink()
+    parts = verification(lake, list(stages_of(copied).values()), copied, 1)
+    next(parts)
+    assert {fault.where for fault in next(parts).faults} == {"mds_shards[00000]"}
+
+
+def test_an_archive_that_was_changed_since_it_was_landed_is_named(copied: Settings) -> None:
+    lake = Lake(copied.lake)
+    with lake.local_file("raw_archives", "2024-03-02", "aisdk-2024-03-02.zip") as path:
+        path.write_bytes(path.read_bytes()[:-1])
+    assert {fault.where for fault in faults(copied)} == {"raw_archives[2024-03-02]"}
+
+
+def test_an_index_of_former_shards_is_stale(copied: Settings) -> None:
+    path = Path(copied.lake) / "mds/index.json"
+    index = json.loads(path.read_bytes())
+    current = index["shards"][0]["zip_data"]["basename"].split("/")[0]
+    path.write_text(path.read_text().replace(current, "00000-0123456789ab"))
+    named = [fault for fault in faults(copied) if fault.where.endswith("mds/index.json")]
+    assert [fault.what for fault in named] == [
+        "is older than mds_shards: it names 00000-0123456789ab; materialize training_dataset again"
+    ]
+
+
+def test_a_vessel_in_two_splits_is_named(copied: Settings) -> None:
+    lake = Lake(copied.lake)
+    validation, training = lake.table("validation"), lake.table("materialized_windows", ["00000"])
+    leaked = training.slice(0, 1)
+    rewritten(lake, "validation", None, pa.concat_tables([validation, leaked]))
+    assert f"MMSI {leaked['mmsi'][0].as_py()}" in {fault.where for fault in faults(copied)}
+
+
+def test_a_window_that_is_not_its_tracks_is_found_under_sound_checksums(copied: Settings) -> None:
+    lake = Lake(copied.lake)
+    windows = lake.table("materialized_windows", ["00000"])
+    values = windows["features"].combine_chunks().flatten().to_numpy().copy()
+    values[7] = np.nextafter(values[7], np.float32(np.inf))
+    kind = windows.schema.field("features").type
+    spoiled = windows.set_column(
+        0, windows.schema.field(0), pa.FixedSizeListArray.from_arrays(pa.array(values), type=kind)
+    )
+    assert windows_unlike_tracks(lake, windows, copied) == []
+    start = np.datetime64(windows["start"][0].as_py().replace(tzinfo=None), "ms")
+    assert windows_unlike_tracks(lake, spoiled, copied) == [f"track {windows['track'][0].as_py()} at {start}"]
+    rewritten(lake, "materialized_windows", "00000", spoiled)
+    assert any(
+        fault.where == "materialized_windows[00000]" and fault.what.startswith("1 of ") for fault in faults(copied)
+    )
+
+
+def test_a_chain_of_other_settings_is_stale_and_the_command_says_so(
+    whole: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AIS_LAKE", whole.lake)
+    for name, value in SMALL.items():
+        monkeypatch.setenv(f"AIS_{name.upper()}", str(value))
+    sound = CliRunner().invoke(main, ["verify", "--windows", "2"])
+    assert (sound.exit_code, sound.stdout) == (0, f"{whole.lake} is what it says\n")
+    monkeypatch.setenv("AIS_MAX_SPEED_KNOTS", "20")
+    stale = CliRunner().invoke(main, ["verify", "--windows", "2", "--json"])
+    assert stale.exit_code == 1
+    found = json.loads(stale.stdout)["parts"][0]["faults"]
+    assert {fault["where"] for fault in found} >= {f"track_shards[{shard}]" for shard in whole.shard_keys}
+    assert "AIS_MAX_SPEED_KNOTS=50" in found[0]["what"]
