@@ -85,7 +85,7 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         deps=["raw_records"],
         made_with=(
             *("shards", "repeat_seconds", "moving_knots", "ships_only", "classes", "ship_types"),
-            "drop_position_at_zero",
+            *("drop_position_at_zero", "region", "land_metres", "drop_on_land"),
         ),
         automation_condition=by_itself,
     )
@@ -199,6 +199,9 @@ def cleaned_records(lake: Lake, day: date, settings: Settings) -> RecordStream:
         classes=settings.classes,
         ship_types=settings.ship_types,
         drop_position_at_zero=settings.drop_position_at_zero,
+        region=settings.region,
+        land_metres=settings.land_metres,
+        drop_on_land=settings.drop_on_land,
     )
     return not_all_lost(stream, f"clean_records[{day}]", settings)
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ais_assets import schema
 from ais_assets.settings.addresses import checked_place
+from ais_assets.settings.region import Region, read_region
 from ais_assets.settings.table_mapping import TableMapping
 from ais_assets.settings.variables import ENV_FILE, PREFIX, Variable, effective, faults, variable_of, written
 
@@ -135,6 +136,18 @@ class Settings(BaseSettings):
         (), description="types of ship to keep, in the source's words, separated by commas; default: all"
     )
     drop_position_at_zero: bool = Field(True, description="drop positions at exactly 0° N 0° E")
+    region: Annotated[Region | None, NoDecode] = Field(
+        None,
+        description="where positions are kept: a box west,south,east,north in degrees, over ±180° with a west greater "
+        "than its east, or a GeoJSON file of polygons; default: everywhere",
+    )
+    land_metres: float | None = Field(
+        None,
+        gt=0,
+        description="count positions this far inside land (lakes and rivers are land), or further; 2000 is beyond what "
+        "the mask's coasts are off; default: not looked at, which saves 0.4 GB a process",
+    )
+    drop_on_land: bool = Field(False, description="drop what AIS_LAND_METRES counts")
 
     most_lost_share: float = Field(
         0.5, gt=0, le=1, description="a day that loses more of its rows, rejected or of another day, is warned of"
@@ -202,6 +215,15 @@ class Settings(BaseSettings):
             raise ValueError("is no zone of the IANA's list, such as UTC or Europe/Copenhagen") from None
         return name
 
+    @field_validator("region", mode="before")
+    @classmethod
+    def _region(cls, region: object) -> object:
+        return read_region(region) if isinstance(region, str) else region
+
+    @field_serializer("region")
+    def _what_region_says(self, region: Region | None) -> str | None:
+        return None if region is None else region.digest
+
     @field_validator("table_columns", mode="before")
     @classmethod
     def _mapping(cls, columns: object) -> object:
@@ -242,6 +264,8 @@ class Settings(BaseSettings):
                 f"AIS_THIN_SECONDS {self.thin_seconds} is above AIS_MAX_GAP_SECONDS {self.max_gap_seconds}: "
                 "positions so far apart would each begin a track"
             )
+        if self.drop_on_land and self.land_metres is None:
+            raise ValueError("AIS_DROP_ON_LAND needs AIS_LAND_METRES: how far inside land")
         if self.lake.startswith(("http://", "https://")):
             raise ValueError(f"AIS_LAKE {self.lake!r} must be a folder or s3://bucket/prefix")
         if self.source not in ("simulated", "dma", "marinecadastre") and self.source_uri is None:

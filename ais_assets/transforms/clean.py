@@ -19,9 +19,11 @@ import pyarrow as pa
 
 from ais_assets import schema
 from ais_assets.ledger import Ledger
+from ais_assets.settings.region import Region
 from ais_assets.stream import RecordStream
 from ais_assets.transforms.reports.day_reports import DayReports
 from ais_assets.transforms.reports.packed import TENTHS, TYPES, clean_table
+from ais_assets.transforms.reports.places import LAND, ON_LAND, OUTSIDE_REGION, Places
 from ais_assets.transforms.reports.row_rules import (
     NO_POSITION,
     NOT_A_VESSEL,
@@ -47,6 +49,8 @@ RULES: Final = (
     OTHER_CLASS,
     NO_POSITION,
     POSITION_AT_ZERO,
+    OUTSIDE_REGION,
+    ON_LAND,
     OTHER_TYPE,
     EXACT_DUPLICATE,
     REBROADCAST,
@@ -54,9 +58,9 @@ RULES: Final = (
 )
 """All rules in the order in which they are tried."""
 
-NOTES: Final = ("vessels", "sog_missing", "cog_missing", "sog_out_of_range", "cog_out_of_range")
-"""What the ledger notes beside the rules: vessels kept, rows kept without SOG or COG, and usable positions that
-came with an SOG or COG that cannot be, which is then missing."""
+NOTES: Final = ("vessels", "sog_missing", "cog_missing", "sog_out_of_range", "cog_out_of_range", LAND)
+"""What the ledger notes beside the rules: vessels kept, rows kept without SOG or COG, usable positions that came with
+an SOG or COG that cannot be, which is then missing, and usable positions on land that are not dropped for it."""
 
 
 def clean_day(
@@ -70,6 +74,9 @@ def clean_day(
     classes: Collection[str] = (),
     ship_types: Collection[str] = (),
     drop_position_at_zero: bool = True,
+    region: Region | None = None,
+    land_metres: float | None = None,
+    drop_on_land: bool = False,
 ) -> RecordStream:
     """Drops what no model should see from a day's records, and sorts the rest.
 
@@ -84,6 +91,9 @@ def clean_day(
         classes: mobile types to keep, the rest being OTHER_CLASS; none: keep all.
         ship_types: types to keep, the rest being OTHER_TYPE; none: keep all.
         drop_position_at_zero: whether POSITION_AT_ZERO is on.
+        region: where positions are wanted, the others being OUTSIDE_REGION; None: everywhere.
+        land_metres: how far inside land a position counts as there; None: that is not looked at.
+        drop_on_land: whether it is then dropped, ON_LAND, or only noted.
 
     Returns:
         `schema.CLEAN_RECORDS`, exactly `shards` tables: table k holds the vessels of shard k by (mmsi, t), with at
@@ -109,6 +119,7 @@ def clean_day(
         ships_only,
         np.array([not classes or kind in classes for kind in TYPES]),
         drop_position_at_zero,
+        drop_on_land and land_metres is not None,
     )
     ledger = Ledger(dropped=dict.fromkeys(RULES, 0), notes=dict.fromkeys(NOTES, 0))
     facts: dict[str, Any] = {
@@ -120,8 +131,11 @@ def clean_day(
         "classes": sorted(classes),
         "ship_types": sorted(ship_types),
         "drop_position_at_zero": drop_position_at_zero,
+        "region": None if region is None else region.digest,
+        "land_metres": land_metres,
+        "drop_on_land": drop_on_land,
     }
-    reports, types = DayReports(rules, shards), ShownTypes(ship_types)
+    reports, types = DayReports(rules, Places(region, land_metres), shards), ShownTypes(ship_types)
     repeats = RepeatRule(repeat_seconds, moving_sog, travel_within_step=0)
     tables = _clean_tables(records, reports, types, repeats, ledger, day.isoformat())
     return RecordStream(schema.CLEAN_RECORDS, tables, ledger, facts)

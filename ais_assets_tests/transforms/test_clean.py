@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from ais_assets import schema
 from ais_assets.ledger import Ledger
+from ais_assets.settings.region import read_region
 from ais_assets.transforms.clean import NOTES, RULES, clean_day
 from ais_assets.transforms.reports.row_rules import NO_POSITION, NOT_A_VESSEL, OTHER_DAY, POSITION_AT_ZERO
 from ais_assets.transforms.reports.vessel_rules import EXACT_DUPLICATE, REBROADCAST, SAME_SECOND
@@ -143,7 +144,8 @@ def reference(records: Iterable[Record], repeat_seconds: int) -> tuple[list[Reco
     counts: Counter[str] = Counter()
     usable: set[Record] = set()
     for record in records:
-        digits = str(record.mmsi)
+        # The number of an identity that is no MMSI is a ship's.
+        digits = str(record.mmsi if record.mmsi < schema.FIRST_IDENTITY else SHIP)
         if not 0 <= record.second < 86_400:
             counts["other_day"] += 1
         elif len(digits) != 9 or not 201 <= int(digits[:3]) <= 775 or len(set(digits)) == 1 or record.kind not in order:
@@ -338,6 +340,9 @@ def test_what_it_was_built_with_is_in_the_facts() -> None:
         "classes": [],
         "ship_types": [],
         "drop_position_at_zero": True,
+        "region": None,
+        "land_metres": None,
+        "drop_on_land": False,
     }
 
 
@@ -635,3 +640,15 @@ def test_a_slow_ship_is_no_rebroadcast_where_positions_are_coarse(decimals: int,
     assert kept(way) == way
     old = way[100]._replace(second=way[100].second + 95)
     assert dropped([*way, old]) == {REBROADCAST: 1} if knots * 95 > 40 or decimals > 4 else {}
+
+
+def test_where_positions_are_wanted() -> None:
+    """In Jutland, in the Kattegat, in neither box nor any place; the rules before come first."""
+    jutland, kattegat = Record(1, lat=56_200_000, lon=9_300_000), Record(2, lat=56_500_000, lon=11_500_000)
+    records = [jutland, kattegat, Record(3, lat=57_000_001), Record(4, lat=None), Record(5, mmsi=1)]
+    region = read_region("9,55,12,56.9")
+    before = {"no_position": 1, "not_a_vessel": 1, "outside_region": 1}
+    assert dropped(records, region=region) == before
+    assert dropped(records, region=region, land_metres=2000.0, drop_on_land=True) == {**before, "on_land": 1}
+    _, ledger = cleaned(raw_table(records), region=region, land_metres=2000.0)
+    assert (ledger.notes["land"], ledger.rows_out) == (1, 2)

@@ -11,6 +11,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
+from ais_assets.transforms.reports.places import Places
 from ais_assets.transforms.reports.row_rules import (
     COUNTS,
     RAW_COLUMNS,
@@ -49,8 +50,9 @@ class DayReports:
     at 20 bytes a report.
     """
 
-    def __init__(self, rules: RowRules, shards: int) -> None:
+    def __init__(self, rules: RowRules, places: Places, shards: int) -> None:
         self.rules = rules
+        self._places = places
         self._shards = shards
         self._index = empty_index()
         self._vessels = 0
@@ -74,7 +76,7 @@ class DayReports:
         return dict(zip(COUNTS, counts.tolist(), strict=True))
 
     def _take_batch(self, batch: pa.RecordBatch, counts: NDArray[np.int64], first_row: int, where: str) -> None:
-        columns = raw_columns(batch, where)
+        columns = raw_columns(batch, self._places, where)
         if batch.num_rows > self._senders.size:
             self._packed, self._senders = np.empty((batch.num_rows, 2), np.int64), np.empty(batch.num_rows, np.int32)
         taken = Taken(self._packed, self._senders, counts, self._between_steps)

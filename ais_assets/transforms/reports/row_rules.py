@@ -26,6 +26,7 @@ from ais_assets.transforms.reports.packed import (
     first_word,
     second_word,
 )
+from ais_assets.transforms.reports.places import INLAND, LAND, ON_LAND, OUTSIDE, OUTSIDE_REGION, Places
 from ais_assets.transforms.reports.vessel_index import VesselIndex, slot_of
 
 OTHER_DAY: Final = "other_day"
@@ -55,16 +56,22 @@ COUNTS: Final = (
     OTHER_CLASS,
     NO_POSITION,
     POSITION_AT_ZERO,
+    OUTSIDE_REGION,
+    ON_LAND,
+    LAND,
     "sog_out_of_range",
     "cog_out_of_range",
 )
-"""What is counted row by row: each rule's, then usable positions with a SOG or COG that cannot be, thus missing."""
+"""What is counted row by row: each rule's, then usable positions on land, and with a SOG or COG that cannot be."""
 (
     _OTHER_DAY,
     _NOT_A_VESSEL,
     _OTHER_CLASS,
     _NO_POSITION,
     _POSITION_AT_ZERO,
+    _OUTSIDE_REGION,
+    _ON_LAND,
+    _LAND,
     _SOG_OUT_OF_RANGE,
     _COG_OUT_OF_RANGE,
 ) = range(len(COUNTS))
@@ -95,6 +102,7 @@ class RowRules(NamedTuple):
     ships_only: bool
     wanted: NDArray[np.bool_]  # by place in TYPES: whether the class filter lets it pass
     drop_position_at_zero: bool
+    drop_on_land: bool
 
 
 class RawColumns(NamedTuple):
@@ -112,6 +120,7 @@ class RawColumns(NamedTuple):
     status: NDArray[np.int8]
     statuses: NDArray[np.int8]  # of each `status` its code in schema.NAV_STATUSES; of null, the last, NO_STATUS
     coarse: NDArray[np.bool_]
+    elsewhere: NDArray[np.uint8]  # what `places` finds each position to be; of none where it is not asked
 
 
 class Taken(NamedTuple):
@@ -132,22 +141,27 @@ class Progress(NamedTuple):
     whole: bool  # every time so far was a whole second
 
 
-def raw_columns(batch: pa.RecordBatch, where: str) -> RawColumns:
-    """A batch's columns for `take_rows`. Raises ValueError, naming `where`, for a type or status that is not known."""
+def raw_columns(batch: pa.RecordBatch, places: Places, where: str) -> RawColumns:
+    """A batch's columns for `take_rows`, and where its positions are.
+
+    Raises ValueError, naming `where`, for a type or status that is not known.
+    """
     kinds, statuses = batch.column("mobile_type"), batch.column("nav_status")
+    lat, lon = (_values(batch.column(f"{name}_microdegrees"), np.int32) for name in ("lat", "lon"))
     return RawColumns(
         _values(batch.column("t"), np.int64),
         _values(batch.column("mmsi"), np.int32),
         _values(kinds.indices, np.int8),
         _places(kinds.dictionary, where),
-        _values(batch.column("lat_microdegrees"), np.int32),
-        _values(batch.column("lon_microdegrees"), np.int32),
+        lat,
+        lon,
         _values(batch.column("sog_tenths"), np.int32),
         _values(batch.column("cog_tenths"), np.int32),
         batch.column("heading").fill_null(NO_HEADING).to_numpy(),
         statuses.indices.fill_null(len(statuses.dictionary)).to_numpy(),
         _statuses(statuses.dictionary, where),
         batch.column("coarse").to_numpy(zero_copy_only=False),
+        places.judge(lat, lon),
     )
 
 
@@ -208,7 +222,7 @@ def take_rows(start: Progress, columns: RawColumns, rules: RowRules, index: Vess
     Stops at the end, when `index` is full, or at a time on this day that is not a whole second.
     """
     row, reports, vessels = start.row, start.reports, start.vessels
-    slots, counts = index.slots, taken.counts
+    slots, counts, elsewhere = index.slots, taken.counts, columns.elsewhere
     while row < columns.t.size and vessels < index.mmsi.size:
         elapsed = columns.t[row] - rules.midnight
         second = elapsed // 1000
@@ -227,7 +241,12 @@ def take_rows(start: Progress, columns: RawColumns, rules: RowRules, index: Vess
             counts[_NO_POSITION] += 1
         elif rules.drop_position_at_zero and lat == 0 and lon == 0:
             counts[_POSITION_AT_ZERO] += 1
+        elif elsewhere.size and elsewhere[row] == OUTSIDE:
+            counts[_OUTSIDE_REGION] += 1
+        elif elsewhere.size and elsewhere[row] == INLAND and rules.drop_on_land:
+            counts[_ON_LAND] += 1
         else:
+            counts[_LAND] += elsewhere.size > 0 and elsewhere[row] == INLAND
             sog, cog = np.int64(columns.sog[row]), np.int64(columns.cog[row])
             no_sog = sog < 0 or sog > MAX_SOG
             no_cog = cog < 0 or cog > MAX_COG
