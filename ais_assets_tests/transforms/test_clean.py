@@ -403,6 +403,7 @@ def test_impossible_motion_is_missing_and_noted() -> None:
         "cog_missing": 1,
         "sog_out_of_range": 2,
         "cog_out_of_range": 1,
+        "land": 0,
     }
 
 
