@@ -125,14 +125,17 @@ NAV_STATUSES: Final = (
 )
 """Navigational status by its code in the AIS message (ITU-R M.1371-5, table 45)."""
 
-SPLITS: Final = ("train", "validation")
-"""Codes of `split`: the position in this tuple."""
+SPLITS: Final = ("train", "validation", "test")
+"""Codes of `split`: the position in this tuple. By hull, so that no ship is in two of them."""
 
 VALIDATION_PILE: Final = -1
 """The `pile` of a window whose vessel is kept for validation."""
 
 HOLDOUT_PILE: Final = -2
 """The `pile` of a window of held-out time."""
+
+TEST_PILE: Final = -3
+"""The `pile` of a window whose vessel is kept for the last test."""
 
 _NAMES = pa.dictionary(pa.int8(), pa.string())
 
@@ -263,7 +266,7 @@ VESSELS: Final = pa.schema(
         _field("last_seen", UTC, "UTC", "last record, with a position or without"),
         _field("records", pa.int64(), "1", "records, with a position or without"),
         _field("hull", pa.int32(), "1", "least MMSI of those that showed this one's IMO number; else its own MMSI"),
-        _field("split", pa.string(), "1", "train or validation, by hull"),
+        _field("split", pa.string(), "1", "train, validation or test, by hull"),
     ]
 )
 """Who each vessel MMSI is."""
@@ -288,7 +291,7 @@ TRACK_POSITIONS: Final = pa.schema(
         *_posture_fields(),
         _field("sog_held", pa.bool_(), "1", "the SOG was not received with this position"),
         _field("cog_held", pa.bool_(), "1", "the COG was not received with this position"),
-        _field("split", _NAMES, "1", "train or validation, by hull"),
+        _field("split", _NAMES, "1", "train, validation or test, by hull"),
     ]
 )
 """All positions of one shard's vessels by (mmsi, track, t). dt_seconds is t less the track's previous t."""
@@ -308,7 +311,7 @@ TRACKS: Final = pa.schema(
         _field("east", pa.float64(), "degree", "eastern edge"),
         _field("mobile_type", pa.string(), "1", "class of the vessel's transponder; null: unknown", nullable=True),
         _field("ship_type", pa.string(), "1", "type of ship in the source's words; null: unknown", nullable=True),
-        _field("split", _NAMES, "1", "train or validation, by vessel"),
+        _field("split", _NAMES, "1", "train, validation or test, by hull"),
         _field("windows", pa.int64(), "1", "windows that it holds"),
     ]
 )
@@ -316,13 +319,14 @@ TRACKS: Final = pa.schema(
 
 WINDOW_REFERENCES: Final = pa.schema(
     [
-        _field("pile", pa.int16(), "1", "the pile this window was thrown into; -1: validation"),
+        _field("pile", pa.int16(), "1", "the pile it was thrown into; -1: validation, -2: held-out time, -3: test"),
         _field("row", pa.int64(), "1", "the window's first position: its row in this shard's track file"),
         _TRACK,
         _START,
     ]
 )
-"""Pass 1 of the shuffle: where each window went, by (pile, row); one row group a pile, that of held-out time last."""
+"""Pass 1 of the shuffle: where each window went, by (pile, row); one row group a pile, in the order of
+`shuffle.piles_in_order`."""
 
 
 def windows_schema(window_len: int) -> pa.Schema:

@@ -119,7 +119,7 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         kinds={"parquet", "duckdb"},
         stored_as="parquet",
         deps=[every("raw_records")],
-        made_with=("validation_fraction", "seed"),
+        made_with=("validation_fraction", "test_fraction", "seed"),
         # 2: the column identities.
         code_version="2",
     )
@@ -242,7 +242,12 @@ def measured_quality(lake: Lake, day: date) -> RecordStream:
 def known_vessels(lake: Lake, settings: Settings) -> RecordStream:
     """A row for each vessel MMSI in the typed records. Raises LookupError when there is no day of them."""
     records = lake.dataset("raw_records", days_present(lake, "raw_records", settings))
-    return vessel_table(records, validation_fraction=settings.validation_fraction, seed=settings.seed)
+    return vessel_table(
+        records,
+        validation_fraction=settings.validation_fraction,
+        test_fraction=settings.test_fraction,
+        seed=settings.seed,
+    )
 
 
 def _sha256(path: Path) -> str:

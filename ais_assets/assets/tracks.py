@@ -22,7 +22,7 @@ from ais_assets.transforms.tracks import CLEAN_COLUMNS, build_tracks
 GROUP = "tracks"
 TRACKED_BY = (
     *("shards", "max_gap_seconds", "max_speed_knots", "min_track_positions", "thin_seconds"),
-    *("stationary_seconds", "stationary_knots", "validation_fraction", "seed"),
+    *("stationary_seconds", "stationary_knots", "validation_fraction", "test_fraction", "seed"),
 )
 """Settings that tracks are made by."""
 
@@ -94,6 +94,7 @@ def tracks_of_shard(lake: Lake, shard: int, days: Mapping[str, str], settings: S
         max_speed_knots=settings.max_speed_knots,
         min_track_positions=settings.min_track_positions,
         validation_fraction=settings.validation_fraction,
+        test_fraction=settings.test_fraction,
         seed=settings.seed,
         thin_seconds=settings.thin_seconds,
         stationary_seconds=settings.stationary_seconds,

@@ -37,7 +37,7 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
         stored_as="folder",
         cut=partitions.piles(settings),
         deps=[every("window_piles"), every("track_shards")],
-        made_with=("seq_len", "window_len", "seed", "mds_size_limit"),
+        made_with=("seq_len", "window_len", "seed", "piles", "mds_size_limit"),
         code_version="3",
     )
     def mds_shards(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
@@ -56,7 +56,7 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
         deps=[
             every("track_shards"),
             *([every("mds_shards")] if with_mds else []),
-            *([every("materialized_windows"), "validation", "holdout"] if with_parquet else []),
+            *([every("materialized_windows"), *settings.splits_apart] if with_parquet else []),
         ],
         code_version="3",
     )

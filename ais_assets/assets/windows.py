@@ -16,7 +16,7 @@ from ais_assets.resources.io_managers import Partitions
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
 from ais_assets.stream import RecordStream
-from ais_assets.transforms.shuffle import pile_windows, row_group_of, sweep_piles, throw_windows
+from ais_assets.transforms.shuffle import pile_windows, piles_in_order, sweep_piles, throw_windows
 
 GROUP = "windows"
 GIGABYTE = 1_000_000_000
@@ -24,9 +24,12 @@ FLOAT_BYTES = 4
 
 
 def window_assets(settings: Settings) -> list[AssetsDefinition]:
-    """`window_piles`, and with Parquet `validation`, `holdout` and `materialized_windows`; none without windows."""
+    """`window_piles`, and with Parquet `materialized_windows` and the splits apart; none without windows.
+
+    The splits are `validation`, `holdout` and, with AIS_TEST_FRACTION, `test`.
+    """
     gathered_from = [every("window_piles"), every("track_shards")]
-    gathered_with = ("window_len", "seed")
+    gathered_with = ("window_len", "seed", "piles")
 
     @stage(
         settings,
@@ -35,7 +38,7 @@ def window_assets(settings: Settings) -> list[AssetsDefinition]:
         stored_as="parquet",
         cut=partitions.shards(settings),
         deps=["track_shards"],
-        made_with=("piles", "window_len", "stride", "seed", "holdout_from"),
+        made_with=("piles", "window_len", "stride", "seed", "holdout_from", "test_fraction"),
     )
     def window_piles(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """Pass 1 of the global shuffle: a reference to every window, thrown into a random pile, iid."""
@@ -47,18 +50,17 @@ def window_assets(settings: Settings) -> list[AssetsDefinition]:
     @stage(settings, group=GROUP, kinds={"parquet"}, stored_as="parquet", deps=gathered_from, made_with=gathered_with)
     def validation(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """The validation vessels' windows, shuffled; no vessel of theirs is in the training windows."""
-        place = lake.open()
-        gather = WindowGather(place, settings)
-        windows = gather.piles([schema.VALIDATION_PILE], context)
-        return Making(context, place, settings).whole(lambda: next(windows), compares=True)
+        return split_apart(context, lake.open(), schema.VALIDATION_PILE, settings)
 
     @stage(settings, group=GROUP, kinds={"parquet"}, stored_as="parquet", deps=gathered_from, made_with=gathered_with)
     def holdout(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """All vessels' windows from AIS_HOLDOUT_FROM on, shuffled; empty without it. No other has that time in it."""
-        place = lake.open()
-        gather = WindowGather(place, settings)
-        windows = gather.piles([schema.HOLDOUT_PILE], context)
-        return Making(context, place, settings).whole(lambda: next(windows), compares=True)
+        return split_apart(context, lake.open(), schema.HOLDOUT_PILE, settings)
+
+    @stage(settings, group=GROUP, kinds={"parquet"}, stored_as="parquet", deps=gathered_from, made_with=gathered_with)
+    def test(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
+        """The windows of vessels that neither training nor the choice of a model has seen, shuffled: for the end."""
+        return split_apart(context, lake.open(), schema.TEST_PILE, settings)
 
     @stage(
         settings,
@@ -80,7 +82,14 @@ def window_assets(settings: Settings) -> list[AssetsDefinition]:
     return [
         window_piles,
         *([validation, holdout, materialized_windows] if "parquet" in settings.window_formats else []),
+        *([test] if "test" in settings.splits_apart else []),
     ]
+
+
+def split_apart(context: AssetExecutionContext, lake: Lake, pile: int, settings: Settings) -> Partitions:
+    """The windows of a split that has a file of its own."""
+    windows = WindowGather(lake, settings).piles([pile], context)
+    return Making(context, lake, settings).whole(lambda: next(windows), compares=True)
 
 
 def thrown_windows(lake: Lake, shard: str, settings: Settings) -> RecordStream:
@@ -97,6 +106,7 @@ def thrown_windows(lake: Lake, shard: str, settings: Settings) -> RecordStream:
         stride=settings.stride,
         seed=settings.seed,
         holdout_from=holdout_from(settings),
+        with_test=settings.test_fraction > 0,
     )
 
 
@@ -165,13 +175,17 @@ class WindowGather:
         return packed
 
     def _references(self, pile: int) -> list[pa.Table]:
-        tables = []
+        tables, empty = [], schema.WINDOW_REFERENCES.empty_table()
+        groups = piles_in_order(
+            self._settings.piles,
+            with_holdout=self._settings.holdout_from is not None,
+            with_test=self._settings.test_fraction > 0,
+        )
         for of in self._thrown:
             with self._lake.open("window_piles", of.shard) as file:
                 found = describe(file)
                 require_same(found, of.references, f"window_piles[{of.shard}]")
-                group = row_group_of(pile, self._settings.piles)
                 # Without held-out time there is no row group of it.
-                none = group == file.num_row_groups and pile == schema.HOLDOUT_PILE
-                tables.append(schema.WINDOW_REFERENCES.empty_table() if none else file.read_row_group(group))
+                none = pile not in groups
+                tables.append(empty if none else file.read_row_group(groups.index(pile)))
         return tables

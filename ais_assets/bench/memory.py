@@ -32,7 +32,7 @@ from ais_assets.sources.dma import LAYOUT
 from ais_assets.sources.rows.delimited import DelimitedReader
 from ais_assets.stream import arrow_array
 from ais_assets.transforms.clean import clean_day
-from ais_assets.transforms.shuffle import TABLE_WINDOWS, pile_windows, row_group_of, sweep_piles, throw_windows
+from ais_assets.transforms.shuffle import TABLE_WINDOWS, pile_windows, sweep_piles, throw_windows
 from ais_assets.transforms.split import shard_of
 from ais_assets.transforms.track_table import track_table
 from ais_assets.transforms.tracks import TABLE_POSITIONS, build_tracks
@@ -215,7 +215,7 @@ def materialized_windows(times: int) -> Work:
     with TemporaryDirectory(prefix="ais-bench-") as folder:
         packed = [_mapped(shard, Path(folder)) for shard in range(shards)]
         for pile in range(piles):
-            references = [tables[row_group_of(pile, piles)] for tables in thrown]
+            references = [tables[pile - schema.VALIDATION_PILE] for tables in thrown]
             stream = pile_windows(references, packed, window_len=WINDOW_LEN, seed=17, pile=pile)
             here = sum(table.num_rows for table in stream.tables)
             rows, most = rows + here, max(most, here)
@@ -229,7 +229,7 @@ def materialized_windows_swept(times: int) -> Work:
     thrown = [_thrown(shard, piles) for shard in range(shards)]
     swept = sweep_piles(
         range(piles),
-        lambda pile: [tables[row_group_of(pile, piles)] for tables in thrown],
+        lambda pile: [tables[pile - schema.VALIDATION_PILE] for tables in thrown],
         lambda shard: np.concatenate(list(pack_tables([shard_tracks(shard)]))),
         window_len=WINDOW_LEN,
         seed=17,

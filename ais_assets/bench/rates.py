@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from ais_assets.assets.checks import shared_vessels
+from ais_assets.assets.checks import shared_hulls
 from ais_assets.assets.training import HORIZONS_MINUTES
 from ais_assets.bench.race import TURN_SECONDS, machine
 from ais_assets.io.lake import Lake
@@ -34,7 +34,7 @@ from ais_assets.loader.tracks.dataset import TrackWindowDataset
 from ais_assets.machine import usable_cores
 from ais_assets.operating.planning.gathering import WINDOW_PAGES
 from ais_assets.operating.planning.rates import Rates, rates_file
-from ais_assets.publishing.accounts import windows_of_tracks
+from ais_assets.publishing.accounts import counted_in_tracks
 from ais_assets.publishing.track_index import publish_track_index
 from ais_assets.settings import Settings
 from ais_assets.sources.simulated import SimulatedSource
@@ -241,8 +241,8 @@ def _measure_reading(stages: _Stages, folder: Path, packed: NDArray[np.uint32], 
 
     def check() -> float:
         publish_track_index(lake, many, release="rates")
-        shared_vessels(lake, many)
-        windows_of_tracks(lake, many)
+        shared_hulls(lake, many)
+        counted_in_tracks(lake, many)
         return _COPIES * len(packed)
 
     stages.timed("positions_checked", check)

@@ -22,7 +22,7 @@ from ais_assets import schema
 from ais_assets.bench._simulated import Traffic, row_groups, simulated_traffic, traffic_options
 from ais_assets.bench.race import Contender, Race, report, run_race
 from ais_assets.settings import Settings
-from ais_assets.transforms.shuffle import TABLE_WINDOWS, row_group_of, shuffle_pile, throw_windows
+from ais_assets.transforms.shuffle import TABLE_WINDOWS, shuffle_pile, throw_windows
 from ais_assets.transforms.windows import gather, pack_tables
 
 _COLUMNS = ["track", "t", "lat_microdegrees", "lon_microdegrees", "sog_tenths", "cog_tenths", "split"]
@@ -53,7 +53,7 @@ def by_reference(work: Shuffle, folder: Path) -> Blocks:
     thrown = [_references(work, shard) for shard in range(work.shards)]
     packed = [_packed(work) for _ in range(work.shards)]
     for pile in range(work.piles):
-        references = [tables[row_group_of(pile, work.piles)] for tables in thrown]
+        references = [tables[pile - schema.VALIDATION_PILE] for tables in thrown]
         order = shuffle_pile(references, work.traffic.seed, pile)
         for first in range(0, len(order.row), TABLE_WINDOWS):
             part = slice(first, first + TABLE_WINDOWS)
@@ -145,13 +145,13 @@ def _packed(work: Shuffle) -> NDArray[np.uint32]:
 
 
 def _windows(work: Shuffle, packed: NDArray[np.uint32], references: list[pa.Table], pile: int) -> NDArray[np.float32]:
-    rows = references[row_group_of(pile, work.piles)]["row"].to_numpy()
+    rows = references[pile - schema.VALIDATION_PILE]["row"].to_numpy()
     return gather([packed], np.zeros(len(rows), np.int64), rows, work.traffic.window_len)
 
 
 def _order(work: Shuffle, thrown: list[list[pa.Table]], pile: int) -> NDArray[np.int64]:
     """Where each window of a pile's final order was scattered to."""
-    references = [tables[row_group_of(pile, work.piles)] for tables in thrown]
+    references = [tables[pile - schema.VALIDATION_PILE] for tables in thrown]
     firsts = np.cumsum([0] + [table.num_rows for table in references])
     # The row stands for the place in the pile's file, so that the permutation comes out.
     places = [

@@ -356,6 +356,13 @@ class Lake:
         """The windows of held-out time as batches, as `validation_loader`; none without AIS_HOLDOUT_FROM."""
         return self._file_loader("holdout", batch_size, options)
 
+    def test_loader(self, batch_size: int = 64, **options: Any) -> ValidationDataset:
+        """The windows of vessels kept for the last test, as `validation_loader`; none without AIS_TEST_FRACTION.
+
+        No model should have been chosen by them.
+        """
+        return self._file_loader("test", batch_size, options)
+
     def window_len(self) -> int:
         """Positions a window in this lake's validation file has."""
         features = self.describe("validation").schema.field("features").type

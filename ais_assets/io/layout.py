@@ -72,6 +72,7 @@ PLACES = {
     "window_piles": Place(Kind.PARQUET, "window_piles", Cut.SHARD),
     "validation": Place(Kind.PARQUET, "materialized", single="validation.parquet"),
     "holdout": Place(Kind.PARQUET, "materialized", single="holdout.parquet"),
+    "test": Place(Kind.PARQUET, "materialized", single="test.parquet"),
     "materialized_windows": Place(Kind.PARQUET, "materialized/windows", Cut.PILE),
     "mds_shards": Place(Kind.FOLDER, "mds", Cut.PILE),
     "mds_index": Place(Kind.JSON, "mds", single="index.json"),

@@ -85,6 +85,7 @@ STORAGE: Final = {
     "materialized_windows": _WINDOWS,
     "validation": _WINDOWS,
     "holdout": _WINDOWS,
+    "test": _WINDOWS,
 }
 """By asset. Beside what the writer of our own that was here before made of the same rows of the demo (zstd 1, one busy
 core, median of 3, digests and checksums in it; of raw_records 1 M rows of another day):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from ais_assets.io.lake import Lake
 from ais_assets.io.provenance import read_record
+from ais_assets.io.references import holdout_from
 from ais_assets.ledger import Ledger
 from ais_assets.settings import Settings
+from ais_assets.transforms.windows import IN_NO_WINDOW, IN_WINDOWS, coverage, window_counts
 
 ACCOUNTS = {
     "raw_records": "rows of the source's files",
@@ -17,6 +20,9 @@ ACCOUNTS = {
     "window_piles": "windows that the tracks hold",
 }
 """Stages whose account the card shows, and what they count."""
+_POSITIONS: Final = "positions of tracks"
+_APART: Final = {"validation": "validation", "holdout": "held-out", "test": "test"}
+"""What the windows of a split that has a file of its own are called."""
 
 
 def accounts(lake: Lake, settings: Settings) -> dict[str, Ledger]:
@@ -89,25 +95,55 @@ def handovers(lake: Lake, settings: Settings, mds_samples: int | None) -> list[H
     if not settings.window_formats:
         return found
     thrown = stages["window_piles"].notes
+    placed = _placed_positions(thrown)
+    found.append(
+        Handover(
+            *("positions in tracks", tracked.rows_out),
+            *("positions in windows and in none", placed.rows_out + placed.rows_dropped, "window_piles"),
+        )
+    )
     training = ("training windows thrown", thrown["windows_training"])
     if mds_samples is not None:
         found.append(Handover(*training, "training windows in MDS", mds_samples, "mds_shards"))
     if "parquet" in settings.window_formats:
         windows = sum(lake.describe("materialized_windows", pile).rows for pile in settings.pile_keys)
-        validation, held_out = thrown["windows_validation"], thrown.get("windows_holdout", 0)
-        rows = {asset: lake.describe(asset).rows for asset in ("validation", "holdout")}
-        found += [
-            Handover(*training, "training windows in Parquet", windows, "materialized_windows"),
-            Handover(
-                "validation windows thrown",
-                validation,
-                "validation windows in Parquet",
-                rows["validation"],
-                "validation",
-            ),
-            Handover("held-out windows thrown", held_out, "held-out windows in Parquet", rows["holdout"], "holdout"),
-        ]
+        found.append(Handover(*training, "training windows in Parquet", windows, "materialized_windows"))
+    for split in settings.splits_apart:
+        given, taken = (f"{_APART[split]} windows {what}" for what in ("thrown", "in Parquet"))
+        found.append(Handover(given, thrown.get(f"windows_{split}", 0), taken, lake.describe(split).rows, split))
     return found
+
+
+def funnel(lake: Lake, settings: Settings, stages: Mapping[str, Ledger]) -> dict[str, Ledger]:
+    """What became of the rows of the files, step by step, by what is counted: each step takes what the former gave.
+
+    From positions to windows it is no row that is handed on: of the positions of tracks some are in windows, often in
+    many; the last step counts windows. Arguments as `accounts` has them.
+    """
+    steps = {ACCOUNTS[asset]: ledger for asset, ledger in stages.items() if asset != "window_piles"}
+    if "window_piles" not in stages:
+        return {**steps, _POSITIONS: _placed_positions(counted_in_tracks(lake, settings))}
+    windows = stages["window_piles"]
+    return {**steps, _POSITIONS: _placed_positions(windows.notes), ACCOUNTS["window_piles"]: windows}
+
+
+def _placed_positions(counts: Mapping[str, int]) -> Ledger:
+    """The account of `windows.coverage`: positions out are those in windows, the rest is dropped by reason."""
+    dropped = {reason.removeprefix("positions_"): counts[reason] for reason in IN_NO_WINDOW}
+    return Ledger(counts[IN_WINDOWS] + sum(dropped.values()), counts[IN_WINDOWS], dropped)
+
+
+def counted_in_tracks(lake: Lake, settings: Settings) -> dict[str, int]:
+    """The windows that all tracks hold, and `windows.coverage` of them, counted anew by SQL over the positions."""
+    until = holdout_from(settings)
+    early = "count(*)" if until is None else f"count(*) filter (epoch_ms(t) < {until})"
+    tracks = lake.sql_over(
+        {"track_shards": lake.dataset("track_shards", settings.shard_keys)},
+        f"select count(*) as positions, {early} as early from track_shards group by track",
+    ).to_arrow_table()
+    positions, before = (tracks[name].to_numpy() for name in ("positions", "early"))
+    windows = int(window_counts(positions, settings.window_len, settings.stride).sum())
+    return {"windows": windows, **coverage(positions, before, settings.window_len, settings.stride)}
 
 
 def differing_days(lake: Lake, days: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -133,15 +169,14 @@ def require_conserved(lake: Lake, settings: Settings, mds_samples: int | None) -
         raise ValueError("; ".join(lost))
 
 
-def windows_of_tracks(lake: Lake, settings: Settings, split: str | None = None) -> int:
-    """⌊(n − window) / stride⌋ + 1 summed over tracks (of one split) of n ≥ window positions, by SQL over all tracks."""
+def training_windows_in_tracks(lake: Lake, settings: Settings) -> int:
+    """Windows that the tracks of training vessels hold, by SQL over the positions; held-out time is not left out."""
     tracks = lake.dataset("track_shards", settings.shard_keys)
-    window, stride = settings.window_len, settings.stride
-    of_split = "" if split is None else f" where split = '{split}'"
     (count,) = lake.sql_over(
         {"track_shards": tracks},
-        f"select coalesce(sum((n - {window}) // {stride} + 1), 0)::bigint from "
-        f"(select count(*) as n from track_shards{of_split} group by track) where n >= {window}",
+        f"select coalesce(sum((n - {settings.window_len}) // {settings.stride} + 1), 0)::bigint from "
+        "(select count(*) as n from track_shards where split = 'train' group by track) "
+        f"where n >= {settings.window_len}",
     ).fetchall()[0]
     return count
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Final
 
 from ais_assets import schema
 from ais_assets.ledger import Ledger
-from ais_assets.publishing.accounts import ACCOUNTS
 from ais_assets.publishing.dataset import PublishedMds, TrainingDataset
 from ais_assets.publishing.days import Days
 from ais_assets.settings import WINDOW_FORMATS, Settings
@@ -15,7 +15,7 @@ from ais_assets.sources import FILE_SOURCES, source_class
 from ais_assets.transforms.durations import QUANTILES
 
 
-def dataset_card(dataset: TrainingDataset, stages: dict[str, Ledger], days: Days, settings: Settings) -> str:
+def dataset_card(dataset: TrainingDataset, funnel: Mapping[str, Ledger], days: Days, settings: Settings) -> str:
     """A Markdown page that says what the samples are, where they came from and how to read them."""
     window = settings.window_len
     features = "\n".join(
@@ -24,26 +24,20 @@ def dataset_card(dataset: TrainingDataset, stages: dict[str, Ledger], days: Days
         for position, feature in enumerate(schema.FEATURES)
     )
     flow = "\n".join(
-        f"| {ACCOUNTS[asset]} | {ledger.rows_in:,} | {ledger.rows_out:,} | "
+        f"| {what} | {ledger.rows_in:,} | {ledger.rows_out:,} | "
         + (", ".join(f"{rule} {rows:,}" for rule, rows in ledger.dropped.items() if rows) or "none")
         + " |"
-        for asset, ledger in stages.items()
+        for what, ledger in funnel.items()
     )
     order = (
         f" Windows on disk are in one global, uniformly\nrandom order (seed {settings.seed}, {settings.piles} piles)."
         if settings.window_formats
         else ""
     )
-    holdout = (
-        ""
-        if settings.holdout_from is None
-        else f" Time from {settings.holdout_from} on is held out: windows in it, of all vessels, are the split "
-        '"holdout"; no other window reaches into it.'
-    )
     return f"""# AIS trajectory windows
 
-Windows of tracks, from the source `{settings.source}`, {settings.first_day} to {settings.last_day}: {days}. Training
-and validation have no vessel (MMSI) in common.{holdout}
+Windows of tracks, from the source `{settings.source}`, {settings.first_day} to {settings.last_day}: {days}.
+{_splits(settings)}
 
 {_formats(dataset, settings)}
 
@@ -102,6 +96,22 @@ for these samples too.{said}
 """
 
 
+def _splits(settings: Settings) -> str:
+    """What may be trained on, and what is kept from it."""
+    fractions = {"validation": settings.validation_fraction, "test": settings.test_fraction}
+    kept = " and ".join(f"{fraction:g} of the hulls for {split}" for split, fraction in fractions.items() if fraction)
+    lines = [f"Kept from training: {kept}." if kept else "All hulls are trained on."]
+    lines.append("A hull, the vessels (MMSI) that share a verified IMO number, is in one split only.")
+    if settings.test_fraction:
+        lines.append("Choose models by validation; test is for the end.")
+    if settings.holdout_from is not None:
+        lines.append(
+            f"Time from {settings.holdout_from} on is held out: windows in it, of all vessels, are the split "
+            '"holdout"; no other window reaches into it.'
+        )
+    return "\n".join(lines)
+
+
 def _formats(dataset: TrainingDataset, settings: Settings) -> str:
     """What there is of the dataset, an item each, and what was left out."""
     items = [f"- {dataset.positions:,} positions in `../track_shards`, from which windows are cut while training."]
@@ -112,11 +122,12 @@ def _formats(dataset: TrainingDataset, settings: Settings) -> str:
             f"`statistics.json` and this page belong to the `index.json` there whose sha256 is "
             f"`{mds.statistics['index']}`."
         )
-    if dataset.validation_windows is not None:
-        items.append(
-            f"- {dataset.validation_windows:,} validation windows in `../materialized/validation.parquet`; training "
-            "windows in `../materialized/windows`, held-out ones in `../materialized/holdout.parquet`."
-        )
+    if dataset.windows_apart:
+        apart = [
+            f"{windows:,} {split} windows in `../materialized/{split}.parquet`"
+            for split, windows in dataset.windows_apart.items()
+        ]
+        items.append(f"- Training windows as Parquet in `../materialized/windows`; {', '.join(apart)}.")
     absent = [_ABSENT[name] for name in WINDOW_FORMATS if name not in settings.window_formats]
     if absent:
         items.append(f"- Left out, as AIS_WINDOW_FORMATS has it: {'; '.join(absent)}.")

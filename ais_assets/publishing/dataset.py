@@ -38,7 +38,8 @@ class TrainingDataset:
         positions: in these tracks.
         tracks_dt_seconds: the distribution of dt_seconds over them, as `statistics.track_intervals` has it.
         mds: None where AIS_WINDOW_FORMATS leaves it out.
-        validation_windows: in validation.parquet; None where AIS_WINDOW_FORMATS leaves Parquet out.
+        windows_apart: in the Parquet file of each split that has one, such as validation; none where AIS_WINDOW_FORMATS
+            leaves Parquet out.
         card: the content of README.md.
     """
 
@@ -47,7 +48,7 @@ class TrainingDataset:
     positions: int
     tracks_dt_seconds: dict[str, list[int]]
     mds: PublishedMds | None
-    validation_windows: int | None
+    windows_apart: dict[str, int]
     card: str = ""
 
     def counts(self) -> dict[str, int]:
@@ -55,6 +56,4 @@ class TrainingDataset:
         counts = {"positions in tracks": self.positions}
         if self.mds is not None:
             counts |= {"dagster/row_count": self.mds.samples, "shards": self.mds.shards, "bytes": self.mds.size}
-        if self.validation_windows is not None:
-            counts["validation windows"] = self.validation_windows
-        return counts
+        return counts | {f"{split} windows": windows for split, windows in self.windows_apart.items()}

@@ -14,7 +14,7 @@ from ais_assets.io.mds import root_index
 from ais_assets.io.provenance import MADE_FROM, MADE_WITH, Chain, digest_of, require_fresh
 from ais_assets.ledger import Ledger
 from ais_assets.loader.tracks.track_index import TRACKS_FOLDER
-from ais_assets.publishing.accounts import accounts, require_conserved, tracked_days, windows_of_tracks
+from ais_assets.publishing.accounts import accounts, funnel, require_conserved, tracked_days, training_windows_in_tracks
 from ais_assets.publishing.card import dataset_card
 from ais_assets.publishing.dataset import PublishedMds, TrainingDataset
 from ais_assets.publishing.days import days_of
@@ -57,10 +57,10 @@ def publish_dataset(lake: Lake, settings: Settings, facts: Mapping[str, Any]) ->
         positions=stages["track_shards"].rows_out,
         tracks_dt_seconds=intervals,
         mds=mds,
-        validation_windows=lake.describe("validation").rows if "parquet" in settings.window_formats else None,
+        windows_apart={split: lake.describe(split).rows for split in settings.splits_apart},
     )
     days = days_of(lake, settings, tracked_days(lake, settings))
-    dataset = replace(dataset, card=dataset_card(dataset, stages, days, settings))
+    dataset = replace(dataset, card=dataset_card(dataset, funnel(lake, settings, stages), days, settings))
     if mds is not None:
         statistics = (json.dumps(mds.statistics, sort_keys=True, indent=1) + "\n").encode()
         lake.store.publish_bytes(statistics, f"{_MDS_FOLDER}/{STATISTICS_FILE}")
@@ -98,7 +98,7 @@ def _require_training_window(lake: Lake, settings: Settings, stages: Mapping[str
     if settings.window_formats:
         windows = stages["window_piles"].notes["windows_training"]
     else:
-        windows = windows_of_tracks(lake, settings, "train")
+        windows = training_windows_in_tracks(lake, settings)
     if not windows:
         raise ValueError(
             f"there is no training window: no training vessel has a track of {settings.window_len} positions. "

@@ -33,6 +33,7 @@ _SETTINGS: Final = (
     "stationary_seconds",
     "stationary_knots",
     "validation_fraction",
+    "test_fraction",
     "seed",
     "shards",
     "source",

@@ -87,7 +87,13 @@ class Settings(BaseSettings):
         4, ge=1, description="partitions that one run of a backfill takes, 16 to 64 for a year"
     )
     seed: int = Field(17, ge=0, lt=2**63, description="keys every random stream")
-    validation_fraction: float = Field(0.05, ge=0, lt=1, description="share of vessels kept for validation")
+    validation_fraction: float = Field(0.05, ge=0, lt=1, description="share of hulls kept for validation")
+    test_fraction: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of hulls kept for a last test, of which no model is trained or chosen; 0: none",
+    )
     holdout_from: date | None = Field(
         None,
         description="first day of held-out time: windows that begin on it or later are neither trained on nor "
@@ -177,6 +183,13 @@ class Settings(BaseSettings):
         return self.seq_len + self.max_horizon
 
     @property
+    def splits_apart(self) -> list[str]:
+        """Splits whose windows have a Parquet file each; none where AIS_WINDOW_FORMATS leaves Parquet out."""
+        if "parquet" not in self.window_formats:
+            return []
+        return ["validation", "holdout", *(["test"] if self.test_fraction else [])]
+
+    @property
     def days(self) -> list[date]:
         """Every day of the range."""
         return [self.first_day + timedelta(days=k) for k in range((self.last_day - self.first_day).days + 1)]
@@ -258,6 +271,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"AIS_HOLDOUT_FROM {self.holdout_from} must be after AIS_FIRST_DAY {self.first_day} and not after "
                 f"AIS_LAST_DAY {self.last_day}: both sides of it need days"
+            )
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise ValueError(
+                f"AIS_VALIDATION_FRACTION {self.validation_fraction} and AIS_TEST_FRACTION {self.test_fraction} leave "
+                "nothing to train on: together they must be less than 1"
             )
         if self.thin_seconds > self.max_gap_seconds:
             raise ValueError(

@@ -33,12 +33,16 @@ from numpy.typing import DTypeLike, NDArray
 from ais_assets import schema
 from ais_assets.stream import RecordStream, arrow_array
 from ais_assets.transforms.kernels import run_starts, stored_integers
+from ais_assets.transforms.split import split_at_rows
 from ais_assets.transforms.statistics import WindowStatistics
-from ais_assets.transforms.windows import gather, gather_shard, window_counts, windows_table
+from ais_assets.transforms.windows import coverage, gather, gather_shard, window_counts, windows_table
 
 PASS_THROW: Final = 1
 PASS_PERMUTE: Final = 2
 """Keys of the two passes' random streams."""
+
+_PILE_OF_SPLIT: Final = np.array([0, schema.VALIDATION_PILE, schema.TEST_PILE], np.int16)
+"""By place in `schema.SPLITS`; a training window's is drawn."""
 
 TABLE_WINDOWS: Final = 1 << 10
 """Windows of a table, hence of a row group: 19 MB at the contract's length. Measured with zstd-1, 1,024 were written
@@ -56,6 +60,7 @@ class _Throw:
     stride: int
     seed: int
     holdout_from: int | None
+    with_test: bool
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,8 @@ class _Tracks(NamedTuple):
     positions: NDArray[np.int64]
     before: NDArray[np.int64]
     """How many of them are before held-out time."""
-    validation: NDArray[np.bool_]
+    split: NDArray[np.int8]
+    """Its vessel's: the place in `schema.SPLITS`."""
 
 
 class PileOrder(NamedTuple):
@@ -119,13 +125,15 @@ def throw_windows(
     stride: int,
     seed: int,
     holdout_from: int | None = None,
+    with_test: bool = False,
 ) -> RecordStream:
     """Pass 1: throws a reference to every window of a shard into a pile.
 
     A training window's pile is uniform on 0 to piles − 1 and independent of all others; a validation vessel's
-    windows go to `schema.VALIDATION_PILE`. Of held-out time, a window that begins in it goes to
-    `schema.HOLDOUT_PILE`, whosever it is, and one that begins before and reaches into it to no pile: no model may
-    be trained or chosen on positions that it is to be tested on. The result does not depend on how the tables are cut.
+    windows go to `schema.VALIDATION_PILE`, those of a vessel kept for the last test to `schema.TEST_PILE`. Of held-out
+    time, a window that begins in it goes to `schema.HOLDOUT_PILE`, whosever it is, and one that begins before and
+    reaches into it to no pile: no model may be trained or chosen on positions that it is to be tested on. The result
+    does not depend on how the tables are cut.
 
     Args:
         tracks: the shard's `schema.TRACK_POSITIONS` in order; of it track, t and split are read. Read when
@@ -136,12 +144,14 @@ def throw_windows(
         stride: positions from one window's start to the next one's in the same track.
         seed: keys the shuffle, 0 or more.
         holdout_from: when held-out time begins, Unix time in milliseconds; None: there is none.
+        with_test: whether vessels may be kept for the last test.
 
     Returns:
-        `schema.WINDOW_REFERENCES` in exactly piles + 1 tables, for pile −1, 0, …, piles − 1, some perhaps empty,
-        each by row; with held-out time one more, for pile −2. Ledger: rows in are the windows that the tracks
-        hold by `window_count`, rows out the references, `reaches_into_holdout` those left out; notes count
-        positions, tracks, tracks that are too short for a window, and windows of each split. Facts: the arguments.
+        `schema.WINDOW_REFERENCES` in a table for each of `piles_in_order`, some perhaps empty, each by row. Ledger:
+        rows in are the windows that the tracks hold by `window_count`, rows out the references,
+        `reaches_into_holdout` those left out; notes count tracks, tracks that are too short for a window, windows of
+        each split, and positions: in all, in windows, and in none by the reasons of `windows.coverage`. Facts: the
+        arguments.
 
     Raises:
         ValueError: for an argument out of range; while iterating, for tables that are not in order or have
@@ -153,7 +163,7 @@ def throw_windows(
         raise ValueError(f"shard is {shard} and seed {seed}; neither can be negative")
     if window_len < 1 or stride < 1:
         raise ValueError(f"window_len is {window_len} and stride {stride}; both must be at least 1")
-    throw = _Throw(shard, piles, window_len, stride, seed, holdout_from)
+    throw = _Throw(shard, piles, window_len, stride, seed, holdout_from, with_test)
     facts = {name: value for name, value in asdict(throw).items() if value is not None}
     stream = RecordStream(schema.WINDOW_REFERENCES, iter(()), facts=facts)
     stream.tables = _thrown(tracks, stream, throw)
@@ -166,6 +176,8 @@ def _thrown(tables: Iterator[pa.Table], stream: RecordStream, throw: _Throw) -> 
     ledger = stream.ledger
     ledger.rows_in = int(windows.sum())
     ledger.note("positions", int(tracks.positions.sum()))
+    for name, positions in coverage(tracks.positions, tracks.before, throw.window_len, throw.stride).items():
+        ledger.note(name, positions)
     ledger.note("tracks", len(tracks.track))
     ledger.note("tracks_too_short", int((windows == 0).sum()))
 
@@ -177,10 +189,13 @@ def _thrown(tables: Iterator[pa.Table], stream: RecordStream, throw: _Throw) -> 
     before = tracks.before[of_track]
     held_out = throw.stride * number >= before
     reaching = ~held_out & (throw.stride * number + throw.window_len > before)
-    pile = np.where(held_out, schema.HOLDOUT_PILE, schema.VALIDATION_PILE).astype(np.int16)
-    training = np.flatnonzero(~(tracks.validation[of_track] | held_out | reaching))
+    apart = _PILE_OF_SPLIT[tracks.split[of_track]]
+    pile = np.where(held_out, schema.HOLDOUT_PILE, apart).astype(np.int16)
+    training = np.flatnonzero((pile == _PILE_OF_SPLIT[0]) & ~reaching)
     ledger.note("windows_training", len(training))
-    ledger.note("windows_validation", int((tracks.validation[of_track] & ~held_out & ~reaching).sum()))
+    ledger.note("windows_validation", int(((pile == schema.VALIDATION_PILE) & ~reaching).sum()))
+    if throw.with_test:
+        ledger.note("windows_test", int(((pile == schema.TEST_PILE) & ~reaching).sum()))
     if throw.holdout_from is not None:
         ledger.note("windows_holdout", int(held_out.sum()))
         ledger.drop("reaches_into_holdout", int(reaching.sum()))
@@ -189,16 +204,18 @@ def _thrown(tables: Iterator[pa.Table], stream: RecordStream, throw: _Throw) -> 
     # Stable, so that each pile stays in the order of rows.
     order = np.argsort(pile, kind="stable")
     order = order[~reaching[order]]
-    holdout, *others = pairwise(np.searchsorted(pile[order], np.arange(schema.HOLDOUT_PILE, throw.piles + 1)))
-    for first, end in others if throw.holdout_from is None else [*others, holdout]:
+    in_order = piles_in_order(throw.piles, with_holdout=throw.holdout_from is not None, with_test=throw.with_test)
+    bounds = (np.searchsorted(pile[order], np.asarray(in_order), side=side) for side in ("left", "right"))
+    for first, end in zip(*bounds, strict=True):
         chosen = order[first:end]
         ledger.rows_out += len(chosen)
         yield _references(pile[chosen], row[chosen], tracks.track[of_track[chosen]], start[chosen])
 
 
-def row_group_of(pile: int, piles: int) -> int:
-    """Where a pile's references are among the tables of `throw_windows`, the hold-out's being the last if any."""
-    return piles + 1 if pile == schema.HOLDOUT_PILE else pile - schema.VALIDATION_PILE
+def piles_in_order(piles: int, *, with_holdout: bool, with_test: bool) -> list[int]:
+    """The piles of the tables of `throw_windows`: validation's, 0 to piles − 1, held-out time's and test's, if any."""
+    apart = [schema.HOLDOUT_PILE] * with_holdout + [schema.TEST_PILE] * with_test
+    return [schema.VALIDATION_PILE, *range(piles), *apart]
 
 
 def _references(
@@ -221,7 +238,7 @@ def _tracks_and_strides(
 
     These few are all that has to be kept: which of them do start a window is known when the track ends.
     """
-    ids, rows, before, validation, times = [], [], [], [], []
+    ids, rows, before, splits, times = [], [], [], [], []
     seen = 0
     open_track, open_positions = -1, 0
     for number, table in enumerate(tables):
@@ -246,7 +263,7 @@ def _tracks_and_strides(
             before.append(before_holdout[len(starts) - len(begun) :])
         ids.append(track[begun])
         rows.append(begun + seen)
-        validation.append(_is_validation(table, begun))
+        splits.append(split_at_rows(table, begun))
         seen += len(t)
     track, row = _joined(ids, np.int64), _joined(rows, np.int64)
     astray = np.flatnonzero(np.diff(track) <= 0)
@@ -256,7 +273,7 @@ def _tracks_and_strides(
             f"{track[astray[0]]}; rows must be by (mmsi, track, t), and a shard's tables in their order"
         )
     positions = np.diff(np.append(row, seen))
-    tracks = _Tracks(track, row, positions, _joined(before, np.int64), _joined(validation, np.bool_))
+    tracks = _Tracks(track, row, positions, _joined(before, np.int64), _joined(splits, np.int8))
     return tracks, _joined(times, np.int64)
 
 
@@ -265,24 +282,13 @@ def _joined(parts: Iterable[NDArray[Any]], dtype: DTypeLike) -> NDArray[Any]:
     return np.concatenate([np.empty(0, dtype), *parts])
 
 
-def _is_validation(table: pa.Table, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    if "split" not in table.column_names:
-        raise ValueError(f"track positions have no column 'split', only {', '.join(table.column_names)}")
-    split = table["split"].take(pa.array(rows)).cast(pa.string()).to_numpy()
-    training, validation = (split == name for name in schema.SPLITS)
-    if not np.all(training | validation):
-        unknown = split[~(training | validation)][0]
-        raise ValueError(f"track positions have the split {unknown!r}; it must be {' or '.join(schema.SPLITS)}")
-    return validation
-
-
 def shuffle_pile(references: Sequence[pa.Table], seed: int, pile: int) -> PileOrder:
     """Pass 2 without the windows: a pile's references in a uniformly random order.
 
     Args:
         references: for each shard, in the order of shards, its table for this pile of `throw_windows`.
         seed: keys the shuffle, 0 or more.
-        pile: the pile's number, −1 for validation; with the seed it keys the random stream.
+        pile: the pile's number, or validation's, held-out time's or test's; with the seed it keys the random stream.
 
     Returns:
         Shard, row, track and start, each of shape (n,).
@@ -299,7 +305,7 @@ def shuffle_pile(references: Sequence[pa.Table], seed: int, pile: int) -> PileOr
         _joined((stored_integers(table, name, schema.WINDOW_REFERENCES) for table in references), np.int64)
         for name in ("row", "track", "start")
     )
-    # Keys of streams are not negative, and that of the hold-out is far from any other pile's.
+    # Keys of streams are not negative, and those of held-out time and test are far from any other pile's.
     key = (pile - schema.VALIDATION_PILE) % 2**32
     order = _permutation(_stream(seed, PASS_PERMUTE, key), len(row))
     return PileOrder(shard[order], row[order], track[order], start[order])

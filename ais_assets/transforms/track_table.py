@@ -21,6 +21,7 @@ from ais_assets import schema
 from ais_assets.stream import RecordStream, arrow_array
 from ais_assets.transforms.geodesy import METRES_PER_NAUTICAL_MILE, great_circle_millimetres
 from ais_assets.transforms.kernels import run_starts, stored_integers
+from ais_assets.transforms.split import split_at_rows
 from ais_assets.transforms.tracks import TRACK_SHIFT
 from ais_assets.transforms.windows import window_counts
 
@@ -86,7 +87,7 @@ def track_table(tracks: Iterator[pa.Table], vessels: pa.Table, *, window_len: in
 def _one_table(
     tables: Iterator[pa.Table], vessels: pa.Table, window_len: int, stride: int, stream: RecordStream
 ) -> Iterator[pa.Table]:
-    extents, in_validation = _measured(tables)
+    extents, splits = _measured(tables)
     astray = np.flatnonzero(np.diff(extents.track) <= 0)
     if len(astray):
         raise ValueError(
@@ -94,7 +95,7 @@ def _one_table(
             "rows must be by (mmsi, track, t), and a shard's tables in their order"
         )
     windows = window_counts(extents.positions, window_len, stride)
-    table = _table(extents, in_validation, windows, vessels)
+    table = _table(extents, splits, windows, vessels)
     ledger = stream.ledger
     ledger.rows_in = len(extents.track)
     ledger.rows_out = table.num_rows
@@ -125,7 +126,7 @@ def _measured(tables: Iterator[pa.Table]) -> tuple[_Extents, NDArray[np.int8]]:
             parts[-1] = _Extents._make(column[:-1] for column in parts[-1])
         _extend(positions, np.append(starts, table.num_rows), extents)
         parts.append(extents)
-        splits.append(_split_codes(table, starts[1:] if goes_on else starts))
+        splits.append(split_at_rows(table, starts[1:] if goes_on else starts))
     return _Extents._make(np.concatenate(columns) for columns in zip(*parts, strict=True)), np.concatenate(splits)
 
 
@@ -133,14 +134,7 @@ def _unbegun(track: NDArray[np.int64]) -> _Extents:
     return _Extents(track.copy(), *(np.zeros(len(track), np.int64) for _ in _Extents._fields[1:]))
 
 
-def _split_codes(table: pa.Table, rows: NDArray[np.int64]) -> NDArray[np.int8]:
-    names = table["split"].take(pa.array(rows)).cast(pa.string()).to_numpy()
-    return (names == schema.SPLITS[1]).astype(np.int8)
-
-
-def _table(
-    extents: _Extents, in_validation: NDArray[np.int8], windows: NDArray[np.int64], vessels: pa.Table
-) -> pa.Table:
+def _table(extents: _Extents, splits: NDArray[np.int8], windows: NDArray[np.int64], vessels: pa.Table) -> pa.Table:
     mmsi = (extents.track >> TRACK_SHIFT).astype(np.int32)
     rows = {vessel: row for row, vessel in enumerate(vessels["mmsi"].to_pylist())}
     of_vessel = pa.array([rows.get(vessel) for vessel in mmsi.tolist()], pa.int64())
@@ -159,7 +153,7 @@ def _table(
         "east": pa.array(east / schema.MICRODEGREES),
         "mobile_type": vessels["mobile_type"].take(of_vessel).combine_chunks(),
         "ship_type": vessels["ship_type"].take(of_vessel).combine_chunks(),
-        "split": pa.DictionaryArray.from_arrays(pa.array(in_validation), pa.array(schema.SPLITS)),
+        "split": pa.DictionaryArray.from_arrays(pa.array(splits), pa.array(schema.SPLITS)),
         "windows": pa.array(windows),
     }
     return pa.Table.from_arrays([columns[name] for name in schema.TRACKS.names], schema=schema.TRACKS)

@@ -33,7 +33,7 @@ from ais_assets.transforms.chains import (
 )
 from ais_assets.transforms.kernels import array_from_pool, run_starts, stored_integers
 from ais_assets.transforms.motion import MotionLimits, fill_motion
-from ais_assets.transforms.split import is_validation
+from ais_assets.transforms.split import split_codes
 
 CLEAN_COLUMNS: Final = (
     "mmsi",
@@ -77,11 +77,19 @@ class _TrackColumns(NamedTuple):
 
 
 class _Split(NamedTuple):
-    """What decides which tracks are kept for validation."""
+    """What decides which tracks are kept for validation and for the last test."""
 
     validation_fraction: float
+    test_fraction: float
     seed: int
     hulls: dict[int, int]
+
+    def codes(self, vessels: list[int]) -> NDArray[np.int8]:
+        """The split of these vessels: int8 (n,)."""
+        hull = np.array([self.hulls.get(vessel, vessel) for vessel in vessels], np.int32)
+        return split_codes(
+            hull, validation_fraction=self.validation_fraction, test_fraction=self.test_fraction, seed=self.seed
+        )
 
 
 class _Chains(NamedTuple):
@@ -115,6 +123,7 @@ def build_tracks(
     stationary_seconds: int = 0,
     stationary_knots: float = 0.5,
     hulls: Mapping[int, int] | None = None,
+    test_fraction: float = 0.0,
 ) -> RecordStream:
     """Tracks of one vessel shard, by the rules of `chains` and `motion`.
 
@@ -127,12 +136,13 @@ def build_tracks(
         max_gap_seconds: a longer silence ends a track; 1 to `schema.MAX_GAP_SECONDS`.
         max_speed_knots: a greater speed is only that of a ship that says so herself; above 0.
         min_track_positions: a track with fewer is dropped; 1 or more.
-        validation_fraction: share of vessels kept for validation, from 0 up to but without 1.
+        validation_fraction: share of hulls kept for validation, from 0 up to but without 1.
         seed: keys the split.
         thin_seconds: a position is dropped when it is less than this after the last one kept; 0: none is.
         stationary_seconds: drop stretches below `stationary_knots` that last at least this long; 0: none.
         stationary_knots: see there; above 0.
         hulls: of vessels that are split as another, `schema.VESSELS`' hull by MMSI; the others' is their own.
+        test_fraction: share of hulls kept for the last test; with the former less than 1.
 
     Returns:
         `schema.TRACK_POSITIONS` by (mmsi, track, t), in tables of up to `TABLE_POSITIONS` cut between
@@ -174,13 +184,14 @@ def build_tracks(
         "max_speed_knots": max_speed_knots,
         "min_track_positions": min_track_positions,
         "validation_fraction": validation_fraction,
+        "test_fraction": test_fraction,
         "seed": seed,
         "thin_seconds": thin_seconds,
         "stationary_seconds": stationary_seconds,
         "stationary_knots": stationary_knots,
         "dt_seconds": {"edges": list(DT_EDGES), "counts": [0] * len(DT_EDGES)},
     }
-    split = _Split(validation_fraction, seed, dict(hulls or {}))
+    split = _Split(validation_fraction, test_fraction, seed, dict(hulls or {}))
     stream.tables = _track_tables(days, chain_limits, motion_limits, split, stream)
     return stream
 
@@ -204,10 +215,8 @@ def _track_tables(
         chains = _by_chain(block, chain_limits, stream)
         tracks = _tracks_of(chains, motion_limits, stream)
         positions = _laid_out(chains.reports, tracks)
-        mmsi = (tracks.track >> TRACK_SHIFT).tolist()
-        hull = np.array([split.hulls.get(vessel, vessel) for vessel in mmsi], np.int32)
-        held_out = is_validation(hull, split.validation_fraction, split.seed)
-        _share_out(tracks, held_out, _DT_BIN, positions, histogram)
+        codes = split.codes((tracks.track >> TRACK_SHIFT).tolist())
+        _share_out(tracks, codes, _DT_BIN, positions, histogram)
         for start, end in _cuts(tracks.bounds, TABLE_POSITIONS):
             ledger.rows_out += end - start
             yield _table(_TrackColumns._make(column[start:end] for column in positions))
@@ -516,7 +525,7 @@ def _lay_out(reports: PositionReports, tracks: _Tracks, into: _TrackColumns) -> 
 @njit(cache=True, nogil=True)
 def _share_out(
     tracks: _Tracks,
-    held_out: NDArray[np.bool_],
+    split: NDArray[np.int8],
     bin_of: NDArray[np.uint8],
     into: _TrackColumns,
     histogram: NDArray[np.int64],
@@ -526,7 +535,7 @@ def _share_out(
         first, end = tracks.bounds[k], tracks.bounds[k + 1]
         into.mmsi[first:end] = tracks.track[k] >> TRACK_SHIFT
         into.track[first:end] = tracks.track[k]
-        into.split[first:end] = held_out[k]
+        into.split[first:end] = split[k]
         histogram[0] += 1
         for i in range(first + 1, end):
             histogram[bin_of[(into.t[i] - into.t[i - 1]) // 1_000]] += 1

@@ -15,7 +15,7 @@ from ais_assets.ledger import Ledger
 from ais_assets.stream import RecordStream
 from ais_assets.transforms.mmsi import FIRST_SHIP, LAST_SHIP, MMSI_PER_MID, NINE_ONES, SHIP_TYPES
 from ais_assets.transforms.reports.row_rules import NOT_A_VESSEL
-from ais_assets.transforms.split import hulls, is_validation
+from ais_assets.transforms.split import hulls, split_codes
 
 CONFLICTING: Final = ("imo", "callsign", "name", "ship_type", "length", "width", "identity")
 """Static fields of which a ship has one value at a time; an MMSI that showed several lists them in `conflicts`."""
@@ -88,7 +88,9 @@ order by mmsi
 """
 
 
-def vessel_table(records: ds.Dataset | pa.Table, *, validation_fraction: float, seed: int) -> RecordStream:
+def vessel_table(
+    records: ds.Dataset | pa.Table, *, validation_fraction: float, seed: int, test_fraction: float = 0.0
+) -> RecordStream:
     """Merges the static data of RAW_RECORDS into one row a vessel.
 
     A value that a vessel showed at any time describes it at all times: feeds leave static columns blank until
@@ -97,8 +99,9 @@ def vessel_table(records: ds.Dataset | pa.Table, *, validation_fraction: float, 
 
     Args:
         records: typed records of any number of days; static columns may be null on most rows.
-        validation_fraction: share of vessels kept for validation, 0 to 1.
+        validation_fraction: share of hulls kept for validation, 0 to 1.
         seed: keys the split.
+        test_fraction: share of hulls kept for the last test.
 
     Returns:
         `schema.VESSELS` by MMSI, one table: every MMSI with a record that cleaning would not drop as NOT_A_VESSEL.
@@ -113,12 +116,13 @@ def vessel_table(records: ds.Dataset | pa.Table, *, validation_fraction: float, 
     merged = senders.filter(senders["is_ship"])
     mmsi = np.asarray(merged["mmsi"], np.int32)
     hull = hulls(mmsi, merged["imo"].fill_null(0).to_numpy().astype(np.int32))
+    split = split_codes(hull, validation_fraction=validation_fraction, test_fraction=test_fraction, seed=seed)
     flags = np.where(mmsi < schema.FIRST_IDENTITY, mmsi // MMSI_PER_MID, 0)
     columns = {
         "flag": pa.array(flags, pa.int16()),
         "country": pa.array([_country(int(mid)) for mid in flags], pa.string()),
         "hull": pa.array(hull),
-        "split": pa.array(np.asarray(schema.SPLITS)[is_validation(hull, validation_fraction, seed).astype(np.int8)]),
+        "split": pa.array(np.asarray(schema.SPLITS)[split]),
     }
     for name, values in columns.items():
         merged = merged.append_column(name, values)

@@ -92,6 +92,47 @@ def window_counts(positions: NDArray[np.int64], window_len: int, stride: int) ->
     return np.maximum((positions - window_len) // stride + 1, 0)
 
 
+IN_WINDOWS: Final = "positions_in_windows"
+IN_NO_WINDOW: Final = (
+    "positions_of_short_tracks",
+    "positions_behind_the_last_window",
+    "positions_between_windows",
+    "positions_around_holdout",
+)
+"""Why a position is in no window: its track is shorter than one; fewer than a stride are left behind the track's last
+window; windows are further apart than they are long; the only windows that it is in reach into held-out time."""
+
+
+def coverage(positions: NDArray[np.int64], before: NDArray[np.int64], window_len: int, stride: int) -> dict[str, int]:
+    """Positions of tracks that are in a window, or more, and those that are in none by reason; they add up.
+
+    Args:
+        positions: of each track, int64 (n,).
+        before: how many of them, its first ones, are before held-out time; a window that begins there and reaches into
+            held-out time is none.
+        window_len: positions of a window.
+        stride: positions from one window's start to the next one's.
+
+    Returns:
+        IN_WINDOWS and each of IN_NO_WINDOW.
+    """
+    windows = window_counts(positions, window_len, stride)
+    early = window_counts(before, window_len, stride)
+    # Held-out time's windows begin at the first start in it.
+    first_late = -(-before // stride)
+    late = np.maximum(windows - first_late, 0)
+    # A window has positions of its own as far as the next one begins, the last one all of its.
+    own = min(window_len, stride)
+    covered = [np.where(count > 0, (count - 1) * own + window_len, 0) for count in (early, late)]
+    # Early windows end before held-out time begins, and late ones begin in it: they share no position.
+    in_windows = covered[0] + covered[1]
+    whole = np.where(windows > 0, (windows - 1) * own + window_len, 0)
+    spanned = np.where(windows > 0, (windows - 1) * stride + window_len, 0)
+    short = np.where(windows > 0, 0, positions)
+    counts = (in_windows, short, np.where(windows > 0, positions - spanned, 0), spanned - whole, whole - in_windows)
+    return {name: int(count.sum()) for name, count in zip((IN_WINDOWS, *IN_NO_WINDOW), counts, strict=True)}
+
+
 def pack_positions(table: pa.Table, before: LastPosition | None = None) -> NDArray[np.uint32]:
     """Packs a table of `schema.TRACK_POSITIONS`; see `pack_tables` for a shard in several tables.
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -272,6 +273,37 @@ def test_held_out_time_is_delivered_apart(built: tuple[Settings, dg.DagsterInsta
     assert account.notes["windows_holdout"] == place.describe("holdout").rows > 0
 
 
+def test_vessels_of_the_last_test_are_delivered_apart(
+    built: tuple[Settings, dg.DagsterInstance], tmp_path: Path
+) -> None:
+    settings = copy_of(built[0], tmp_path, test_fraction=0.3)
+    refused(settings, r"^vessels is stale: it was made with AIS_TEST_FRACTION=0.0, now AIS_TEST_FRACTION=0.3 is asked")
+    job = build_definitions(settings).resolve_implicit_global_asset_job_def()
+    with dg.DagsterInstance.ephemeral() as instance:
+        for asset in list(stages_of(settings))[list(stages_of(settings)).index("vessels") :]:
+            if asset not in ("training_dataset", "dead_reckoning", "tracks"):
+                rebuild(settings, instance, asset)
+        result = run(job, instance, "training_dataset", {})
+    assert all(evaluation.passed for evaluation in result.get_asset_check_evaluations())
+    place, before = Lake(settings.lake), Lake(built[0].lake)
+    assert parquet_by_name(place.table("validation")) == parquet_by_name(before.table("validation"))
+    training, test = (parquet_by_name(place.table(asset)) for asset in ("materialized_windows", "test"))
+    assert test
+    assert not {track >> 32 for track, _ in training} & {track >> 32 for track, _ in test}
+    assert {**training, **test} == parquet_by_name(before.table("materialized_windows"))
+    cut = place.loader(tmp_path / "cut", "tracks", split="test", provenance=True)
+    assert windows_by_name(cut.batch(np.arange(cut.windows))) == test
+    assert sum(len(batch) for batch in place.test_loader()) == len(test)
+    split_of = dict(place.sql("select mmsi, split from vessels").fetchall())
+    assert {split_of[track >> 32] for track, _ in test} == {"test"}
+    card = place.store.read("track_shards/README.md").decode()
+    assert "0.3 of the hulls for validation and 0.3 of the hulls for test" in card
+    assert f"{len(test):,} test windows in `../materialized/test.parquet`" in card
+    # Where none is asked for there is none, in the lake and in the graph.
+    assert not before.has("test")
+    assert "test" not in stages_of(built[0])
+
+
 def test_piles_of_two_strides_are_not_published(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path) -> None:
     settings = copy_of(built[0], tmp_path, stride=16)
     refused(settings, r"^window_piles\[0000\] is stale: it was made with AIS_STRIDE=8, now AIS_STRIDE=16 is asked for")
@@ -339,6 +371,64 @@ def test_statistics_of_another_index_are_not_used(
     published = publish(lake, settings)
     assert f"whose sha256 is `{hashlib.sha256(lake.store.read('mds/index.json')).hexdigest()}`" in published.card
     assert len(next(iter(loader()))) == 8
+
+
+def test_the_funnel_adds_up_from_rows_of_files_to_windows(built: tuple[Settings, dg.DagsterInstance]) -> None:
+    settings = built[0]
+    lake = Lake(settings.lake)
+    card = lake.store.read("track_shards/README.md").decode()
+    section = card.partition("## Where the rows went")[2].partition("##")[0]
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if "|" in line][2:]
+    steps = {
+        what: (int(given.replace(",", "")), int(out.replace(",", "")), _counts(dropped))
+        for what, given, out, dropped in lines
+    }
+    assert list(steps) == [
+        *("rows of the source's files", "typed records", "clean position reports", "positions of tracks"),
+        "windows that the tracks hold",
+    ]
+    for given, out, dropped in steps.values():
+        assert given == out + sum(dropped.values())
+    rows, typed, clean, positions, windows = steps.values()
+    assert (rows[1], typed[1], clean[1]) == (typed[0], clean[0], positions[0])
+    files = [
+        Path(lake.folder_uri("raw_archives", day)) / file["file"]
+        for day in settings.day_keys
+        for file in lake.manifest("raw_archives", day)["facts"]["files"]
+    ]
+    # The header is no row.
+    assert rows[0] == sum(sum(1 for _ in _lines_of(file)) - 1 for file in files)
+    lengths = Counter(lake.table("track_shards")["track"].to_pylist())
+    samples = pa.concat_tables([lake.table(asset) for asset in ("materialized_windows", "validation")])
+    assert windows[1] == samples.num_rows
+    spanned = dict.fromkeys(lengths, 0)
+    times = {track: [] for track in lengths}
+    tracks = lake.table("track_shards")
+    for track, t in zip(tracks["track"].to_pylist(), tracks["t"].to_pylist(), strict=True):
+        times[track].append(t)
+    for track, start in zip(samples["track"].to_pylist(), samples["start"].to_pylist(), strict=True):
+        spanned[track] = max(spanned[track], times[track].index(start) + settings.window_len)
+    assert positions[1] == sum(spanned.values())
+    assert positions[2] == {
+        "of_short_tracks": sum(n for n in lengths.values() if n < settings.window_len),
+        "behind_the_last_window": sum(lengths[track] - end for track, end in spanned.items() if end),
+    }
+
+
+def _counts(dropped: str) -> dict[str, int]:
+    """Rules and rows of a cell of the card."""
+    if dropped == "none":
+        return {}
+    return {
+        rule: int(rows.replace(",", ""))
+        for rule, _, rows in (entry.rpartition(" ") for entry in re.split(r", (?=[a-z])", dropped))
+    }
+
+
+def _lines_of(archive: Path) -> Iterator[bytes]:
+    with zipfile.ZipFile(archive) as files:
+        for name in files.namelist():
+            yield from files.read(name).splitlines()
 
 
 def test_accounts_list_each_folder_once(
@@ -628,7 +718,7 @@ def test_asset_checks_pass(built: tuple[Settings, dg.DagsterInstance]) -> None:
     evaluations = result.get_asset_check_evaluations()
     assert {evaluation.check_name for evaluation in evaluations} == {
         "nothing_lost_between_stages",
-        "no_vessel_in_both_splits",
+        "no_hull_in_two_splits",
         "every_window_that_tracks_hold",
         "same_windows_in_both_formats",
     }
@@ -666,7 +756,7 @@ def _take_a_day_for_unpublished(lake: Lake) -> None:
     ("asset", "failing", "tamper"),
     [
         ("training_dataset", "nothing_lost_between_stages", _drop_a_shard),
-        ("training_dataset", "no_vessel_in_both_splits", _validate_with_training_vessels),
+        ("training_dataset", "no_hull_in_two_splits", _validate_with_training_vessels),
         (
             "training_dataset",
             "every_window_that_tracks_hold",
@@ -715,8 +805,8 @@ def test_a_build_fails_of_a_failed_check(built: tuple[Settings, dg.DagsterInstan
     _validate_with_training_vessels(Lake(settings.lake))
     failed = run_ais(command, variables, tmp_path)
     assert failed.returncode != 0
-    assert "the check no_vessel_in_both_splits did not pass" in failed.stderr
-    assert "vessels are in training and in validation" in failed.stderr
+    assert "the check no_hull_in_two_splits did not pass" in failed.stderr
+    assert "hulls are in more than one split" in failed.stderr
 
 
 @pytest.mark.parametrize(
@@ -749,7 +839,7 @@ def test_the_formats_asked_for_are_built_published_and_trained_on(
     apart = {"track_shards/index.json", "track_shards/README.md", "reports/dead_reckoning.json"}
     assert {key: whole[key] for key in there.keys() - apart} == {key: there[key] for key in there.keys() - apart}
     assert look(settings, "training_dataset") == dict.fromkeys(
-        {"nothing_lost_between_stages", "no_vessel_in_both_splits", *checks}, True
+        {"nothing_lost_between_stages", "no_hull_in_two_splits", *checks}, True
     )
     lake = Lake(settings.lake)
     with lake.loader(tmp_path / "cut", "tracks", batch_size=50, provenance=True) as cut:

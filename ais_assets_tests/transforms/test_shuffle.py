@@ -20,7 +20,7 @@ from ais_assets import schema
 from ais_assets.transforms import shuffle as module
 from ais_assets.transforms.shuffle import pile_windows, shuffle_pile, sweep_piles, throw_windows
 from ais_assets.transforms.statistics import WindowStatistics
-from ais_assets.transforms.windows import gather, pack_positions, window_count
+from ais_assets.transforms.windows import IN_NO_WINDOW, IN_WINDOWS, gather, pack_positions, window_count
 from ais_assets_tests.blank_columns import integers_or_array, with_blanks
 
 NOON = 1_709_294_400
@@ -38,8 +38,13 @@ class Throw:
     seed: int = 17
 
 
-def tracks_table(lengths: Sequence[int], validation: Sequence[int] = (), first_vessel: int = FIRST_VESSEL) -> pa.Table:
-    """TRACK_POSITIONS: a track a vessel, of so many positions; those numbered in `validation` are kept out."""
+def tracks_table(
+    lengths: Sequence[int],
+    validation: Sequence[int] = (),
+    first_vessel: int = FIRST_VESSEL,
+    test: Sequence[int] = (),
+) -> pa.Table:
+    """TRACK_POSITIONS: a track a vessel, of so many positions; those numbered in `validation` and `test` are apart."""
     rows = sum(lengths)
     vessel = np.repeat(np.arange(len(lengths)), lengths)
     k = np.arange(rows) - np.repeat(np.cumsum([0, *lengths])[:-1], lengths)
@@ -54,7 +59,8 @@ def tracks_table(lengths: Sequence[int], validation: Sequence[int] = (), first_v
         "sog_tenths": zeros,
         "cog_tenths": zeros,
     }
-    split = pa.array(np.array(schema.SPLITS)[np.isin(vessel, list(validation)).astype(int)], pa.string())
+    codes = np.select([np.isin(vessel, list(validation)), np.isin(vessel, list(test))], [1, 2])
+    split = pa.array(np.array(schema.SPLITS)[codes], pa.string())
     columns = with_blanks(columns, schema.TRACK_POSITIONS, rows)
     columns["split"] = split.cast(schema.TRACK_POSITIONS.field("split").type)
     arrays = [integers_or_array(columns[field.name], field) for field in schema.TRACK_POSITIONS]
@@ -115,6 +121,37 @@ def test_every_window_is_in_one_pile(lengths: list[int], validation: set[int], t
     assert sorted(training) == sorted(window[:3] for window in expected if not window[3])
 
 
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from([1, 4, 9, 25]), max_size=6),
+    st.sets(st.integers(0, 2)),
+    st.sets(st.integers(3, 5)),
+    throws,
+    st.one_of(st.none(), st.integers(-5, 260)),
+)
+def test_windows_of_the_last_test_have_a_pile_of_their_own(
+    lengths: list[int], validation: set[int], test: set[int], throw: Throw, holdout_seconds: int | None
+) -> None:
+    asked = dataclasses.asdict(throw)
+    if holdout_seconds is not None:
+        asked["holdout_from"] = held_out_from(holdout_seconds)
+    without = tracks_table(lengths, sorted(validation))
+    *before, _ = [*throw_windows(iter([without]), **asked).tables, None]
+    table = tracks_table(lengths, sorted(validation), test=sorted(test))
+    stream = throw_windows(iter([table]), **asked, with_test=True)
+    *others, of_test = stream.tables
+    stream.ledger.balance("test")
+    assert set(of_test["pile"].to_pylist()) <= {schema.TEST_PILE}
+    assert of_test.num_rows == stream.ledger.notes["windows_test"]
+    # They are taken from training; validation and held-out time have what they had.
+    assert [others[0], *others[throw.piles + 1 :]] == [before[0], *before[throw.piles + 1 :]]
+    tested = {(FIRST_VESSEL + number) << 32 | NOON for number in test}
+    former = [row for pile in before[1 : throw.piles + 1] for row in rows_of(pile)]
+    assert sorted(rows_of(of_test)) == sorted(row for row in former if row[1] in tested)
+    training = [row for pile in others[1 : throw.piles + 1] for row in rows_of(pile)]
+    assert sorted(training) == sorted(row for row in former if row[1] not in tested)
+
+
 def test_windows_at_the_contract() -> None:
     window, stride = schema.SEQ_LEN + schema.MAX_HORIZON, schema.STRIDE
     lengths = [window - 1, window, window + 1, window + stride - 1, window + stride, 1]
@@ -125,6 +162,11 @@ def test_windows_at_the_contract() -> None:
     assert sorted(rows) == [first[1], first[2], first[3], first[4], first[4] + stride]
     assert stream.ledger.notes == {
         "positions": sum(lengths),
+        "positions_in_windows": 4 * window + stride,
+        "positions_of_short_tracks": window,
+        "positions_behind_the_last_window": stride,
+        "positions_between_windows": 0,
+        "positions_around_holdout": 0,
         "tracks": 6,
         "tracks_too_short": 2,
         "windows_training": 3,
@@ -199,7 +241,17 @@ def test_held_out_time_is_in_no_other_window(
     assert stream.ledger.dropped == {"reaches_into_holdout": left_out}
     assert stream.ledger.notes["windows_training"] == len(early[False])
     assert stream.ledger.notes["windows_validation"] == len(early[True])
-    assert stream.ledger.notes["windows_holdout"] == len(held_out)
+    notes = stream.ledger.notes
+    assert notes["windows_holdout"] == len(held_out)
+    kept = held_out | early[True] | early[False]
+    in_windows = {row + k for row in kept for k in range(throw.window_len)}
+    every = {window[0] + k for window in reference_windows(table, throw) for k in range(throw.window_len)}
+    assert notes["positions_in_windows"] == len(in_windows)
+    assert notes["positions_around_holdout"] == len(every - in_windows)
+    assert notes["positions_of_short_tracks"] == sum(n for n in lengths if n < throw.window_len)
+    assert sum(notes[name] for name in (IN_WINDOWS, *IN_NO_WINDOW)) == notes["positions"] == sum(lengths)
+    if throw.stride <= throw.window_len:
+        assert notes["positions_between_windows"] == 0
 
 
 def test_held_out_time_after_the_end_changes_no_pile() -> None:

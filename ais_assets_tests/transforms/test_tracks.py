@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from ais_assets import schema
 from ais_assets.transforms import tracks as module
 from ais_assets.transforms.kernels import run_starts
-from ais_assets.transforms.split import is_validation
+from ais_assets.transforms.split import split_codes
 from ais_assets.transforms.tracks import DT_EDGES, build_tracks
 from ais_assets_tests.transforms.track_reference import reference_dt, reference_tracks
 from ais_assets_tests.transforms.track_reports import (
@@ -157,15 +157,19 @@ def test_the_split_is_by_vessel() -> None:
     reports = [report for mmsi in vessels for report in straight(mmsi, 0, 3, lat=0, lon=0)]
     tables, _ = built([clean_table(reports)], Rule(validation_fraction=0.3))
     table = pa.concat_tables(tables)
-    kept_out = is_validation(np.array(table["mmsi"], np.int32), 0.3, 17)
-    assert table["split"].to_pylist() == [schema.SPLITS[int(value)] for value in kept_out]
-    assert 0 < kept_out.sum() < len(kept_out)
+    mmsi = np.array(table["mmsi"], np.int32)
+    codes = split_codes(mmsi, validation_fraction=0.3, test_fraction=0.0, seed=17)
+    assert table["split"].to_pylist() == [schema.SPLITS[code] for code in codes]
+    assert set(codes) == {0, 1}
 
 
-def test_a_vessel_is_split_as_her_hull_is() -> None:
+@pytest.mark.parametrize("split", schema.SPLITS)
+def test_a_vessel_is_split_as_her_hull_is(split: str) -> None:
     vessels = range(201_000_000, 201_000_100)
     reports = [report for mmsi in vessels for report in straight(mmsi, 0, 3, lat=0, lon=0)]
-    hull = 201_000_000 + next(k for k in range(100) if is_validation(np.array([201_000_000 + k], np.int32), 0.3, 17)[0])
+    mmsi = np.array(vessels, np.int32)
+    codes = split_codes(mmsi, validation_fraction=0.3, test_fraction=0.2, seed=17)
+    hull = int(mmsi[codes == schema.SPLITS.index(split)][0])
     stream = build_tracks(
         iter([clean_table(reports)]),
         max_gap_seconds=GAP,
@@ -174,8 +178,9 @@ def test_a_vessel_is_split_as_her_hull_is() -> None:
         validation_fraction=0.3,
         seed=17,
         hulls=dict.fromkeys(vessels, hull),
+        test_fraction=0.2,
     )
-    assert {name for table in stream.tables for name in table["split"].to_pylist()} == {"validation"}
+    assert {name for table in stream.tables for name in table["split"].to_pylist()} == {split}
 
 
 def test_tables_are_cut_between_tracks_and_inside_of_longer_ones_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from ais_assets import schema
 from ais_assets.transforms.kernels import run_starts, stored_integers
+from ais_assets.transforms.split import split_at_rows
 from ais_assets.transforms.windows import DT_MASK, pack_tables
 
 ANCHOR_ROWS: Final = 64
@@ -130,16 +131,6 @@ def _integers(column: Any, missing: int) -> NDArray[np.uint16]:
     return column.fill_null(missing).to_numpy(zero_copy_only=False).astype(np.uint16)
 
 
-def _split_codes(table: pa.Table, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The place in `schema.SPLITS` of these rows' split: int64 (k,). Raises ValueError for an unknown one."""
-    names = table["split"].take(pa.array(rows)).cast(pa.string())
-    codes = pc.index_in(names, pa.array(schema.SPLITS)).combine_chunks()  # pyright: ignore[reportAttributeAccessIssue]
-    if codes.null_count:
-        unknown = names.filter(codes.is_null())[0]
-        raise ValueError(f"track positions have the split {unknown}; it must be {' or '.join(schema.SPLITS)}")
-    return codes.to_numpy().astype(np.int64)
-
-
 class TrackList:
     """Collects the tracks of a file's tables, each of which may begin in one and go on in the next."""
 
@@ -160,7 +151,7 @@ class TrackList:
                 begins + self._rows,
                 ends - begins,
                 part.times[ends - 1],
-                _split_codes(part.table, begins),
+                split_at_rows(part.table, begins).astype(np.int64),
             ],
             axis=1,
         )
