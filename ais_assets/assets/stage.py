@@ -94,6 +94,7 @@ class Making:
     """
 
     def __init__(self, context: AssetExecutionContext, lake: Lake, settings: Settings) -> None:
+        lake.cut_by(settings.cutting)
         definition = context.assets_def
         self._context = context
         self._lake = lake

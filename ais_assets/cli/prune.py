@@ -13,7 +13,7 @@ import click
 from rich.table import Table
 
 from ais_assets.cli.terminal import failures, open_lake, settings_or_fail, terminal
-from ais_assets.operating.prune import Leftover, leftovers, remove
+from ais_assets.operating.prune import Leftover, leftovers, remove, unnamed_partitions
 
 
 class Hours(click.FloatRange):
@@ -30,9 +30,13 @@ class Hours(click.FloatRange):
 @click.command("prune")
 @click.option("--older-than", type=Hours(min=0), default=24.0, show_default=True, help="Hours that nothing names them.")
 @click.option("--dry-run", is_flag=True, help="Show what would go, and delete nothing.")
+@click.option("--archives", is_flag=True, help="Also archives of days that the settings do not name.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
-def command(*, older_than: float, dry_run: bool, as_json: bool) -> None:
-    """Deletes former archives, tracks and MDS shards that nothing names any more, and what AIS_CACHE has of them.
+def command(*, older_than: float, dry_run: bool, archives: bool, as_json: bool) -> None:
+    """Deletes what nothing names any more: former archives, tracks and MDS shards, and what AIS_CACHE has of them.
+
+    And partitions of former settings: days out of the range, and shards and piles that there were more of, once the
+    last run, too, was cut as the settings say. Their archives only with --archives.
 
     So it does with downloads and uploads that no run goes on with, and with what killed runs had not published yet.
 
@@ -42,7 +46,8 @@ def command(*, older_than: float, dry_run: bool, as_json: bool) -> None:
     settings = settings_or_fail()
     with failures():
         lake = open_lake(settings)
-        found = leftovers(lake, settings.cache, before=time.time() - 3600 * older_than)
+        before = time.time() - 3600 * older_than
+        found = leftovers(lake, settings.cache, before, unnamed_partitions(lake, settings, before, archives=archives))
         for leftover in [] if dry_run else found:
             remove(lake, leftover)
     if as_json:

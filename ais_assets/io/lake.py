@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
@@ -18,11 +19,14 @@ import pyarrow.dataset as ds
 
 from ais_assets import schema
 from ais_assets.io.kept_tracks import keep_published_tracks
-from ais_assets.io.layout import PLACES, Kind, place_of
+from ais_assets.io.layout import CUTTING_KEY, PLACES, Cut, Kind, place_of
 from ais_assets.io.parquet import PartitionFile, describe, write_parquet
+from ais_assets.io.partition_dataset import PartitionDataset, Watch
 from ais_assets.io.views import columns_in_degrees_and_knots, in_degrees_and_knots
 from ais_assets.ledger import Ledger
+from ais_assets.settings.cutting import Cutting
 from ais_assets.store.objects import Store, open_store
+from ais_assets.store.pinned import ReplacedError
 from ais_assets.store.s3_access import PATIENCE_SECONDS, S3Client
 from ais_assets.store.sealed_parquet import SealedFile, read_footer, verify_pages
 from ais_assets.stream import REJECTS, RecordStream
@@ -35,6 +39,20 @@ if TYPE_CHECKING:
 
 class PartitionMissingError(LookupError):
     """A partition is not in the lake; the message says which and what to materialize."""
+
+
+class OtherReleaseError(ValueError):
+    """What was to be read together was not published together; the message says what to do."""
+
+
+class MixedSettingsError(ValueError):
+    """Partitions of a dataset were made with different settings; the message says which and what mends it."""
+
+
+MADE_FROM: Final = "made_from"
+"""The fact that is the fingerprints of what a partition was made from: of each asset, by partition."""
+MADE_WITH: Final = "made_with"
+"""The fact that is the settings, by name, and the code version that a partition was made with."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +138,23 @@ class Lake:
         # Another name, such as `0000 (1)` of a copy made by hand, is no partition's.
         return [key for key in keys if _PARTITION.fullmatch(key)]
 
+    def cutting(self) -> Cutting | None:
+        """How the last run had the datasets cut into partitions; None: there was none yet, and all there is counts."""
+        try:
+            return Cutting.from_json(self.store.read(CUTTING_KEY))
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{self.uri}/{CUTTING_KEY} is damaged ({error!r}): the next `ais build` mends it"
+            ) from error
+
+    def cut_by(self, cutting: Cutting) -> None:
+        """To be called before partitions are made: readers leave alone what others are there of former settings."""
+        wanted = cutting.to_json()
+        if not self.store.exists(CUTTING_KEY) or self.store.read(CUTTING_KEY) != wanted:
+            self.store.publish_bytes(wanted, CUTTING_KEY)
+
     def has(self, asset: str, partition: str | None = None) -> bool:
         """Whether the partition (or the unpartitioned asset) is there."""
         return self.store.exists(place_of(asset).key(partition))
@@ -166,7 +201,7 @@ class Lake:
         for file in files:
             self.store.publish(folder.path / file, f"{place.folder}/{name}/{file}")
         # The file's name and place may differ for the same content, as where it is fetched from another mirror.
-        said = {fact: folder.facts[fact] for fact in ("made_from", "made_with") if fact in folder.facts}
+        said = {fact: folder.facts[fact] for fact in (MADE_FROM, MADE_WITH) if fact in folder.facts}
         fingerprint = hashlib.sha256(_json({"content": folder.digest, **said})).hexdigest()[:16]
         manifest = {
             "folder": name,
@@ -226,7 +261,7 @@ class Lake:
     @contextmanager
     def _source(self, asset: str, partition: str | None) -> Iterator[pa.NativeFile]:
         try:
-            source = self.store.filesystem().open_input_file(self.store.path(place_of(asset).key(partition)))
+            source = self.store.pinned(place_of(asset).key(partition)).open()
         except FileNotFoundError:
             raise self._missing(asset, partition) from None
         with source:
@@ -252,23 +287,43 @@ class Lake:
         return self.describe(asset, partition).ledger
 
     def dataset(self, asset: str, partitions: Sequence[str] | None = None) -> ds.Dataset:
-        """A lazy dataset over some (default: all) partitions of a Parquet asset, in partition order, as stored.
+        """A lazy dataset over some partitions of a Parquet asset, in partition order, as stored.
+
+        By default over all that one set of settings made, the last run's: days out of its range, and shards and piles
+        that there were more of, are left out.
 
         Latitudes and longitudes are micro-degrees, SOG and COG tenths, as their columns' names say; `sql` and `table`
         give degrees and knots.
 
+        It is of now: while rows are read, a partition that was published anew meanwhile is a ReplacedError.
+
         Raises PartitionMissingError when a partition asked for, or every one, is missing, DamagedFileError for a
-        damaged footer; while rows are read, OSError for a damaged page, without a name: `verify` tells whose it is.
+        damaged footer, and while rows are read for a damaged page; through DuckDB its own error with that text.
         """
         place = place_of(asset)
         if place.kind is not Kind.PARQUET:
             raise ValueError(f"{asset} is not stored as Parquet; use manifest(), json() or loader()")
         found = self._found(asset, partitions)
+        keys = [place.key(partition) for partition in found]
+        versions = self.store.versions(keys)
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="footers") as pool:
             # Arrow's datasets parse footers unseen.
             list(pool.map(lambda partition: self._verify_footer(asset, partition), found))
-        paths = [self.store.path(place.key(partition)) for partition in found]
-        return ds.dataset(paths, filesystem=self.store.filesystem(), format=_VERIFIED)
+
+        def require_unchanged() -> None:
+            for key, before, now in zip(keys, versions, self.store.versions(keys), strict=True):
+                if before != now:
+                    raise ReplacedError(f"{self.uri}/{key}")
+
+        def explain(error: Exception) -> None:
+            if isinstance(error, ReplacedError):
+                return
+            require_unchanged()
+            for partition in found:
+                self.verify(asset, partition)
+
+        files = ds.dataset([self.store.path(key) for key in keys], filesystem=self.store.filesystem(), format=_VERIFIED)
+        return PartitionDataset(files, Watch(explain, require_unchanged))
 
     def verify(self, asset: str, partition: str | None = None) -> None:
         """Reads a partition's file from end to end. Raises DamagedFileError where a byte is not what was written."""
@@ -280,23 +335,53 @@ class Lake:
             read_footer(source, self.uri_of(asset, partition), _again(asset, partition))
 
     def table(self, asset: str, partitions: Sequence[str] | None = None) -> pa.Table:
-        """The rows themselves in memory, `lat`, `lon`, `sog` and `cog` in degrees and knots."""
+        """The rows themselves in memory, `lat`, `lon`, `sog` and `cog` in degrees and knots; default as `dataset`."""
         found = self._found(asset, partitions)
         tables = [table for partition in found for table in self.row_groups(asset, partition)]
         nothing = self.describe(asset, found[0]).schema.empty_table()
         return in_degrees_and_knots(pa.concat_tables([nothing, *tables]))
 
     def _found(self, asset: str, partitions: Sequence[str] | None) -> Sequence[str | None]:
-        """The partitions asked for, or all; PartitionMissingError where one of them, or every one, is missing."""
+        """The partitions asked for, or all of the last run's settings.
+
+        Raises PartitionMissingError where one of them, or every one, is missing, MixedSettingsError where not all were
+        made with one number of shards or piles.
+        """
         if place_of(asset).single is not None:
             found: Sequence[str | None] = [None] if self.has(asset) else []
         elif partitions is None:
-            found = self.partitions(asset)
+            found = self._of_one_cutting(asset)
         else:
             self.require(asset, partitions)
             found = partitions
         if not found:
             raise self._missing(asset, None)
+        return found
+
+    def _of_one_cutting(self, asset: str) -> list[str]:
+        place, cutting = place_of(asset), self.cutting()
+        found = self.partitions(asset)
+        if cutting is None:
+            return found
+        named = set(place.named_by(cutting))
+        found = [key for key in found if key in named]
+        setting = _CUT_BY.get(place.cut)
+        if setting is None:
+            return found
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="footers") as pool:
+            facts = [file.facts for file in pool.map(partial(self.describe, asset), found)]
+        wanted = getattr(cutting, setting)
+        others = {
+            key: of[MADE_WITH][setting]
+            for key, of in zip(found, facts, strict=True)
+            if of.get(MADE_WITH, {}).get(setting, wanted) != wanted
+        }
+        if others:
+            key, other = next(iter(others.items()))
+            raise MixedSettingsError(
+                f"{len(others)} of {len(found)} partitions of {asset} are not of the last run's AIS_{setting.upper()}="
+                f"{wanted}: {asset}[{key}] was made with {other}. `ais build` makes them anew"
+            )
         return found
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
@@ -344,9 +429,13 @@ class Lake:
             return AISMDSDataset(remote=f"{self.uri}/{place_of('mds_shards').folder}", local=str(local), **options)
         if format != "tracks":
             raise ValueError(f"format is {format!r}; it must be 'mds' or 'tracks'")
-        if options.get("normalize") == "statistics":
-            options["normalize"] = self._statistics()
-        return TrackWindowDataset(self.uri, local, **options)
+        if options.get("normalize") != "statistics":
+            return TrackWindowDataset(self.uri, local, **options)
+        release = self.json("training_dataset")["release"]
+        cut = TrackWindowDataset(self.uri, local, **{**options, "normalize": self._statistics(release)})
+        if cut.release != release:
+            raise OtherReleaseError(f"{self.uri} was published anew as it was being opened: open it again")
+        return cut
 
     def validation_loader(self, batch_size: int = 64, **options: Any) -> ValidationDataset:
         """The validation vessels' windows as batches, in the file's order, with the interface of `loader`."""
@@ -381,15 +470,42 @@ class Lake:
 
         if not self.has(asset):
             raise self._missing(asset, None)
+        key = place_of(asset).key(None)
+        # What is found out of the file, and what is read of it, is of one version.
+        files = self.store.pinned_file(key)
+        release = self._release_of(asset)
         if options.get("normalize") == "statistics":
-            options = {**options, "normalize": self._statistics()}
-        path = self.store.path(place_of(asset).key(None))
-        return ValidationDataset(path, filesystem=self.store.filesystem(), batch_size=batch_size, **options)
+            if release is None:
+                raise OtherReleaseError(
+                    f"{self.uri_of(asset)} is not the one that {self.uri_of('training_dataset')} was published with, "
+                    "nor are the statistics its own: materialize training_dataset, or normalize='ranges'"
+                )
+            options = {**options, "normalize": self._statistics(release)}
+        dataset = ValidationDataset(self.store.path(key), filesystem=files, batch_size=batch_size, **options)
+        dataset.release = release
+        return dataset
 
-    def _statistics(self) -> dict[str, Any]:
+    def _release_of(self, asset: str) -> str | None:
+        """The release that is published, if this asset is part of it as it lies there; else None."""
+        if not self.has("training_dataset"):
+            return None
+        index = self.json("training_dataset")
+        published = index.get(MADE_FROM, {}).get(asset, {}).get("")
+        return index["release"] if published == self.describe(asset).fingerprint else None
+
+    def _statistics(self, release: str) -> dict[str, Any]:
+        """The statistics of a release. Raises OtherReleaseError where there are only another one's."""
         folder = place_of("mds_shards").folder
         try:
-            return json.loads(self.store.read(f"{folder}/statistics.json"))
+            found = json.loads(self.store.read(f"{folder}/statistics.json"))
+            index = hashlib.sha256(self.store.read(f"{folder}/index.json")).hexdigest()
+            if (found.get("release"), found.get("index")) != (release, index):
+                raise OtherReleaseError(
+                    f"{self.uri}/{folder}/statistics.json is of release {found.get('release')} and the index there or "
+                    f"the tracks' of another ({release}): the dataset is being published, or that was cut off, or it "
+                    "was published without mds since; materialize training_dataset, or normalize='ranges'"
+                )
+            return found
         except FileNotFoundError:
             raise PartitionMissingError(
                 f"{self.uri}/{folder} has no statistics.json: materialize training_dataset with mds in "
@@ -413,6 +529,9 @@ _VERIFIED: Final = ds.ParquetFileFormat(
     default_fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=True, page_checksum_verification=True)
 )
 """Parquet of which every page's checksum is verified, whoever scans it: DuckDB, too, reads the lake through Arrow."""
+
+_CUT_BY: Final = {Cut.SHARD: "shards", Cut.PILE: "piles"}
+"""The setting whose change makes other partitions of the same names."""
 
 _SQL_TEXT = re.compile(r"'[^']*'")
 """A literal in SQL, which names no table; a quote within it is doubled."""

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from ais_assets.settings import Settings
+from ais_assets.settings.cutting import Cutting
 
 _PARTITION = re.compile(r"^[0-9A-Za-z][0-9A-Za-z._-]{0,99}$")
 
@@ -42,9 +42,9 @@ class Place:
         """How its partitions' objects end."""
         return ".parquet" if self.kind is Kind.PARQUET else ".json"
 
-    def named_by(self, settings: Settings) -> list[str]:
-        """Keys of the partitions that the settings name, in order; none of an asset without partitions."""
-        keys = {Cut.DAY: settings.day_keys, Cut.SHARD: settings.shard_keys, Cut.PILE: settings.pile_keys}
+    def named_by(self, cutting: Cutting) -> list[str]:
+        """Keys of the partitions that there are when so cut, in order; none of an asset without partitions."""
+        keys = {Cut.DAY: cutting.day_keys, Cut.SHARD: cutting.shard_keys, Cut.PILE: cutting.pile_keys}
         return [] if self.cut is None else keys[self.cut]
 
     def key(self, partition: str | None) -> str:
@@ -59,6 +59,10 @@ class Place:
             raise ValueError(f"{partition!r} is not a partition key")
         return f"{self.folder}/{partition}{self.suffix}"
 
+
+CUTTING_FOLDER = "settings"
+CUTTING_KEY = f"{CUTTING_FOLDER}/partitions.json"
+"""Where the lake says how its datasets are cut, as the last run had it."""
 
 PLACES = {
     "raw_archives": Place(Kind.FOLDER, "raw_archives", Cut.DAY),

@@ -12,16 +12,12 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from ais_assets.io.lake import Lake
+from ais_assets.io.lake import MADE_FROM, MADE_WITH, Lake
 from ais_assets.io.layout import Kind, place_of
 from ais_assets.settings import Settings
 
-MADE_FROM: Final = "made_from"
-"""The fact that is the fingerprints of what a partition was made from: of each asset, by partition."""
-MADE_WITH: Final = "made_with"
-"""The fact that is the settings, by name, and the code version that a partition was made with."""
 CODE_VERSION = "code_version"
 WHOLE = ""
 """Stands for the partition of an asset without."""
@@ -109,7 +105,7 @@ def wanted_inputs(asset: str, partition: str, upstream: Sequence[str], settings:
         elif place_of(of).cut is cut:
             wanted[of] = [partition]
         else:
-            wanted[of] = place_of(of).named_by(settings)
+            wanted[of] = place_of(of).named_by(settings.cutting)
     return wanted
 
 

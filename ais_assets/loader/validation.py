@@ -32,6 +32,7 @@ from ais_assets.loader.mds.rows import PROVENANCE
 from ais_assets.loader.mds.shard_index import FEATURES
 from ais_assets.loader.normalize import check_normalize, normalize_in_place
 from ais_assets.loader.world import World, check_not_shared_out_again
+from ais_assets.store.pinned import PinnedFiles, ReplacedError
 from ais_assets.store.sealed_parquet import DamagedFileError, SealedFile
 
 _FOOTER_END: Final = 8
@@ -55,6 +56,9 @@ class ValidationDataset(IterableDataset):
         device: copy batches there, one ahead.
         pin_memory: yield batches, and their provenance, in pinned host memory.
 
+    Attributes:
+        release: of the dataset that the file was published with; None where `Lake` did not say.
+
     Raises:
         ValueError: an option cannot be.
         LoaderError: the file cannot be read, is damaged or holds no windows; while iterating also: it was replaced.
@@ -74,6 +78,7 @@ class ValidationDataset(IterableDataset):
         pin_memory: bool = False,
     ) -> None:
         super().__init__()
+        self.release: str | None = None
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
         if normalize == "statistics":
@@ -208,18 +213,23 @@ class ValidationDataset(IterableDataset):
             with self._filesystem.open_input_file(self._path) as source:
                 footer = _footer_digest(source)
                 if self._footer not in (None, footer):
-                    raise LoaderError(f"{self._path} was replaced since this loader was made: make it anew")
+                    raise self._replaced()
                 self._footer = footer
                 with SealedFile(source, self._path, "restore it, or materialize it again") as file:
                     yield file
         except DamagedFileError as error:
             raise LoaderError(str(error)) from error
+        except ReplacedError as error:
+            raise self._replaced() from error
         except (OSError, pa.ArrowException) as error:
             why = " ".join(str(error).split())
             raise LoaderError(
                 f"{self._path} cannot be read: {why}. If it is there and the connection is sound, it is damaged: "
                 "restore it, or materialize it again"
             ) from error
+
+    def _replaced(self) -> LoaderError:
+        return LoaderError(f"{self._path} was replaced since this loader was made: make it anew")
 
     def _window_len(self, columns: pa.Schema) -> int:
         kind = columns.field(FEATURES).type if FEATURES in columns.names else None
@@ -268,6 +278,10 @@ class ValidationDataset(IterableDataset):
                         yield piece.slice(skip, max(0, last - position - skip))
                         position += piece.num_rows
                 begin = end
+        if not _stays(self._filesystem):
+            # Had another file taken its name meanwhile, the last of this could be that one's.
+            with self._open():
+                pass
 
     def _batch(self, parts: list[pa.RecordBatch]) -> Batch:
         count = sum(part.num_rows for part in parts)
@@ -284,6 +298,12 @@ class ValidationDataset(IterableDataset):
             if name != FEATURES
         }
         return features, {name: filled(column, pin_memory=self.pin_memory) for name, column in columns.items()}
+
+
+def _stays(filesystem: pafs.FileSystem) -> bool:
+    """Whether a file that is being read stays what it was when another one takes its name."""
+    pinned = isinstance(filesystem, pafs.PyFileSystem) and isinstance(filesystem.handler, PinnedFiles)
+    return pinned or isinstance(filesystem, pafs.LocalFileSystem)
 
 
 def _integers(column: pa.Array) -> np.ndarray:

@@ -1,19 +1,21 @@
-"""What nothing names any more: folders of former archives and MDS shards and files of former tracks in the lake, the
-caches made from them, downloads and uploads that were given up, and what killed runs were about to publish."""
+"""What nothing names any more: partitions of former settings, folders of former archives and MDS shards and files of
+former tracks in the lake, the caches made from them, downloads and uploads that were given up, and what killed runs
+were about to publish."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ais_assets.io.kept_tracks import TRACKS_INDEX_KEY, published_tracks
 from ais_assets.io.lake import Lake
-from ais_assets.io.layout import PLACES, Kind, place_of
+from ais_assets.io.layout import CUTTING_FOLDER, CUTTING_KEY, PLACES, Kind, place_of
 from ais_assets.loader.tracks.track_index import KEPT_FOLDER, TRACKS_FOLDER
+from ais_assets.settings import Settings
 from ais_assets.sources.landing import unfinished
 from ais_assets.store.objects import StoredObject, UnfinishedUpload, local_objects
 
@@ -36,6 +38,7 @@ class Leftover:
         size: bytes; 0 of an upload, whose parts S3 does not count.
         since: Unix time at which it was surely named no more.
         upload: what is to be abandoned, if it is one.
+        is_object: whether it is one object of the lake, and no folder.
     """
 
     asset: str
@@ -43,21 +46,24 @@ class Leftover:
     size: int
     since: float
     upload: UnfinishedUpload | None = None
+    is_object: bool = False
 
 
-def leftovers(lake: Lake, cache: Path, before: float) -> list[Leftover]:
+def leftovers(lake: Lake, cache: Path, before: float, unnamed: Sequence[Leftover] = ()) -> list[Leftover]:
     """What neither a manifest nor the root index names, and did not at the Unix time `before`.
 
     A folder counts from when it was written, its partition's manifest or the root index was, whichever came last: until
     then a training run may have begun to read it. What has a name that the lake does not give is left alone.
+    The `unnamed_partitions` that are to go, too, name nothing any more.
     """
-    found = []
+    found = list(unnamed)
+    going = {leftover.where for leftover in unnamed}
     kept: set[str] = set()
     for asset in (asset for asset, place in PLACES.items() if place.kind is Kind.FOLDER):
         folder = place_of(asset).folder
         # Listed before the names are read: what is published in between is named by then.
         objects = list(lake.store.objects(folder))
-        named = _named(lake, asset)
+        named = _named(lake, asset, going)
         came = {each.key: each.modified for each in objects}
         for name, files in _folders(objects, folder).items():
             partition = _FOLDER.match(name)
@@ -75,11 +81,39 @@ def leftovers(lake: Lake, cache: Path, before: float) -> list[Leftover]:
     return [*found, *_given_up(cache, before), *_spooled(lake, before), *_uploads(lake, before)]
 
 
+def unnamed_partitions(lake: Lake, settings: Settings, before: float, *, archives: bool = False) -> list[Leftover]:
+    """Partitions of former settings: neither the settings name them, nor the lake's last run, nor a published index.
+
+    And the lake has said so for some time, since the Unix time `before`: a command with a wrong AIS_FIRST_DAY deletes
+    nothing. Archives stay unless `archives` says so, since their source may have them no more.
+    """
+    declared = lake.cutting()
+    if declared is None:
+        return []
+    came = {
+        each.key: each.modified for folder in (CUTTING_FOLDER, TRACKS_FOLDER) for each in lake.store.objects(folder)
+    }
+    # Training runs that began with a former index read the files that it named.
+    since = max(came[key] for key in (CUTTING_KEY, TRACKS_INDEX_KEY) if key in came)
+    index = published_tracks(lake.store)
+    published = set() if index is None else {f"{TRACKS_FOLDER}/{file.name}" for file in index.files}
+    found = []
+    for asset, place in PLACES.items():
+        if place.cut is None or (asset == "raw_archives" and not archives):
+            continue
+        named = {key for cutting in (settings.cutting, declared) for key in place.named_by(cutting)}
+        gone = {place.key(partition) for partition in lake.partitions(asset) if partition not in named} - published
+        for each in lake.store.objects(place.folder) if gone else ():
+            if each.key in gone and max(each.modified, since) < before:
+                found.append(Leftover(asset, each.key, each.size, max(each.modified, since), is_object=True))
+    return found
+
+
 def remove(lake: Lake, leftover: Leftover) -> None:
     """Deletes it. No build may be publishing the same partition meanwhile."""
     if leftover.upload is not None:
         lake.store.abandon(leftover.upload)
-    elif leftover.asset == "track_shards":
+    elif leftover.is_object:
         lake.store.delete_object(leftover.where)
     elif leftover.asset not in ON_THIS_MACHINE:
         lake.store.delete(leftover.where)
@@ -89,9 +123,11 @@ def remove(lake: Lake, leftover: Leftover) -> None:
         Path(leftover.where).unlink(missing_ok=True)
 
 
-def _named(lake: Lake, asset: str) -> set[str]:
-    """Folders of the asset that its manifests name, or the root index."""
-    named = {lake.manifest(asset, partition)["folder"] for partition in lake.partitions(asset)}
+def _named(lake: Lake, asset: str, going: Collection[str]) -> set[str]:
+    """Folders of the asset that its manifests name, but those that are going, or the root index."""
+    place = place_of(asset)
+    staying = [partition for partition in lake.partitions(asset) if place.key(partition) not in going]
+    named = {lake.manifest(asset, partition)["folder"] for partition in staying}
     if asset == "mds_shards" and lake.has("mds_index"):
         for shard in lake.json("mds_index")["shards"]:
             files = (shard["raw_data"], shard["zip_data"])
@@ -111,7 +147,7 @@ def _kept_tracks(lake: Lake, before: float) -> Iterator[Leftover]:
     for each in kept:
         name, since = each.key.removeprefix(f"{TRACKS_FOLDER}/"), max(each.modified, published)
         if _KEPT.match(name) and name not in named and since < before:
-            yield Leftover("track_shards", each.key, each.size, since)
+            yield Leftover("track_shards", each.key, each.size, since, is_object=True)
 
 
 def _folders(objects: list[StoredObject], root: str) -> dict[str, list[StoredObject]]:

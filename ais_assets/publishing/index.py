@@ -43,7 +43,7 @@ def publish_dataset(lake: Lake, settings: Settings, facts: Mapping[str, Any]) ->
     window.
     """
     for asset in (asset for asset in facts[MADE_FROM] if place_of(asset).cut is not None):
-        lake.require(asset, place_of(asset).named_by(settings))
+        lake.require(asset, place_of(asset).named_by(settings.cutting))
     require_fresh(Chain(lake), {of: sorted(keys) for of, keys in facts[MADE_FROM].items()}, settings)
     release = digest_of({MADE_FROM: facts[MADE_FROM], MADE_WITH: facts[MADE_WITH]})
     intervals = track_intervals(lake, settings)

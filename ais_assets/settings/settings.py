@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo
@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ais_assets import schema
 from ais_assets.settings.addresses import checked_place
+from ais_assets.settings.cutting import Cutting
 from ais_assets.settings.region import Region, read_region
 from ais_assets.settings.table_mapping import TableMapping
 from ais_assets.settings.variables import ENV_FILE, PREFIX, Variable, effective, faults, variable_of, written
@@ -190,24 +191,29 @@ class Settings(BaseSettings):
         return ["validation", "holdout", *(["test"] if self.test_fraction else [])]
 
     @property
+    def cutting(self) -> Cutting:
+        """How datasets are cut into partitions."""
+        return Cutting(self.first_day, self.last_day, self.shards, self.piles)
+
+    @property
     def days(self) -> list[date]:
-        """Every day of the range."""
-        return [self.first_day + timedelta(days=k) for k in range((self.last_day - self.first_day).days + 1)]
+        """As `Cutting.days`."""
+        return self.cutting.days
 
     @property
     def day_keys(self) -> list[str]:
-        """Names of the partitions that are days, in order: YYYY-MM-DD."""
-        return [day.isoformat() for day in self.days]
+        """As `Cutting.day_keys`."""
+        return self.cutting.day_keys
 
     @property
     def shard_keys(self) -> list[str]:
-        """Names of the partitions that are vessel shards, in order."""
-        return [f"{shard:04d}" for shard in range(self.shards)]
+        """As `Cutting.shard_keys`."""
+        return self.cutting.shard_keys
 
     @property
     def pile_keys(self) -> list[str]:
-        """Names of the partitions that are piles of windows, in order."""
-        return [f"{pile:05d}" for pile in range(self.piles)]
+        """As `Cutting.pile_keys`."""
+        return self.cutting.pile_keys
 
     @field_validator("lake", "source_uri")
     @classmethod

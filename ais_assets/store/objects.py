@@ -11,12 +11,13 @@ import os
 import shutil
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 import pyarrow.fs as pafs
 
@@ -24,6 +25,15 @@ from ais_assets.machine import own_temporary_folder
 from ais_assets.settings.addresses import checked_place
 from ais_assets.store.file_locks import left_behind, sign_of_life
 from ais_assets.store.names import stays_inside
+from ais_assets.store.pinned import (
+    Pinned,
+    PinnedFiles,
+    PinnedLocalFile,
+    PinnedS3Object,
+    ReplacedError,
+    StoreError,
+    local_version,
+)
 from ais_assets.store.s3_access import ANSWER_SECONDS, CONNECT_SECONDS, PATIENCE_SECONDS, S3Access, S3Client, patiently
 from ais_assets.store.s3_answers import s3_refusal, s3_unreachable
 
@@ -31,10 +41,8 @@ T = TypeVar("T")
 STAGING = ".staging"
 _LOCK = ".lock"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-class StoreError(OSError):
-    """The store cannot be reached or refuses; the message says where and what to do."""
+_LOOKS: Final = 16
+"""Objects that are looked at side by side."""
 
 
 def checked_key(key: str) -> str:
@@ -136,12 +144,36 @@ class Store(ABC):
         """A local path with the object's bytes: the object itself where it is local, else a copy in `into`."""
 
     @abstractmethod
+    def pinned(self, key: str) -> Pinned:
+        """The object as it is now, to be read as that or not at all. Raises FileNotFoundError where there is none."""
+
+    @abstractmethod
     def filesystem(self) -> pafs.FileSystem:
-        """For pyarrow, which reads `path(key)` from it."""
+        """For pyarrow, which reads `path(key)` from it: whatever is there at each read."""
 
     @abstractmethod
     def path(self, key: str) -> str:
         """The key as `filesystem` knows it."""
+
+    def pinned_file(self, key: str) -> pafs.FileSystem:
+        """The object as it is now, as a file system of its own, to be read from Python: `path(key)` of it.
+
+        Arrow's datasets would read from threads of their own, which do not get along with Python's lock.
+        Raises FileNotFoundError where there is none.
+        """
+        return pafs.PyFileSystem(PinnedFiles({self.path(key): self.pinned(key)}))
+
+    def versions(self, keys: Sequence[str]) -> list[str]:
+        """As `version`, of each; an empty one of an object that is not there."""
+
+        def version(key: str) -> str:
+            try:
+                return self.version(key)
+            except FileNotFoundError:
+                return ""
+
+        with ThreadPoolExecutor(min(_LOOKS, max(1, len(keys))), thread_name_prefix="looks") as pool:
+            return list(pool.map(version, keys))
 
     @abstractmethod
     def staging_root(self) -> Path:
@@ -263,8 +295,7 @@ class LocalStore(Store):
         return self._file(key).stat().st_size
 
     def version(self, key: str) -> str:
-        stat = self._file(key).stat()
-        return f"{stat.st_ino:x}-{stat.st_mtime_ns:x}-{stat.st_size:x}"
+        return local_version(self._file(key).stat())
 
     def names(self, folder: str, suffix: str) -> list[str]:
         directory = self._file(folder)
@@ -303,6 +334,10 @@ class LocalStore(Store):
     def filesystem(self) -> pafs.FileSystem:
         return pafs.LocalFileSystem(use_mmap=True)
 
+    def pinned(self, key: str) -> PinnedLocalFile:
+        found = self._file(key).stat()
+        return PinnedLocalFile(self.path(key), local_version(found), found.st_size)
+
     def path(self, key: str) -> str:
         return str(self._file(key))
 
@@ -328,11 +363,24 @@ class S3Store(Store):
     ) -> None:
         self._bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         self._prefix = prefix.strip("/")
-        self._client = client
+        self._made = client
+        self._process = os.getpid()
         self._profile = profile
         self._patience_seconds = patience_seconds
         self._filesystem: pafs.FileSystem | None = None
         self.uri = f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    @property
+    def _client(self) -> S3Client:
+        if self._process != os.getpid():
+            # A forked process would otherwise talk through its parent's connections.
+            self._made.close()
+            self._process = os.getpid()
+        return self._made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process makes a client of its own."""
+        return _reopened, (self.uri, self.s3_access(), self._patience_seconds)
 
     def _key(self, key: str) -> str:
         return f"{self._prefix}/{checked_key(key)}".lstrip("/")
@@ -348,6 +396,8 @@ class S3Store(Store):
             code = error.response.get("Error", {}).get("Code", "")
             if code in ("404", "NoSuchKey"):
                 raise FileNotFoundError(f"{self.uri}/{key}") from None
+            if code in ("412", "PreconditionFailed"):
+                raise ReplacedError(f"{self.uri}/{key}") from None
             refusal = s3_refusal(f"{self.uri}/{key}", code or str(error), "create the bucket or correct AIS_LAKE")
             raise StoreError(refusal) from error
         except (BotoCoreError, Boto3Error) as error:
@@ -490,6 +540,22 @@ class S3Store(Store):
             }
         return pafs.S3FileSystem(**options)
 
+    def pinned(self, key: str) -> PinnedS3Object:
+        head = self._head(key)
+        return PinnedS3Object(partial(self._read_range, key, head["ETag"]), head["ContentLength"])
+
+    def _read_range(self, key: str, version: str, start: int, end: int) -> bytes:
+        """Bytes from `start` to before `end` of this very version. Raises ReplacedError where it is another by now."""
+
+        def of_version() -> bytes:
+            wanted = {"Range": f"bytes={start}-{end - 1}", "IfMatch": version}
+            return self._client.get_object(Bucket=self._bucket, Key=self._key(key), **wanted)["Body"].read()
+
+        try:
+            return self._ask(key, of_version)
+        except FileNotFoundError:
+            raise ReplacedError(f"{self.uri}/{key}") from None
+
     def s3_access(self) -> dict[str, str]:
         meta = self._client.meta
         access = {"endpoint_url": meta.endpoint_url, "region_name": meta.region_name, "profile_name": self._profile}
@@ -508,6 +574,12 @@ class S3Store(Store):
 def _tries(patience_seconds: float) -> int:
     """Tries of Arrow's S3 client that last about so long: some of them in the first half minute, then one in 15 s."""
     return 3 + int(min(patience_seconds, 24) // 8 + patience_seconds // 15)
+
+
+def _reopened(uri: str, access: dict[str, str], patience_seconds: float) -> S3Store:
+    profile = access.get("profile_name")
+    client = S3Access(access.get("endpoint_url"), access.get("region_name"), profile).client()
+    return S3Store(uri, client, profile, patience_seconds)
 
 
 def open_store(

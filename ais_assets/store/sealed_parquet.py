@@ -18,6 +18,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ais_assets.store.pinned import StoreError
+
 PAGES_KEY: Final = b"ais.pages"
 """In the footer: sha256 of all that is before the footer, hexadecimal."""
 SEAL_KEY: Final = b"ais.seal"
@@ -149,6 +151,8 @@ class SealedFile(pq.ParquetFile):
             raise self._explained(error, "") from error
 
     def _explained(self, error: Exception, place: str) -> Exception:
+        if isinstance(error, StoreError):
+            return error
         why = " ".join(str(error).split())
         if "AWS Error" in why or isinstance(error, FileNotFoundError):
             return OSError(f"{self._where} cannot be read: {why}")

@@ -21,6 +21,7 @@ class Checkpoint:
 
     Attributes:
         settings: what the run was started with; another run must have the same.
+        release: of the dataset that it is trained on; None where that says none.
         step: batches trained on.
         model: its state.
         optimizer: its state.
@@ -30,6 +31,7 @@ class Checkpoint:
     """
 
     settings: dict[str, Any]
+    release: str | None
     step: int
     model: dict[str, Any]
     optimizer: dict[str, Any]
@@ -47,10 +49,10 @@ class Checkpoint:
         aside.replace(path)
 
 
-def load(path: Path, settings: dict[str, Any]) -> Checkpoint | None:
+def load(path: Path, settings: dict[str, Any], release: str | None) -> Checkpoint | None:
     """The checkpoint, on the CPU; None where there is none.
 
-    Raises CheckpointError when the file is damaged, or of a run with other settings.
+    Raises CheckpointError when the file is damaged, or of a run with other settings or on another release.
     """
     if not path.exists():
         return None
@@ -63,4 +65,9 @@ def load(path: Path, settings: dict[str, Any]) -> Checkpoint | None:
     if other:
         differences = ", ".join(f"{name} {found.settings.get(name)} (now {settings[name]})" for name in other)
         raise CheckpointError(f"{path} is of a run with {differences}: set it back, or give another --out")
+    if found.release != release:
+        raise CheckpointError(
+            f"{path} is of a run on release {found.release} of the dataset, which is now {release}: its vessels may be "
+            "split and its windows counted otherwise. Publish that release again, or give another --out"
+        )
     return found

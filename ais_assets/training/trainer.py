@@ -134,7 +134,7 @@ def train(
     optimizer = torch.optim.Adam(network.parameters(), lr=plan.learning_rate)
     path, binding = out / CHECKPOINT_FILE, plan.binding(ranks())
     step, epoch, metrics = 0, 0, {}
-    if (found := load(path, binding)) is not None:
+    if (found := load(path, binding, training.release)) is not None:
         network.load_state_dict(found.model)
         optimizer.load_state_dict(found.optimizer)
         training.load_state_dict(found.loader)
@@ -144,7 +144,7 @@ def train(
     model = DistributedDataParallel(network) if distributed.is_initialized() else network
 
     def save() -> None:
-        _save(path, Checkpoint(binding, step, *_states(network, optimizer, training), metrics))
+        _save(path, Checkpoint(binding, training.release, step, *_states(network, optimizer, training), metrics))
 
     def end_epoch(number: int) -> None:
         nonlocal metrics

@@ -190,6 +190,11 @@ def _thrown(tables: Iterator[pa.Table], stream: RecordStream, throw: _Throw) -> 
     held_out = throw.stride * number >= before
     reaching = ~held_out & (throw.stride * number + throw.window_len > before)
     apart = _PILE_OF_SPLIT[tracks.split[of_track]]
+    if not throw.with_test and (apart == schema.TEST_PILE).any():
+        raise ValueError(
+            "track positions have the split 'test', which these windows are to have no pile for: build the tracks "
+            "again with this AIS_TEST_FRACTION"
+        )
     pile = np.where(held_out, schema.HOLDOUT_PILE, apart).astype(np.int16)
     training = np.flatnonzero((pile == _PILE_OF_SPLIT[0]) & ~reaching)
     ledger.note("windows_training", len(training))

@@ -539,8 +539,10 @@ def test_other_columns_are_refused() -> None:
         thrown([table.drop_columns(["t"])], Throw())
     with pytest.raises(ValueError, match="no column 'split'"):
         thrown([table.drop_columns(["split"])], Throw())
-    tested = table.set_column(table.column_names.index("split"), "split", pa.array(["test"] * 5))
-    with pytest.raises(ValueError, match="split 'test'; it must be train or validation"):
+    with pytest.raises(ValueError, match="split 'test', which these windows are to have no pile for"):
+        thrown([tracks_table([5], test=[0])], Throw())
+    tested = table.set_column(table.column_names.index("split"), "split", pa.array(["holdout"] * 5))
+    with pytest.raises(ValueError, match="split 'holdout'; it must be train or validation or test"):
         thrown([tested], Throw())
 
 

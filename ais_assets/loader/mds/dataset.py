@@ -252,6 +252,11 @@ class AISMDSDataset(IterableDataset):
         return int(batches) if self.drop_last else ceil(batches)
 
     @property
+    def release(self) -> str | None:
+        """Of the dataset: a digest of all that it was made from; None where its index says none."""
+        return self._published.release
+
+    @property
     def num_samples(self) -> int:
         """Windows of the dataset."""
         return int(self._first_samples[-1])

@@ -71,7 +71,7 @@ class PublishedShards:
         self._index = self._published_index()
         self.index_bytes = len(self._index)
         self.index_digest = hashlib.sha256(self._index).hexdigest()
-        self.shards: list[Shard] = parsed_index(self._index, self.remote.uri)
+        self.shards, self.release = parsed_index(self._index, self.remote.uri)
         # Checked files that cannot be marked, or are somebody's own, as they were: their size, time and inode.
         self._checked_here: dict[str, tuple[int, int, int]] = {}
 

@@ -78,17 +78,24 @@ class Shard(NamedTuple):
     columns: Columns
 
 
-def parsed_index(index: bytes, uri: str) -> list[Shard]:
-    """The index's shards. Raises LoaderError when it is damaged, has no samples, or they cannot be windows."""
+class ShardIndex(NamedTuple):
+    """What an index says: the shards in their order, and the release of the dataset, if it names one."""
+
+    shards: list[Shard]
+    release: str | None
+
+
+def parsed_index(index: bytes, uri: str) -> ShardIndex:
+    """The index. Raises LoaderError when it is damaged, has no samples, or they cannot be windows."""
     where = f"{uri}/{INDEX_FILE}"
     with _uncollected():
-        shards = _shards(index, where)
-    if not sum(shard.samples for shard in shards):
+        parsed = _parsed(index, where)
+    if not sum(shard.samples for shard in parsed.shards):
         raise LoaderError(f"{where} has no samples: materialize window_piles and what follows it with more data")
-    return shards
+    return parsed
 
 
-def _shards(index: bytes, where: str) -> list[Shard]:
+def _parsed(index: bytes, where: str) -> ShardIndex:
     try:
         parsed = json.loads(index)
         version, entries = parsed["version"], parsed["shards"]
@@ -104,7 +111,8 @@ def _shards(index: bytes, where: str) -> list[Shard]:
             shards.append(_shard(entry, known))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LoaderError(f"{where}: shard {number} of {len(entries)}: {error!s}") from error
-    return shards
+    release = parsed.get("release")
+    return ShardIndex(shards, None if release is None else str(release))
 
 
 @contextmanager

@@ -182,6 +182,11 @@ class TrackWindowDataset(EpochDataset):
         """Positions of a window."""
         return self.geometry.window_len
 
+    @property
+    def release(self) -> str:
+        """Of the dataset: a digest of all that it was made from."""
+        return self.index.release
+
     def batch(self, windows: NDArray[np.int64] | Sequence[int]) -> Any:
         """Windows by their number among the split's, 0 to `windows` − 1, as they are yielded, on the host.
 
