@@ -365,7 +365,7 @@ class Lake:
             return found
         named = set(place.named_by(cutting))
         found = [key for key in found if key in named]
-        setting = _CUT_BY.get(place.cut)
+        setting = None if place.cut is None else _CUT_BY.get(place.cut)
         if setting is None:
             return found
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="footers") as pool:
@@ -431,7 +431,7 @@ class Lake:
             raise ValueError(f"format is {format!r}; it must be 'mds' or 'tracks'")
         if options.get("normalize") != "statistics":
             return TrackWindowDataset(self.uri, local, **options)
-        release = self.json("training_dataset")["release"]
+        release = str(self.json("training_dataset")["release"])
         cut = TrackWindowDataset(self.uri, local, **{**options, "normalize": self._statistics(release)})
         if cut.release != release:
             raise OtherReleaseError(f"{self.uri} was published anew as it was being opened: open it again")
@@ -475,11 +475,6 @@ class Lake:
         files = self.store.pinned_file(key)
         release = self._release_of(asset)
         if options.get("normalize") == "statistics":
-            if release is None:
-                raise OtherReleaseError(
-                    f"{self.uri_of(asset)} is not the one that {self.uri_of('training_dataset')} was published with, "
-                    "nor are the statistics its own: materialize training_dataset, or normalize='ranges'"
-                )
             options = {**options, "normalize": self._statistics(release)}
         dataset = ValidationDataset(self.store.path(key), filesystem=files, batch_size=batch_size, **options)
         dataset.release = release
@@ -493,17 +488,17 @@ class Lake:
         published = index.get(MADE_FROM, {}).get(asset, {}).get("")
         return index["release"] if published == self.describe(asset).fingerprint else None
 
-    def _statistics(self, release: str) -> dict[str, Any]:
-        """The statistics of a release. Raises OtherReleaseError where there are only another one's."""
+    def _statistics(self, release: str | None) -> dict[str, Any]:
+        """The statistics of a release; None: of none. Raises OtherReleaseError where there are only another one's."""
         folder = place_of("mds_shards").folder
         try:
             found = json.loads(self.store.read(f"{folder}/statistics.json"))
             index = hashlib.sha256(self.store.read(f"{folder}/index.json")).hexdigest()
             if (found.get("release"), found.get("index")) != (release, index):
                 raise OtherReleaseError(
-                    f"{self.uri}/{folder}/statistics.json is of release {found.get('release')} and the index there or "
-                    f"the tracks' of another ({release}): the dataset is being published, or that was cut off, or it "
-                    "was published without mds since; materialize training_dataset, or normalize='ranges'"
+                    f"{self.uri}/{folder}/statistics.json is of release {found.get('release')}, what is to be read of "
+                    f"{release or 'none'}: the dataset is being published, or that was cut off, or it was published "
+                    "without mds since; materialize training_dataset, or normalize='ranges'"
                 )
             return found
         except FileNotFoundError:

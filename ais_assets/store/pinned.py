@@ -39,7 +39,10 @@ class ReplacedError(StoreError):
 class Pinned(Protocol):
     """An object as it was when it was looked at."""
 
-    size: int
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        ...
 
     def open(self) -> pa.NativeFile:
         """The object for reading. Raises ReplacedError, here or at a read, where it is another one by now."""
@@ -65,10 +68,10 @@ class PinnedLocalFile:
         try:
             mapped = pa.memory_map(self.path)
             # Only now: a name is given to newer files, never back to an older one.
-            found = local_version(Path(self.path).stat())
+            unchanged = local_version(Path(self.path).stat()) == self.version
         except FileNotFoundError:
-            found = ""
-        if found != self.version:
+            raise ReplacedError(self.path) from None
+        if not unchanged:
             raise ReplacedError(self.path)
         return mapped
 

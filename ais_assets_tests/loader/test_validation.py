@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from ais_assets import schema
-from ais_assets.io.lake import Lake, PartitionMissingError
+from ais_assets.io.lake import Lake, OtherReleaseError, PartitionMissingError
 from ais_assets.io.streaming_loader import AISMDSDataset, LoaderError, ValidationDataset, normalize_batch
 from ais_assets.ledger import Ledger
 from ais_assets.stream import RecordStream
@@ -168,12 +169,43 @@ def test_normalized_by_the_lakes_own_statistics(file: Path, features: np.ndarray
     lake = Lake(file.parents[1])
     with pytest.raises(PartitionMissingError, match=r"mds has no statistics\.json: materialize training_dataset"):
         lake.validation_loader(normalize="statistics")
-    lake.store.publish_bytes(json.dumps(STATISTICS).encode(), "mds/statistics.json")
+    with pytest.raises(PartitionMissingError, match=r"mds has no statistics\.json"):
+        lake.validation_loader(normalize="statistics")
+    index = b"{}"
+    lake.store.publish_bytes(index, "mds/index.json")
+    said = {**STATISTICS, "release": "one", "index": hashlib.sha256(index).hexdigest()}
+    lake.store.publish_bytes(json.dumps(said).encode(), "mds/statistics.json")
+    made_from = {"validation": {"": lake.describe("validation").fingerprint}}
+    lake.write_json("training_dataset", {"release": "one", "made_from": made_from})
     expected = normalize_batch(torch.from_numpy(features), STATISTICS)
     for dataset in (lake.validation_loader(normalize="statistics"), ValidationDataset(file, normalize=STATISTICS)):
         assert torch.equal(torch.cat(list(dataset)), expected)
+    assert lake.validation_loader().release == "one"
     with pytest.raises(ValueError, match=r"use Lake\.validation_loader"):
         ValidationDataset(file, normalize="statistics")
+
+
+@pytest.mark.parametrize("other", ["release of the index", "release of the statistics", "index", "windows"])
+def test_statistics_of_another_publication_are_refused(file: Path, other: str) -> None:
+    lake = Lake(file.parents[1])
+    lake.store.publish_bytes(b"{}", "mds/index.json")
+    said = {**STATISTICS, "release": "one", "index": hashlib.sha256(b"{}").hexdigest()}
+    fingerprint = lake.describe("validation").fingerprint
+    index = {"release": "one", "made_from": {"validation": {"": fingerprint}}}
+    if other == "release of the index":
+        index["release"] = "two"
+    elif other == "release of the statistics":
+        said["release"] = "two"
+    elif other == "index":
+        said["index"] = "0" * 64
+    else:
+        table = windows_table(windows(9, seed=5))
+        lake.write("validation", None, RecordStream(table.schema, iter([table]), Ledger(9, 9)))
+    lake.store.publish_bytes(json.dumps(said).encode(), "mds/statistics.json")
+    lake.write_json("training_dataset", index)
+    with pytest.raises(OtherReleaseError, match=r"statistics\.json is of release .*materialize training_dataset"):
+        lake.validation_loader(normalize="statistics")
+    assert lake.validation_loader().release == (None if other == "windows" else index["release"])
 
 
 def test_a_last_batch_that_is_smaller_may_be_dropped(file: Path) -> None:

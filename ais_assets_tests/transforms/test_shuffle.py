@@ -132,7 +132,7 @@ def test_every_window_is_in_one_pile(lengths: list[int], validation: set[int], t
 def test_windows_of_the_last_test_have_a_pile_of_their_own(
     lengths: list[int], validation: set[int], test: set[int], throw: Throw, holdout_seconds: int | None
 ) -> None:
-    asked = dataclasses.asdict(throw)
+    asked: dict[str, Any] = dataclasses.asdict(throw)
     if holdout_seconds is not None:
         asked["holdout_from"] = held_out_from(holdout_seconds)
     without = tracks_table(lengths, sorted(validation))
@@ -558,5 +558,6 @@ def test_other_columns_are_refused() -> None:
     ],
 )
 def test_arguments_out_of_range_are_refused_at_once(wrong: dict[str, int], message: str) -> None:
+    arguments: dict[str, Any] = {**dataclasses.asdict(Throw()), **wrong}
     with pytest.raises(ValueError, match=message):
-        throw_windows(iter(()), **(dataclasses.asdict(Throw()) | wrong))
+        throw_windows(iter(()), **arguments)
