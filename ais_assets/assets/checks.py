@@ -227,8 +227,8 @@ def shared_hulls(lake: Lake, settings: Settings) -> list[int]:
         delivered = {"tracks": lake.dataset("track_shards", settings.shard_keys)}
         of_split = "select distinct mmsi, split from tracks"
     query = (
-        f"select coalesce(hull, mmsi) as hull from ({of_split}) left join vessels using (mmsi) "
-        "group by hull having count(distinct split) > 1 order by hull"
+        f"select coalesce(v.hull, d.mmsi) as hull from ({of_split}) d left join vessels v on d.mmsi = v.mmsi "
+        "group by all having count(distinct d.split) > 1 order by all"
     )
     return [hull for (hull,) in lake.sql_over({**delivered, "vessels": lake.dataset("vessels")}, query).fetchall()]
 
