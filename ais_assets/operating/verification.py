@@ -132,13 +132,13 @@ def index_part(lake: Lake, settings: Settings) -> Part:
 
 
 def splits_part(lake: Lake, settings: Settings) -> Part:
-    """Whether a vessel is in more than one split."""
+    """Whether a hull is in more than one split."""
     try:
         shared = shared_hulls(lake, settings)
     except (PartitionMissingError, OSError, DamagedFileError) as error:
-        return Part("no vessel is in two splits", 0, "", (Fault("splits", str(error)),))
-    faults = [Fault(f"MMSI {mmsi}", "is in more than one split; `ais build --all`") for mmsi in shared]
-    return Part("no vessel is in two splits", 1, "dataset", tuple(faults))
+        return Part("no hull is in two splits", 0, "", (Fault("splits", str(error)),))
+    faults = [Fault(f"hull {hull}", "is in more than one split; `ais build --all`") for hull in shared]
+    return Part("no hull is in two splits", 1, "dataset", tuple(faults))
 
 
 def windows_part(lake: Lake, settings: Settings, windows: int) -> Part:
@@ -214,7 +214,7 @@ def _cut(positions: _Positions, start: int, length: int) -> NDArray[np.float32] 
 def _stored_windows(lake: Lake, settings: Settings, windows: int) -> Iterator[tuple[str, str, pa.Table]]:
     """Windows of every pile and of the files of other splits, as far as they are there: (asset, partition, table)."""
     if "parquet" in settings.window_formats:
-        for asset in ("materialized_windows", "validation", "holdout"):
+        for asset in ("materialized_windows", *settings.splits_apart):
             single = place_of(asset).single is not None
             for key in [""] if single else settings.pile_keys:
                 if lake.has(asset, key or None):

@@ -103,7 +103,7 @@ def test_a_vessel_in_two_splits_is_named(copied: Settings) -> None:
     validation, training = lake.table("validation"), lake.table("materialized_windows", ["00000"])
     leaked = training.slice(0, 1)
     rewritten(lake, "validation", None, pa.concat_tables([validation, leaked]))
-    assert f"MMSI {leaked['mmsi'][0].as_py()}" in {fault.where for fault in faults(copied)}
+    assert f"hull {leaked['mmsi'][0].as_py()}" in {fault.where for fault in faults(copied)}
 
 
 def test_a_window_that_is_not_its_tracks_is_found_under_sound_checksums(copied: Settings) -> None:
