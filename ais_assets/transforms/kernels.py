@@ -1,7 +1,8 @@
-"""What the stages' kernels share: Arrow columns as arrays, runs of equal keys, memory for large blocks."""
+"""What the stages' kernels share: Arrow columns as arrays, runs of equal keys."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -42,12 +43,6 @@ def run_starts(keys: NDArray[np.integer]) -> NDArray[np.int64]:
     return np.concatenate([np.zeros(1, np.int64), np.flatnonzero(keys[1:] != keys[:-1]) + 1])
 
 
-def array_from_pool(count: int, dtype: DTypeLike) -> NDArray[Any]:
-    """An array of undefined values like `numpy.empty(count, dtype)`, for kernels that fill one block after another.
-
-    NumPy gives a large array's memory back to the system, which clears every page of it before the next array gets
-    it: a sixth of the time that a track shard takes. Arrow's pool keeps it at hand for a moment.
-    """
-    if count == 0:
-        return np.empty(0, dtype)
-    return np.frombuffer(pa.allocate_buffer(count * np.dtype(dtype).itemsize), dtype)
+def empty_columns(rows: int, kinds: Iterable[DTypeLike]) -> list[NDArray[Any]]:
+    """An array of undefined values, shape (rows,), of each dtype."""
+    return [np.empty(rows, kind) for kind in kinds]

@@ -31,7 +31,7 @@ from ais_assets.transforms.chains import (
     drop_strays,
     link,
 )
-from ais_assets.transforms.kernels import array_from_pool, run_starts, stored_integers
+from ais_assets.transforms.kernels import empty_columns, run_starts, stored_integers
 from ais_assets.transforms.motion import MotionLimits, fill_motion
 from ais_assets.transforms.split import split_codes
 
@@ -227,7 +227,7 @@ def _compact_day(table: pa.Table, number: int) -> VesselReports:
     try:
         mmsi = stored_integers(table, "mmsi", schema.CLEAN_RECORDS)
         milliseconds = stored_integers(table, "t", schema.CLEAN_RECORDS)
-        t, sog, cog = (array_from_pool(len(mmsi), kind) for kind in (np.uint32, np.int16, np.int16))
+        t, sog, cog = empty_columns(len(mmsi), (np.uint32, np.int16, np.int16))
         sog[:] = stored_integers(table, "sog_tenths", schema.CLEAN_RECORDS, MISSING)
         cog[:] = stored_integers(table, "cog_tenths", schema.CLEAN_RECORDS, MISSING)
         reports = PositionReports(
@@ -283,7 +283,7 @@ def _blocks(days: list[VesselReports]) -> Iterator[VesselReports]:
 
 def _merged(days: list[VesselReports], vessels: NDArray[np.int32], starts: NDArray[np.int64]) -> VesselReports:
     rows = int(starts[-1])
-    into = PositionReports(*(array_from_pool(rows, column.dtype) for column in days[0].reports))
+    into = PositionReports(*empty_columns(rows, (column.dtype for column in days[0].reports)))
     block = VesselReports(vessels, starts, into)
     ends = starts[:-1].copy()
     for number, day in enumerate(days):
@@ -304,8 +304,8 @@ def _merged(days: list[VesselReports], vessels: NDArray[np.int32], starts: NDArr
 def _by_chain(block: VesselReports, limits: ChainLimits, stream: RecordStream) -> _Chains:
     """The block's reports that are in a chain; accounts for the rest."""
     reports, ledger = block.reports, stream.ledger
-    previous = array_from_pool(len(reports.t), np.int64)
-    chain_of = array_from_pool(len(reports.t), np.int32)
+    previous = np.empty(len(reports.t), np.int64)
+    chain_of = np.empty(len(reports.t), np.int32)
     link(block, limits, previous)
     chains = choose_branches(reports, limits, previous, chain_of)
     ledger.drop("odd_one_out", drop_odd_ones(reports, chains, chain_of))
@@ -314,7 +314,7 @@ def _by_chain(block: VesselReports, limits: ChainLimits, stream: RecordStream) -
     first_report = np.zeros(chains, np.int64)
     _measure(chain_of, positions, first_report)
     bounds = np.append(0, np.cumsum(positions))
-    ordered = PositionReports(*(array_from_pool(int(bounds[-1]), column.dtype) for column in reports))
+    ordered = PositionReports(*empty_columns(int(bounds[-1]), (column.dtype for column in reports)))
     _arrange(reports, chain_of, bounds[:-1].copy(), ordered)
     mmsi = block.vessels[np.searchsorted(block.starts, first_report, side="right") - 1]
     return _Chains(mmsi, bounds, ordered)
@@ -323,7 +323,7 @@ def _by_chain(block: VesselReports, limits: ChainLimits, stream: RecordStream) -
 def _tracks_of(chains: _Chains, limits: MotionLimits, stream: RecordStream) -> _Tracks:
     """Fills in the motion of a block's chains, cuts them into tracks, and accounts for what is in none."""
     ledger = stream.ledger
-    track_of = array_from_pool(len(chains.reports.t), np.int32)
+    track_of = np.empty(len(chains.reports.t), np.int32)
     tracks, counts = fill_motion(chains.reports, chains.bounds, limits, track_of)
     if limits.thin_seconds:
         ledger.drop("thinned", counts.thinned)
@@ -354,7 +354,7 @@ def _laid_out(reports: PositionReports, tracks: _Tracks) -> _TrackColumns:
     # `_TrackColumns` in its order.
     motion = (np.int64, np.int32, np.int32, np.int32, np.int32)
     kinds = (np.int32, np.int64, *motion, np.int16, np.int8, np.bool_, np.bool_, np.int8)
-    positions = _TrackColumns(*(array_from_pool(rows, kind) for kind in kinds))
+    positions = _TrackColumns(*empty_columns(rows, kinds))
     _lay_out(reports, tracks, positions)
     return positions
 

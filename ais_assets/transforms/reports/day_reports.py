@@ -57,8 +57,6 @@ class DayReports:
         self._index = empty_index()
         self._vessels = 0
         self._between_steps = np.zeros((2, len(STEPS)), np.bool_)
-        # Every batch is packed into the same memory: fresh pages cost more than the packing.
-        self._packed, self._senders = np.empty((0, 2), np.int64), np.empty(0, np.int32)
         self._batches: list[_ShardedReports] = []
 
     def take(self, table: pa.Table, where: str) -> dict[str, int]:
@@ -77,9 +75,8 @@ class DayReports:
 
     def _take_batch(self, batch: pa.RecordBatch, counts: NDArray[np.int64], first_row: int, where: str) -> None:
         columns = raw_columns(batch, self._places, where)
-        if batch.num_rows > self._senders.size:
-            self._packed, self._senders = np.empty((batch.num_rows, 2), np.int64), np.empty(batch.num_rows, np.int32)
-        taken = Taken(self._packed, self._senders, counts, self._between_steps)
+        packed, senders = np.empty((batch.num_rows, 2), np.int64), np.empty(batch.num_rows, np.int32)
+        taken = Taken(packed, senders, counts, self._between_steps)
         row = reports = 0
         while row < batch.num_rows:
             start = Progress(row, reports, self._vessels, whole=True)
@@ -92,7 +89,7 @@ class DayReports:
             if self._vessels == self._index.mmsi.size:
                 self._index = larger_index(self._index)
         shard = shard_of(self._index.mmsi[: self._vessels], self._shards)
-        self._batches.append(_sorted_by_shard(self._packed[:reports], self._senders[:reports], shard, self._shards))
+        self._batches.append(_sorted_by_shard(packed[:reports], senders[:reports], shard, self._shards))
 
     def coordinate_step(self) -> int:
         """Micro-degrees of the last decimal of the day's coarser coordinate: 100, 10, or 1 if it has six decimals."""
