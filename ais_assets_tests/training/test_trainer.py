@@ -120,7 +120,7 @@ def test_a_finished_run_has_nothing_left_to_do(lake: Path, tmp_path: Path, unint
     settings = ("--checkpoint-every", "50")
     done = run(lake, tmp_path, options=settings)
     assert losses(done) == losses(uninterrupted)
-    found = load(tmp_path / CHECKPOINT_FILE, {})
+    found = load(tmp_path / CHECKPOINT_FILE, {}, None)
     assert found is not None
     assert (found.step, found.metrics) == (STEPS, done[-1])
     assert run(lake, tmp_path, options=settings) == [{"epoch": 1, "step": STEPS, "finished": True}]
@@ -173,15 +173,15 @@ def test_it_learns_what_dead_reckoning_misses(lake: Path, tmp_path: Path) -> Non
 
 def a_checkpoint() -> Checkpoint:
     return Checkpoint(
-        {"hidden": 64}, 3, {"w": torch.ones(2)}, {}, {"epoch": 1, "index": None}, torch.get_rng_state(), {}
+        {"hidden": 64}, "one", 3, {"w": torch.ones(2)}, {}, {"epoch": 1, "index": None}, torch.get_rng_state(), {}
     )
 
 
 def test_a_checkpoint_is_read_as_it_was_saved(tmp_path: Path) -> None:
     path = tmp_path / "c.pt"
-    assert load(path, {}) is None
+    assert load(path, {}, "one") is None
     a_checkpoint().save(path)
-    found = load(path, {"hidden": 64})
+    found = load(path, {"hidden": 64}, "one")
     assert found is not None
     assert (found.step, found.loader) == (3, {"epoch": 1, "index": None})
     assert found.model["w"].tolist() == [1, 1]
@@ -191,14 +191,21 @@ def test_a_checkpoint_is_read_as_it_was_saved(tmp_path: Path) -> None:
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     a_checkpoint().save(tmp_path / "c.pt")
     with pytest.raises(CheckpointError, match=r"hidden 64 \(now 32\).*--out"):
-        load(tmp_path / "c.pt", {"hidden": 32})
+        load(tmp_path / "c.pt", {"hidden": 32}, "one")
+
+
+@pytest.mark.parametrize("now", ["two", None])
+def test_a_checkpoint_on_another_release_is_refused(tmp_path: Path, now: str | None) -> None:
+    a_checkpoint().save(tmp_path / "c.pt")
+    with pytest.raises(CheckpointError, match=f"on release one of the dataset, which is now {now}.*--out"):
+        load(tmp_path / "c.pt", {"hidden": 64}, now)
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04 half a file"])
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "c.pt").write_bytes(content)
     with pytest.raises(CheckpointError, match="remove it to start anew"):
-        load(tmp_path / "c.pt", {})
+        load(tmp_path / "c.pt", {}, "one")
 
 
 def test_a_checkpoint_that_holds_code_is_refused(tmp_path: Path) -> None:
@@ -208,7 +215,7 @@ def test_a_checkpoint_that_holds_code_is_refused(tmp_path: Path) -> None:
 
     torch.save({"settings": Code()}, tmp_path / "c.pt")
     with pytest.raises(CheckpointError):
-        load(tmp_path / "c.pt", {})
+        load(tmp_path / "c.pt", {}, "one")
 
 
 def test_an_empty_lake_is_said_so(tmp_path: Path) -> None:
