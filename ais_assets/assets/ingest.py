@@ -159,6 +159,8 @@ def landed_archive(lake: Lake, source: Source, day: date) -> Iterator[Folder]:
                 "from": archive.uri,
                 "bytes": archive.path.stat().st_size,
                 "sha256": _sha256(archive.path),
+                "of_day": archive.of_day,
+                "days": None if archive.days is None else [day.isoformat() for day in archive.days],
             }
             for archive in archives
         ]

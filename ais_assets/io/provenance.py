@@ -12,13 +12,17 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import date, timedelta
+from typing import Any, Final
 
 from ais_assets.io.lake import MADE_FROM, MADE_WITH, Lake
 from ais_assets.io.layout import Kind, place_of
 from ais_assets.settings import Settings
 
 CODE_VERSION = "code_version"
+ARCHIVES: Final = "raw_archives"
+"""The asset at the beginning of the chain: what it was made from is files of a source."""
+_DAYS_AROUND = 3  # a margin of 48 hours and a zone
 WHOLE = ""
 """Stands for the partition of an asset without."""
 
@@ -37,11 +41,14 @@ class Record:
         fingerprint: hexadecimal; of its content and of what follows.
         made_from: fingerprints of its inputs, by asset and partition; None where it does not say.
         made_with: settings and code version that its content depends on.
+        files: of a day's archives, where each is from, its sha256, and whether its name says that it is of the day, and
+            of which days.
     """
 
     fingerprint: str
     made_from: Mapping[str, Mapping[str, str]] | None
     made_with: Mapping[str, Any]
+    files: Sequence[Mapping[str, Any]] = ()
 
 
 class Chain:
@@ -92,7 +99,34 @@ def read_record(lake: Lake, asset: str, partition: str) -> Record:
     else:
         facts = lake.json(asset)
         fingerprint = facts.get("release") or digest_of(facts)
-    return Record(fingerprint, facts.get(MADE_FROM), facts.get(MADE_WITH, {}))
+    return Record(fingerprint, facts.get(MADE_FROM), facts.get(MADE_WITH, {}), _landed(asset, facts))
+
+
+def _landed(asset: str, facts: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return facts.get("files", ()) if asset == ARCHIVES else ()
+
+
+def came_later(chain: Chain, day: str) -> str | None:
+    """Why a day's archives are not all that is known: a day nearby has since landed one that may hold records of this.
+
+    None where none has. Files whose names say no day are left out: every day lands them all.
+    """
+    own = chain.record(ARCHIVES, day)
+    if own is None:
+        return None
+    known = {file["from"]: file["sha256"] for file in own.files}
+    around = (date.fromisoformat(day) + timedelta(days=k) for k in range(-_DAYS_AROUND, _DAYS_AROUND + 1) if k)
+    for other in (near.isoformat() for near in around):
+        record = chain.record(ARCHIVES, other)
+        for file in () if record is None else record.files:
+            first, last = file.get("days") or ("", "")
+            if file.get("of_day") and first <= day <= last and known.get(file["from"]) != file["sha256"]:
+                was = "was another" if file["from"] in known else "was not there"
+                return (
+                    f"was landed before {named(ARCHIVES, other)} had {file['from']}, which {was} then and may hold "
+                    "records of it"
+                )
+    return None
 
 
 def wanted_inputs(asset: str, partition: str, upstream: Sequence[str], settings: Settings) -> dict[str, list[str]]:
@@ -133,10 +167,8 @@ def stale_because(
     record = chain.record(asset, partition) or read_record(chain.lake, asset, partition)
     if record.made_from is None:
         return "does not say what it was made from"
-    return next(
-        _faults(record, chain.inputs(asset, partition, upstream, settings), made_with),
-        None,
-    )
+    fault = next(_faults(record, chain.inputs(asset, partition, upstream, settings), made_with), None)
+    return came_later(chain, partition) if fault is None and asset == ARCHIVES else fault
 
 
 def require_fresh(

@@ -8,7 +8,7 @@ executed by processes of this machine.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from dagster import DagsterInstance, DagsterRun
 
 from ais_assets.io.lake import Lake
-from ais_assets.io.provenance import WHOLE, Chain
+from ais_assets.io.provenance import ARCHIVES, WHOLE, Chain
 from ais_assets.machine import MOST_THREADS, usable_cores
 from ais_assets.operating.launched_runs import LaunchedRuns, launches_elsewhere
 from ais_assets.operating.local_runs import LocalRuns
@@ -87,15 +87,16 @@ def build(
     threads = settings.mds_threads or max(1, min(MOST_THREADS, usable_cores() // at_once))
     runs = LaunchedRuns(instance, at_once, parent) if elsewhere else LocalRuns(instance, at_once, threads, parent)
     with runs:
-        for turn in turns:
+        for turn, again in passes(turns):
             stages = [stage for stage in turn if assets is None or stage.asset in assets]
             tasks = []
             # What the turn before has made is looked at anew.
             chain = Chain(lake)
             for stage in stages:
-                keys = list(stage.partitions or (WHOLE,)) if anew else stage.to_build(chain, settings)
+                keys = stage.to_build(chain, settings) if again or not anew else list(stage.partitions or (WHOLE,))
                 keys = [key for key in keys if days is None or not stage.of_days or key in days]
-                watch.on_start(stage.asset, len(keys))
+                if keys or not again:
+                    watch.on_start(stage.asset, len(keys))
                 tasks += tasks_of(stage, keys, at_once)
             fitting = at_once
             if tasks and workers is None and not elsewhere:
@@ -104,6 +105,15 @@ def build(
                     names, lake, settings, processes=at_once, threads=threads, on_note=watch.on_note
                 )
             _take(tasks, runs.submit, fitting, watch.on_done)
+
+
+def passes(turns: Sequence[Sequence[Stage]]) -> Iterator[tuple[Sequence[Stage], bool]]:
+    """The turns, that of the archives twice: what a day lands may be what a day before it was landed without."""
+    for turn in turns:
+        yield turn, False
+        archives = [stage for stage in turn if stage.asset == ARCHIVES]
+        if archives:
+            yield archives, True
 
 
 def _take(

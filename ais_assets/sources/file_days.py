@@ -123,6 +123,14 @@ class FileDays:
         last = (end + margin - timedelta(milliseconds=1)).date()
         return Reach(begin.date(), day_milliseconds((begin - margin).date())[0], day_milliseconds(last)[1])
 
+    def reading(self, name: str) -> tuple[date, date] | None:
+        """First and last of the UTC days that read the file of this name; None: every day does."""
+        if span_in_name(name) is None:
+            return None
+        reach = self.reach(name)
+        first, last = (datetime.fromtimestamp(edge / 1000, UTC).date() for edge in (reach.begin, reach.end - 1))
+        return first, last
+
     def local_days(self, day: date) -> list[date]:
         """Days by the zone's clocks whose files a UTC day reads."""
         around = [day + k * _DAY for k in range(-3, 4)]

@@ -293,6 +293,11 @@ def _take(found: Message | Fault, log: DayLog, receptions: _Receptions) -> None:
     if isinstance(found, Fault):
         log.reject(found.line, found.text, found.reason)
         return
+    # Before it is decoded, which takes nearly all the time, and files of days nearby hold hardly any of this one.
+    if log.is_elsewhere(found.t):
+        if found.t is not None and log.is_near(found.t, RECEPTION_SECONDS):
+            receptions.again(found.ais.payload, found.t)
+        return
     try:
         said = report(found.ais)
     except UnusableMessageError as error:

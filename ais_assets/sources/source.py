@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -36,11 +36,13 @@ class LandedArchive:
         path: the local file.
         uri: where it came from, without credentials; with `#member` for one member of a zip of several.
         of_day: whether its name says that it has records of the day; otherwise it is one of a day nearby.
+        days: first and last of the days that read it; None: every day does.
     """
 
     path: Path
     uri: str
     of_day: bool = True
+    days: tuple[date, date] | None = field(default=None, compare=False)
 
 
 class Source(ABC):

@@ -315,7 +315,7 @@ class FileSource(Source):
         except SourceError:
             final.unlink()
             raise
-        return LandedArchive(final, uri, self._is_of_day(final.name, day))
+        return LandedArchive(final, uri, self._is_of_day(final.name, day), self.days.reading(final.name))
 
     def _file_name(self, published: str, landed: Path, day: date, local_day: date | None) -> str:
         """The name that a file lands under: as published, but for one that says neither its kind nor its day."""

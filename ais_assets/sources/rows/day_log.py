@@ -109,6 +109,18 @@ class DayLog:
             self.reject(line, text, reason)
         return reason is None
 
+    def is_elsewhere(self, t: int | None) -> bool:
+        """Whether seconds since 1970 are of another of the days that read this log; of a message that is, counts it."""
+        if t is None or not self.window.first <= t * 1000 < self.window.last:
+            return False
+        self.of_day = self.window.begin <= t * 1000 < self.window.end
+        self.notes[OTHER_DAY] += not self.of_day
+        return not self.of_day
+
+    def is_near(self, t: int, seconds: int) -> bool:
+        """Whether seconds since 1970 are of the day or no further from it than that."""
+        return self.window.begin - 1000 * seconds <= t * 1000 < self.window.end + 1000 * seconds
+
     def take(self, said: Report, t: int) -> None:
         """Makes a record of it, or leaves it to its own day."""
         if not self.of_day:
