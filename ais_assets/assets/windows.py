@@ -11,7 +11,7 @@ from ais_assets.assets.stage import Making, every, stage
 from ais_assets.io.lake import Lake
 from ais_assets.io.packed import PackedPositions, PackedShard, read_packed
 from ais_assets.io.parquet import describe
-from ais_assets.io.references import holdout_from, require_same, shuffle_digest, thrown_shards
+from ais_assets.io.references import holdout_from, references_by_shard, require_same, shuffle_digest
 from ais_assets.resources.io_managers import Partitions
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
@@ -126,8 +126,8 @@ class WindowGather:
     def __init__(self, lake: Lake, settings: Settings) -> None:
         self._lake = lake
         self._settings = settings
-        self._thrown = thrown_shards(lake, settings)
-        self._digest = shuffle_digest(self._thrown)
+        self._shards = references_by_shard(lake, settings)
+        self._digest = shuffle_digest(self._shards)
 
     def piles(self, piles: Sequence[int], context: AssetExecutionContext) -> Iterator[RecordStream]:
         """Each pile's windows in their final order, one pile after the other.
@@ -142,8 +142,8 @@ class WindowGather:
             yield stream
 
     def _mapped(self, piles: Sequence[int]) -> Iterator[RecordStream]:
-        positions = PackedPositions(self._settings.cache, self._lake).open([of.shard for of in self._thrown])
-        for of in self._thrown:
+        positions = PackedPositions(self._settings.cache, self._lake).open([of.shard for of in self._shards])
+        for of in self._shards:
             _require_tracks(self._lake, of.shard, of.tracks)
         window_len, seed = self._settings.window_len, self._settings.seed
         for pile in piles:
@@ -169,7 +169,7 @@ class WindowGather:
             yield pile.stream
 
     def _packed(self, number: int) -> PackedShard:
-        of = self._thrown[number]
+        of = self._shards[number]
         packed = read_packed(self._lake, of.shard)
         _require_tracks(self._lake, of.shard, of.tracks)
         return packed
@@ -181,7 +181,7 @@ class WindowGather:
             with_holdout=self._settings.holdout_from is not None,
             with_test=self._settings.test_fraction > 0,
         )
-        for of in self._thrown:
+        for of in self._shards:
             with self._lake.open("window_piles", of.shard) as file:
                 found = describe(file)
                 require_same(found, of.references, f"window_piles[{of.shard}]")

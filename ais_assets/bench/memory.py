@@ -210,12 +210,12 @@ def window_piles(times: int) -> Work:
 def materialized_windows(times: int) -> Work:
     """Pass 2 from positions in a memory map, over `times` as many shards and piles."""
     shards = piles = 4 * times
-    thrown = [_thrown(shard, piles) for shard in range(shards)]
+    by_shard = [_thrown(shard, piles) for shard in range(shards)]
     rows = most = 0
     with TemporaryDirectory(prefix="ais-bench-") as folder:
         packed = [_mapped(shard, Path(folder)) for shard in range(shards)]
         for pile in range(piles):
-            references = [tables[pile - schema.VALIDATION_PILE] for tables in thrown]
+            references = [tables[pile - schema.VALIDATION_PILE] for tables in by_shard]
             stream = pile_windows(references, packed, window_len=WINDOW_LEN, seed=17, pile=pile)
             here = sum(table.num_rows for table in stream.tables)
             rows, most = rows + here, max(most, here)
@@ -226,10 +226,10 @@ def materialized_windows(times: int) -> Work:
 def materialized_windows_swept(times: int) -> Work:
     """Pass 2 in bounded memory, over `times` as many shards and piles."""
     shards = piles = 4 * times
-    thrown = [_thrown(shard, piles) for shard in range(shards)]
+    by_shard = [_thrown(shard, piles) for shard in range(shards)]
     swept = sweep_piles(
         range(piles),
-        lambda pile: [tables[pile - schema.VALIDATION_PILE] for tables in thrown],
+        lambda pile: [tables[pile - schema.VALIDATION_PILE] for tables in by_shard],
         lambda shard: np.concatenate(list(pack_tables([shard_tracks(shard)]))),
         window_len=WINDOW_LEN,
         seed=17,

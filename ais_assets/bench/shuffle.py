@@ -50,10 +50,10 @@ Way = Callable[[Shuffle, Path], Blocks]
 def by_reference(work: Shuffle, folder: Path) -> Blocks:
     """As the platform does: pass 1 throws references, pass 2 gathers from packed positions."""
     del folder
-    thrown = [_references(work, shard) for shard in range(work.shards)]
+    by_shard = [_references(work, shard) for shard in range(work.shards)]
     packed = [_packed(work) for _ in range(work.shards)]
     for pile in range(work.piles):
-        references = [tables[pile - schema.VALIDATION_PILE] for tables in thrown]
+        references = [tables[pile - schema.VALIDATION_PILE] for tables in by_shard]
         order = shuffle_pile(references, work.traffic.seed, pile)
         for first in range(0, len(order.row), TABLE_WINDOWS):
             part = slice(first, first + TABLE_WINDOWS)
@@ -63,28 +63,28 @@ def by_reference(work: Shuffle, folder: Path) -> Blocks:
 def by_scattering(work: Shuffle, folder: Path) -> Blocks:
     """Pass 1 writes every window to its pile's file as raw float32; pass 2 reads a pile and permutes it."""
     shape = (-1, work.traffic.window_len, schema.FEATURE_COUNT)
-    thrown = []
+    by_shard = []
     files = [(folder / f"{pile}.f32").open("wb") for pile in range(work.piles)]
     for shard in range(work.shards):
-        thrown.append(_references(work, shard))
+        by_shard.append(_references(work, shard))
         packed = _packed(work)
         for pile, file in enumerate(files):
-            file.write(_windows(work, packed, thrown[-1], pile).data)
+            file.write(_windows(work, packed, by_shard[-1], pile).data)
     for file in files:
         file.close()
     for pile in range(work.piles):
         windows = np.fromfile(folder / f"{pile}.f32", np.float32).reshape(shape)
-        yield windows[_order(work, thrown, pile)]
+        yield windows[_order(work, by_shard, pile)]
 
 
 def by_scattering_parquet(work: Shuffle, folder: Path) -> Blocks:
     """The same with a Parquet file for each shard and pile."""
-    thrown = []
+    by_shard = []
     for shard in range(work.shards):
-        thrown.append(_references(work, shard))
+        by_shard.append(_references(work, shard))
         packed = _packed(work)
         for pile in range(work.piles):
-            windows = _windows(work, packed, thrown[-1], pile)
+            windows = _windows(work, packed, by_shard[-1], pile)
             features = pa.FixedSizeListArray.from_arrays(pa.array(windows.reshape(-1)), windows[0].size)
             pq.write_table(
                 pa.table({"features": features}),
@@ -97,7 +97,7 @@ def by_scattering_parquet(work: Shuffle, folder: Path) -> Blocks:
         parts = [pq.read_table(folder / f"{shard}-{pile}.parquet") for shard in range(work.shards)]
         features = pa.concat_tables(parts)["features"].combine_chunks().flatten().to_numpy()
         windows = features.reshape(-1, work.traffic.window_len, schema.FEATURE_COUNT)
-        yield windows[_order(work, thrown, pile)]
+        yield windows[_order(work, by_shard, pile)]
 
 
 WAYS: dict[str, Way] = {
@@ -149,9 +149,9 @@ def _windows(work: Shuffle, packed: NDArray[np.uint32], references: list[pa.Tabl
     return gather([packed], np.zeros(len(rows), np.int64), rows, work.traffic.window_len)
 
 
-def _order(work: Shuffle, thrown: list[list[pa.Table]], pile: int) -> NDArray[np.int64]:
+def _order(work: Shuffle, by_shard: list[list[pa.Table]], pile: int) -> NDArray[np.int64]:
     """Where each window of a pile's final order was scattered to."""
-    references = [tables[pile - schema.VALIDATION_PILE] for tables in thrown]
+    references = [tables[pile - schema.VALIDATION_PILE] for tables in by_shard]
     firsts = np.cumsum([0] + [table.num_rows for table in references])
     # The row stands for the place in the pile's file, so that the permutation comes out.
     places = [

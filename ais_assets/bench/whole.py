@@ -209,7 +209,7 @@ BEFORE = (
 _PUNCH_HOLE = 0x01 | 0x02
 """FALLOC_FL_KEEP_SIZE and FALLOC_FL_PUNCH_HOLE, of Linux."""
 OF_PILES = ("materialized_windows", "mds_shards")
-AFTER = ("validation", "holdout", "training_dataset", "dead_reckoning")
+AFTER = ("validation", "holdout", "test", "training_dataset", "dead_reckoning")
 """The first windows to be gathered are a pile's, so that what it takes to pack the positions is with them, as in the
 plan."""
 
@@ -359,12 +359,12 @@ def _checked(planned: Plan, measured: Collection[str]) -> list[Stage]:
 
 def _load_of(lake: Lake, settings: Settings, measured: dict[str, Measured], **rest: Any) -> Load:
     """What was built, as a plan has it."""
-    thrown = (
+    notes = (
         [lake.ledger("window_piles", shard).notes for shard in settings.shard_keys] if settings.window_formats else []
     )
     windows = {
-        split: sum(notes.get(f"windows_{split}", 0) for notes in thrown)
-        for split in ("training", "validation", "holdout")
+        split: sum(of.get(f"windows_{split}", 0) for of in notes)
+        for split in ("training", "validation", "holdout", "test")
     }
     everything = sum(windows.values())
     return Load(
@@ -372,6 +372,7 @@ def _load_of(lake: Lake, settings: Settings, measured: dict[str, Measured], **re
         windows=everything or None,
         validation=windows["validation"] / max(1, everything),
         holdout=windows["holdout"] / max(1, everything),
+        test=windows["test"] / max(1, everything),
         shards=settings.shards,
         piles=settings.piles,
         days=len(settings.days),

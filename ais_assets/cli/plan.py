@@ -45,6 +45,7 @@ window_formats = click.option(
 @click.option("--windows", type=click.IntRange(min=1), help="[default: as the reference year has]")
 @click.option("--validation", type=click.FloatRange(0, 1), default=Load.validation, show_default=True, help="Share.")
 @click.option("--holdout", type=click.FloatRange(0, 1), default=Load.holdout, show_default=True, help="Share.")
+@click.option("--test", type=click.FloatRange(0, 1), default=Load.test, show_default=True, help="Share.")
 @click.option("--machines", type=click.IntRange(min=1), default=Load.machines, show_default=True, help="Alike.")
 @click.option("--cores", type=click.IntRange(min=1), default=Load.cores, show_default=True)
 @click.option(

@@ -18,7 +18,7 @@ TRACKS: Final = "track_shards"
 
 
 @dataclass(frozen=True)
-class ThrownShard:
+class ShardReferences:
     """A shard's references, by the fingerprints of their file and of the track file that they point into."""
 
     shard: str
@@ -26,7 +26,7 @@ class ThrownShard:
     tracks: str
 
 
-def thrown_shards(lake: Lake, settings: Settings) -> list[ThrownShard]:
+def references_by_shard(lake: Lake, settings: Settings) -> list[ShardReferences]:
     """Every shard's references, in the shards' order.
 
     Raises PartitionMissingError when a shard of window_piles or track_shards is missing, StaleError where they
@@ -41,16 +41,16 @@ def thrown_shards(lake: Lake, settings: Settings) -> list[ThrownShard]:
     def fingerprint(asset: str, shard: str) -> str:
         return (chain.record(asset, shard) or read_record(lake, asset, shard)).fingerprint
 
-    return [ThrownShard(shard, fingerprint(REFERENCES, shard), fingerprint(TRACKS, shard)) for shard in shards]
+    return [ShardReferences(shard, fingerprint(REFERENCES, shard), fingerprint(TRACKS, shard)) for shard in shards]
 
 
-def shuffle_digest(thrown: Iterable[ThrownShard]) -> str:
+def shuffle_digest(shards: Iterable[ShardReferences]) -> str:
     """Hexadecimal, of every shard's references, and by these of all tracks and all settings of the shuffle.
 
     It is a fact, "window_piles", of all that is gathered by them: windows that carry the same one belong together.
     """
     digest = hashlib.sha256()
-    for of in thrown:
+    for of in shards:
         digest.update(f"{of.shard} {of.references} {of.tracks};".encode())
     return digest.hexdigest()[:16]
 

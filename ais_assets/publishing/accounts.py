@@ -94,15 +94,15 @@ def handovers(lake: Lake, settings: Settings, mds_samples: int | None) -> list[H
     ]
     if not settings.window_formats:
         return found
-    thrown = stages["window_piles"].notes
-    placed = _placed_positions(thrown)
+    notes = stages["window_piles"].notes
+    placed = _placed_positions(notes)
     found.append(
         Handover(
             *("positions in tracks", tracked.rows_out),
             *("positions in windows and in none", placed.rows_out + placed.rows_dropped, "window_piles"),
         )
     )
-    training = ("training windows thrown", thrown["windows_training"])
+    training = ("training windows thrown", notes["windows_training"])
     if mds_samples is not None:
         found.append(Handover(*training, "training windows in MDS", mds_samples, "mds_shards"))
     if "parquet" in settings.window_formats:
@@ -110,7 +110,7 @@ def handovers(lake: Lake, settings: Settings, mds_samples: int | None) -> list[H
         found.append(Handover(*training, "training windows in Parquet", windows, "materialized_windows"))
     for split in settings.splits_apart:
         given, taken = (f"{_APART[split]} windows {what}" for what in ("thrown", "in Parquet"))
-        found.append(Handover(given, thrown.get(f"windows_{split}", 0), taken, lake.describe(split).rows, split))
+        found.append(Handover(given, notes.get(f"windows_{split}", 0), taken, lake.describe(split).rows, split))
     return found
 
 

@@ -255,15 +255,15 @@ def _tracks_and_strides(
         except ValueError as error:
             raise ValueError(f"track positions, table {number}: {error}") from error
         starts = run_starts(track)
-        goes_on = int(track[0]) == open_track
-        times.append(_every_stride(t, np.append(starts, len(t)), open_positions if goes_on else 0, stride))
-        open_positions = len(t) - int(starts[-1]) + (open_positions if goes_on and len(starts) == 1 else 0)
+        continues = int(track[0]) == open_track
+        times.append(_every_stride(t, np.append(starts, len(t)), open_positions if continues else 0, stride))
+        open_positions = len(t) - int(starts[-1]) + (open_positions if continues and len(starts) == 1 else 0)
         open_track = int(track[-1])
         early = np.full(len(t), True) if holdout_from is None else t < holdout_from
         before_holdout = np.add.reduceat(early, starts, dtype=np.int64)
-        if goes_on:
+        if continues:
             before[-1][-1] += before_holdout[0]
-        begun = starts[1:] if goes_on else starts
+        begun = starts[1:] if continues else starts
         if len(begun):
             before.append(before_holdout[len(starts) - len(begun) :])
         ids.append(track[begun])

@@ -119,14 +119,14 @@ def _measured(tables: Iterator[pa.Table]) -> tuple[_Extents, NDArray[np.int8]]:
             raise ValueError(f"track positions, table {number}: {error}") from error
         starts = run_starts(positions.track)
         extents = _unbegun(positions.track[starts])
-        goes_on = len(parts[-1].track) > 0 and parts[-1].track[-1] == extents.track[0]
-        if goes_on:
+        continues = len(parts[-1].track) > 0 and parts[-1].track[-1] == extents.track[0]
+        if continues:
             for column, before in zip(extents, parts[-1], strict=True):
                 column[0] = before[-1]
             parts[-1] = _Extents._make(column[:-1] for column in parts[-1])
         _extend(positions, np.append(starts, table.num_rows), extents)
         parts.append(extents)
-        splits.append(split_at_rows(table, starts[1:] if goes_on else starts))
+        splits.append(split_at_rows(table, starts[1:] if continues else starts))
     return _Extents._make(np.concatenate(columns) for columns in zip(*parts, strict=True)), np.concatenate(splits)
 
 

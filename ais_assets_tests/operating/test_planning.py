@@ -57,10 +57,11 @@ def test_the_reference_year() -> None:
     assert "AIS_GATHER_GIGABYTES" not in planned.environment
 
 
+@pytest.mark.parametrize("test", [0.0, 0.1])
 @pytest.mark.parametrize("formats", [("parquet", "mds"), ("parquet",), ("mds",), ()])
-def test_every_stage_is_planned_in_the_order_of_the_build(formats: tuple[str, ...]) -> None:
-    planned = plan(Load(window_formats=formats), MEASURED_RATES)
-    settings = load_settings(window_formats=formats)
+def test_every_stage_is_planned_in_the_order_of_the_build(formats: tuple[str, ...], test: float) -> None:
+    planned = plan(Load(window_formats=formats, test=test), MEASURED_RATES)
+    settings = load_settings(window_formats=formats, test_fraction=test)
     built = [{stage.asset for stage in turn} for turn in turns(platform_assets(settings).values())]
     assert built == [{"raw_archives"}, *({stage.asset for stage in turn.stages} for turn in planned.turns)]
 

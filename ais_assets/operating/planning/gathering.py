@@ -76,6 +76,7 @@ def _windows(work: Work, rates: Rates) -> list[_Windows]:
         "parquet": [
             _Windows("validation", work.validation, 1, work.validation, *as_parquet),
             _Windows("holdout", work.holdout, 1, work.holdout, *as_parquet),
+            *([_Windows("test", work.test, 1, work.test, *as_parquet)] if work.test else []),
             _Windows("materialized_windows", work.training, work.piles, work.pile, *as_parquet),
         ],
         "mds": [_Windows("mds_shards", work.training, work.piles, work.pile, *as_mds, sharding_bytes(1))],

@@ -32,6 +32,7 @@ class Load:
         windows: of all vessels and times; None: as many of the positions as in the reference year.
         validation: share of the windows that is the validation vessels'.
         holdout: share of the windows that is held-out time's.
+        test: share of the windows that is the test vessels'.
         machines: that share the work, each with cores, memory and network of its own.
         cores: of a machine.
         memory: bytes of a machine.
@@ -50,6 +51,7 @@ class Load:
     windows: int | None = None
     validation: float = 0.05
     holdout: float = 0.0
+    test: float = 0.0
     machines: int = 1
     cores: int = 16
     memory: float = 128 * GIGABYTE
@@ -85,7 +87,7 @@ class Work:
     @classmethod
     def of(cls, load: Load) -> Work:
         """With shards and piles chosen. Raises ValueError for what is not positive or what settings do not allow."""
-        may_be_nought = ("validation", "holdout", "core_hour", "gigabyte_month")
+        may_be_nought = ("validation", "holdout", "test", "core_hour", "gigabyte_month")
         wrong = [
             name
             for name, value in asdict(load).items()
@@ -95,8 +97,10 @@ class Work:
         ]
         if wrong:
             raise ValueError(f"{', '.join(wrong)} must be more than 0")
-        if load.validation + load.holdout >= 1:
-            raise ValueError(f"validation {load.validation:g} and holdout {load.holdout:g} leave no training windows")
+        apart = {"validation": load.validation, "holdout": load.holdout, "test": load.test}
+        if sum(apart.values()) >= 1:
+            said = ", ".join(f"{name} {share:g}" for name, share in apart.items())
+            raise ValueError(f"{said} leave no training windows")
         positions = load.positions or max(1, round(load.records * POSITIONS_A_RECORD))
         windows = load.windows or max(1, round(positions * WINDOWS_A_POSITION))
         share = load.memory / load.cores / 8
@@ -125,9 +129,14 @@ class Work:
         return round(self.windows * self.load.holdout)
 
     @property
+    def test(self) -> int:
+        """Windows of it."""
+        return round(self.windows * self.load.test)
+
+    @property
     def training(self) -> int:
         """Windows of it."""
-        return self.windows - self.validation - self.holdout
+        return self.windows - self.validation - self.holdout - self.test
 
     @property
     def pile(self) -> float:
