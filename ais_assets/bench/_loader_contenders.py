@@ -169,6 +169,11 @@ class Remote:
 
             access = None if self.s3 is None else self.s3.access()
             return AISMDSDataset(self.uri, cache, batch_size, s3=access).__iter__
+        if loader == "TrackWindowDataset":
+            from ais_assets.io.streaming_loader import TrackWindowDataset  # noqa: PLC0415
+
+            access = None if self.s3 is None else self.s3.access()
+            return TrackWindowDataset(self.uri, cache, batch_size, s3=access).__iter__
         from streaming import StreamingDataset  # noqa: PLC0415
 
         dataset = StreamingDataset(remote=self.uri, local=cache, shuffle=True, batch_size=batch_size)
@@ -211,7 +216,7 @@ def download(bucket: Bucket, windows: Windows, threads: int) -> float:
 
 def import_loader(loader: str, *_: object) -> None:
     """Imports what the loader is made of."""
-    import_module("ais_assets.io.streaming_loader" if loader == "AISMDSDataset" else "streaming")
+    import_module("streaming" if loader == "StreamingDataset" else "ais_assets.io.streaming_loader")
 
 
 def first_batch(loader: str, remote: Remote, cache: str | None, batch_size: int) -> float:

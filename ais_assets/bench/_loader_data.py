@@ -20,7 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ais_assets import schema
-from ais_assets.bench._simulated import simulated_traffic, windows_of
+from ais_assets.bench._simulated import Traffic, simulated_traffic, windows_of
 from ais_assets.io.mds import COLUMNS, INDEX_FILE, root_index, write_shards
 from ais_assets.settings import Settings
 
@@ -84,8 +84,15 @@ def lake_windows(mds: Path, most: int) -> Iterator[Windows]:
 @contextmanager
 def simulated_windows(vessels: int, days: int, seed: int, most: int) -> Iterator[Windows]:
     """Windows of simulated traffic, written with the platform's default settings."""
+    with simulated_traffic(vessels, days, seed) as traffic, windows_on_disk(traffic, most) as windows:
+        yield windows
+
+
+@contextmanager
+def windows_on_disk(traffic: Traffic, most: int) -> Iterator[Windows]:
+    """At most so many of the traffic's windows, written with the platform's default settings."""
     settings = Settings.model_construct()
-    with TemporaryDirectory(prefix="ais-bench-") as name, simulated_traffic(vessels, days, seed) as traffic:
+    with TemporaryDirectory(prefix="ais-bench-") as name:
         published = Path(name) / "mds"
         write_shards(
             windows_of(traffic, most),

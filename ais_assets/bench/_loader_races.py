@@ -143,7 +143,10 @@ def from_s3(windows: Windows, bucket: Bucket | None, repeat: int) -> list[Race]:
     """`cold_s3` with the dataset uploaded to the bucket, or to moto's where none is given and moto is installed."""
     if bucket is None and find_spec("moto") is None:
         return [Race("Cold, from S3", "windows", absent={"all": "no bucket is named, and moto is not installed"})]
-    with mock_server() if bucket is None else nullcontext(bucket) as place, uploaded(windows, place) as folder:
+    with (
+        mock_server() if bucket is None else nullcontext(bucket) as place,
+        uploaded(windows.mds, windows.files(), place) as folder,
+    ):
         return cold_s3(windows, folder, repeat)
 
 

@@ -9,14 +9,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
-
-from ais_assets.bench._loader_data import Windows
 
 if TYPE_CHECKING:
     from ais_assets.store.s3_access import S3Client
@@ -74,8 +73,11 @@ class Bucket:
 
 
 @contextmanager
-def uploaded(windows: Windows, bucket: Bucket) -> Iterator[Bucket]:
-    """The published dataset in a new folder below the bucket's prefix; removed afterwards."""
+def uploaded(root: Path, files: Sequence[Path], bucket: Bucket) -> Iterator[Bucket]:
+    """A published dataset's files, by their names below its root, in a new folder below the bucket's prefix.
+
+    They are removed afterwards.
+    """
     folder = Bucket(
         bucket.name,
         f"{bucket.prefix}/ais-bench-{uuid4().hex[:12]}".lstrip("/"),
@@ -84,7 +86,7 @@ def uploaded(windows: Windows, bucket: Bucket) -> Iterator[Bucket]:
         bucket.profile_name,
     )
     client = folder.client(_UPLOADS)
-    keys = {file: f"{folder.prefix}/{file.relative_to(windows.mds)}" for file in windows.files()}
+    keys = {file: f"{folder.prefix}/{file.relative_to(root)}" for file in files}
     try:
         with ThreadPoolExecutor(_UPLOADS) as pool:
             list(pool.map(lambda file: client.upload_file(str(file), folder.name, keys[file]), keys))

@@ -7,7 +7,9 @@ from pathlib import Path
 from ais_assets import bench
 from ais_assets.cli.main import Commands
 
-_BENCHES = tuple(path.stem for path in Path(bench.__file__).parent.glob("[a-z]*.py") if path.stem != "race")
+_BENCHES = tuple(
+    path.stem.replace("_", "-") for path in Path(bench.__file__).parent.glob("[a-z]*.py") if path.stem != "race"
+)
 
 command = Commands(
     bench.__name__,

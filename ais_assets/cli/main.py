@@ -14,7 +14,7 @@ class Commands(click.Group):
 
     Args:
         package: dotted name; each module has its click command as `command`.
-        names: of the modules that have one.
+        names: of the modules that have one, with dashes for underscores.
     """
 
     def __init__(self, package: str, names: tuple[str, ...], **options: object) -> None:
@@ -30,7 +30,7 @@ class Commands(click.Group):
         """The module's command; None where there is no such module."""
         if cmd_name not in self._names:
             return None
-        return import_module(f"{self._package}.{cmd_name}").command
+        return import_module(f"{self._package}.{cmd_name.replace('-', '_')}").command
 
 
 main = Commands(

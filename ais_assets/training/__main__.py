@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,18 @@ from ais_assets.loader.errors import LoaderError
 from ais_assets.settings import Settings, load_settings
 from ais_assets.training.checkpoint import CheckpointError
 from ais_assets.training.preemption import EXIT_CODE, PreemptedError, asked_to_stop
-from ais_assets.training.trainer import Log, Plan, leads, process_group, train
+from ais_assets.training.trainer import Log, Plan, Training, Validation, leads, process_group, train
 
 _METHODS = ("model", "dead_reckoning", "kalman", "last_position")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--lake", help="Folder or s3://bucket/prefix.  [default: AIS_LAKE]")
-@click.option("--cache", type=click.Path(path_type=Path), help="Folder for shards.  [default: AIS_CACHE]")
+@click.option("--cache", type=click.Path(path_type=Path), help="Folder for the loader's.  [default: AIS_CACHE]")
+@click.option("--format", type=click.Choice(["tracks", "mds"]), default=Plan.format, help="What windows are read from.")
+@click.option("--where", help="SQL: train on windows for which it is true.  [of tracks]")
+@click.option("--weights", help="SQL: draw windows in proportion to it.  [of tracks]")
+@click.option("--groups", help="SQL: whose shares are counted, with --weights.  [of tracks]")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("data/training"), help="Checkpoint and metrics.")
 @click.option("--epochs", type=click.IntRange(min=1), default=Plan.epochs, help="Over the training windows.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=Plan.batch_size, help="Windows, on each rank.")
@@ -36,7 +41,17 @@ _METHODS = ("model", "dead_reckoning", "kalman", "last_position")
 @click.option("--checkpoint-every", type=click.IntRange(min=1), default=Plan.checkpoint_every, help="Batches.")
 @click.option("--log-every", type=click.IntRange(min=1), default=Plan.log_every, help="Batches.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line instead.")
-def main(*, lake: str | None, cache: Path | None, out: Path, as_json: bool, **options: Any) -> None:
+def main(
+    *,
+    lake: str | None,
+    cache: Path | None,
+    out: Path,
+    where: str | None,
+    weights: str | None,
+    groups: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Trains a small GRU to forecast where ships will be in 10, 30 and 60 minutes, beside dead reckoning.
 
     Killed and started again, it goes on at the batch after its last checkpoint; SIGTERM saves one at the batch in
@@ -47,22 +62,39 @@ def main(*, lake: str | None, cache: Path | None, out: Path, as_json: bool, **op
         # The network is small: on cores that others use too, threads that wait for one another took five times as long.
         torch.set_num_threads(1)
     plan = Plan(seq_len=settings.seq_len, **options)
+    chosen = {name: value for name, value in (("where", where), ("weights", weights), ("groups", groups)) if value}
+    if chosen and plan.format != "tracks":
+        raise click.UsageError(f"--{next(iter(chosen))} chooses windows of tracks: give --format tracks")
     place = _opened(lake or settings.lake, settings)
     with asked_to_stop() as stop, process_group() as device:
         log = _logger(as_json=as_json) if leads() else _silence
-        local = str((cache or settings.cache) / "mds")
         try:
-            training = place.loader(local=local, batch_size=plan.batch_size)
-            validation = place.validation_loader(batch_size=plan.batch_size, provenance=True)
+            plan, training, validation = _loaders(place, cache or settings.cache, plan, chosen)
+        except (LoaderError, LookupError, ValueError) as error:
+            raise click.ClickException(str(error)) from error
+        try:
             metrics = train(plan, training, validation, out=out, device=device, log=log, stop=stop)
         except PreemptedError as preempted:
             if leads():
                 click.echo(str(preempted), err=True)
             sys.exit(EXIT_CODE)
-        except (CheckpointError, LoaderError, LookupError) as error:
+        except (CheckpointError, LoaderError) as error:
             raise click.ClickException(str(error)) from error
         if leads() and not as_json:
             _show(metrics)
+
+
+def _loaders(place: Lake, cache: Path, plan: Plan, chosen: dict[str, str]) -> tuple[Plan, Training, Validation]:
+    """The windows to learn from and to evaluate on, and the plan with their own number of positions to see."""
+    size = plan.batch_size
+    if plan.format == "mds":
+        training = place.loader(cache / "mds", batch_size=size)
+        return plan, training, place.validation_loader(batch_size=size, provenance=True)
+    training = place.loader(cache, "tracks", batch_size=size, mask=True, **chosen)
+    validation = place.loader(
+        cache, "tracks", split="validation", shuffle=False, batch_size=size, mask=True, provenance=True
+    )
+    return replace(plan, seq_len=training.geometry.seq_len), training, validation
 
 
 def _opened(uri: str, settings: Settings) -> Lake:
@@ -85,6 +117,8 @@ def _logger(*, as_json: bool) -> Log:
         elif "loss" in entry:
             seconds = time.monotonic() - started
             click.echo(f"{seconds:6.1f} s  epoch {entry['epoch']}  batch {entry['step']}  loss {entry['loss']:.4f}")
+        elif "drawn" in entry:
+            click.echo("\n".join(entry["drawn"]))
         elif "finished" in entry:
             click.echo("All epochs were done before: there is nothing left to do. Give more --epochs, or another --out")
         else:

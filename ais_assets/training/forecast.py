@@ -28,7 +28,7 @@ from ais_assets.transforms.geodesy import (
     rhumb_destination,
 )
 
-INPUTS: Final = ("ahead", "right", "sog", "sin(turn)", "cos(turn)", "dt")
+INPUTS: Final = ("ahead", "right", "sog", "sin(turn)", "cos(turn)", "dt", "sog held", "course held")
 
 _LAT, _LON, _SOG, _COG, _DT = (schema.FEATURE_NAMES.index(name) for name in ("lat", "lon", "sog", "cog", "dt_seconds"))
 _MILES_PER_DEGREE: Final = math.radians(EARTH_RADIUS_METRES) / METRES_PER_NAUTICAL_MILE
@@ -36,22 +36,26 @@ _LEAST_COSINE: Final = 1e-6
 """At a pole a longitude says nothing; the plane must not be of no width."""
 
 
-def inputs(batch: torch.Tensor, seq_len: int = schema.SEQ_LEN) -> torch.Tensor:
+def inputs(batch: torch.Tensor, seq_len: int = schema.SEQ_LEN, received: torch.Tensor | None = None) -> torch.Tensor:
     """What the network sees, each about 1 in size.
 
     Args:
         batch: (B, window, 5) in the units of `schema.FEATURES`.
         seq_len: positions seen.
+        received: bool (B, window, 5), the loader's mask: which values are not held; None: nobody knows, so all.
 
     Returns:
-        (B, seq_len, 6), as in INPUTS: tens of nautical miles from the last position, tens of knots, sine and cosine
-        of the course less the last one, the logarithm of 1 + seconds, by ten.
+        (B, seq_len, 8), as in INPUTS: tens of nautical miles from the last position, tens of knots, sine and cosine
+        of the course less the last one, the logarithm of 1 + seconds, by ten; 1 where SOG or course is only held.
     """
     seen, _ = split_input_target(batch, seq_len)
     course = torch.deg2rad(seen[..., _COG] - seen[:, -1:, _COG])
     dt = torch.log1p(seen[..., _DT]) / 10
     motion = torch.stack([seen[..., _SOG] / 10, torch.sin(course), torch.cos(course), dt], dim=-1)
-    return torch.cat([_from_last_seen(seen, seen[:, -1:]) / 10, motion], dim=-1)
+    held = (
+        torch.zeros_like(seen[..., :2]) if received is None else (~received[:, :seq_len, [_SOG, _COG]]).to(seen.dtype)
+    )
+    return torch.cat([_from_last_seen(seen, seen[:, -1:]) / 10, motion, held], dim=-1)
 
 
 def corrections(

@@ -31,8 +31,11 @@ class Forecaster(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, batch: torch.Tensor) -> torch.Tensor:
+    def forward(self, batch: torch.Tensor, received: torch.Tensor | None = None) -> torch.Tensor:
         """(B, window, 5) in the units of `schema.FEATURES`, of which it sees the first `seq_len` positions, to
-        (B, horizons, 2): nautical miles ahead and to the right of where dead reckoning has the ship."""
-        _, state = self.reader(inputs(batch, self.seq_len))
+        (B, horizons, 2): nautical miles ahead and to the right of where dead reckoning has the ship.
+
+        `received`: bool (B, window, 5), which values are not held, where the loader says so.
+        """
+        _, state = self.reader(inputs(batch, self.seq_len, received))
         return self.head(state[-1]).view(len(batch), len(self.minutes), 2)

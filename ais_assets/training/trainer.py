@@ -16,7 +16,8 @@ from torch.nn.functional import smooth_l1_loss
 from torch.nn.parallel import DistributedDataParallel
 
 from ais_assets import schema
-from ais_assets.io.streaming_loader import AISMDSDataset, ValidationDataset
+from ais_assets.io.streaming_loader import AISMDSDataset, TrackWindowDataset, ValidationDataset
+from ais_assets.loader.device import Batch
 from ais_assets.training.checkpoint import Checkpoint, load
 from ais_assets.training.forecast import corrected, corrections
 from ais_assets.training.model import Forecaster
@@ -24,6 +25,8 @@ from ais_assets.training.preemption import PreemptedError
 from ais_assets.transforms.forecast_report import ForecastErrors
 
 Log = Callable[[dict[str, Any]], None]
+Training = AISMDSDataset | TrackWindowDataset
+Validation = ValidationDataset | TrackWindowDataset
 
 CHECKPOINT_FILE = "checkpoint.pt"
 METRICS_FILE = "metrics.json"
@@ -46,6 +49,7 @@ class Plan:
         learning_rate: of Adam.
         seed: of the network's first weights; the loader has its own.
         seq_len: positions that the network sees.
+        format: what windows are of: "tracks", or "mds", which does not say what was held.
         checkpoint_every: batches between checkpoints.
         log_every: batches between lines of the log.
     """
@@ -57,6 +61,7 @@ class Plan:
     learning_rate: float = 2e-3
     seed: int = 17
     seq_len: int = schema.SEQ_LEN
+    format: str = "tracks"
     checkpoint_every: int = 50
     log_every: int = 10
 
@@ -68,6 +73,7 @@ class Plan:
             "learning_rate": self.learning_rate,
             "seed": self.seed,
             "seq_len": self.seq_len,
+            "format": self.format,
             # On other numbers of ranks the batches are the same as long as their windows together are as many.
             "windows_a_step": self.batch_size * ranks,
         }
@@ -102,8 +108,8 @@ def leads() -> bool:
 
 def train(
     plan: Plan,
-    training: AISMDSDataset,
-    validation: ValidationDataset,
+    training: Training,
+    validation: Validation,
     *,
     out: Path,
     device: torch.device,
@@ -114,12 +120,13 @@ def train(
 
     Args:
         plan: what to do.
-        training: windows to learn from, on the CPU, where what they should teach is computed.
-        validation: windows of vessels that are not among them, with provenance.
+        training: windows to learn from, on the CPU, where what they should teach is computed; with a mask of what was
+            received, if they are cut from tracks.
+        validation: windows of vessels that are not among them, likewise, and with provenance.
         out: folder of the checkpoint and the metrics.
         device: of the network.
-        log: called with {"epoch", "step", "loss"} and, after an epoch, what `evaluate` found; with {"finished"} where
-            a run was finished before.
+        log: called with {"epoch", "step", "loss"} and, after an epoch, with {"epoch", "drawn"}, what each group of
+            windows drawn by weights got, and what `evaluate` found; with {"finished"} where a run was finished before.
         stop: asked after every batch, on every rank, whether to save and end there; one rank's word is enough.
 
     Returns:
@@ -163,7 +170,8 @@ def train(
         model.train()
         for batch in training:
             optimizer.zero_grad()
-            loss = loss_of(model(batch.to(device)), batch, plan)
+            windows, received = parts_of(batch)
+            loss = loss_of(model(windows.to(device), _moved(received, device)), windows, plan)
             loss.backward()
             optimizer.step()
             step += 1
@@ -174,14 +182,28 @@ def train(
                 save()
             if stopping:
                 raise PreemptedError(f"asked to stop: {path} is of batch {step}, where the next start goes on")
+        if isinstance(training, TrackWindowDataset) and training.is_weighed:
+            log({"epoch": number, "drawn": training.drawn_report(number)})
         end_epoch(number)
     if step == first_step and found is not None and found.metrics == metrics:
         log({"epoch": metrics["epoch"], "step": step, "finished": True})
     return metrics
 
 
+def parts_of(batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """A batch's windows, and which of their values were received, not held; None where the loader does not say."""
+    return (batch, None) if isinstance(batch, torch.Tensor) else (batch[0], batch[1].get("mask"))
+
+
+def _moved(received: torch.Tensor | None, device: torch.device) -> torch.Tensor | None:
+    return None if received is None else received.to(device)
+
+
 def loss_of(forecast: torch.Tensor, batch: torch.Tensor, plan: Plan) -> torch.Tensor:
     """Huber loss of the forecast corrections' distances to the true ones, over the horizons that are scored.
+
+    Horizons are times, and where a ship was is known where she was heard around them: positions are never held, while a
+    held SOG or course is for the network to weigh.
 
     Args:
         forecast: (B, horizons, 2), on the network's device.
@@ -196,7 +218,7 @@ def loss_of(forecast: torch.Tensor, batch: torch.Tensor, plan: Plan) -> torch.Te
 
 @torch.inference_mode()
 def evaluate(
-    network: Forecaster, validation: ValidationDataset, plan: Plan, stop: Callable[[], bool] = lambda: False
+    network: Forecaster, validation: Validation, plan: Plan, stop: Callable[[], bool] = lambda: False
 ) -> dict[str, Any]:
     """The errors at the horizons, in nautical miles, of the network and of the baselines on the same windows.
 
@@ -216,14 +238,14 @@ def evaluate(
         if stop():
             raise PreemptedError("asked to stop while evaluating: the next start evaluates the saved network again")
         features, vessels = batch.numpy(), whose["mmsi"].numpy()
-        miles = network(batch.to(device)).cpu().numpy()
+        miles = network(batch.to(device), _moved(whose.get("mask"), device)).cpu().numpy()
         errors.add(features, vessels, {"model": corrected(miles, features, plan.minutes, plan.seq_len)})
     first, *others = _gathered(errors)
     return first.joined(others).summary()
 
 
 def _states(
-    network: Forecaster, optimizer: torch.optim.Optimizer, training: AISMDSDataset
+    network: Forecaster, optimizer: torch.optim.Optimizer, training: Training
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], torch.Tensor]:
     return network.state_dict(), optimizer.state_dict(), training.state_dict(), torch.get_rng_state()
 

@@ -35,26 +35,27 @@ from ais_assets.transforms.tracks import TRACK_SHIFT
 PACKED_WORDS: Final = 3
 """uint32 words of a packed position."""
 
-_LAT_OFFSET: Final = 90 * schema.MICRODEGREES
-_LON_OFFSET: Final = 180 * schema.MICRODEGREES
-_LAT_BITS: Final = 28
-_LON_BITS: Final = 29
-_DT_BITS: Final = 14
-_COG_BITS: Final = 12
+LAT_OFFSET: Final = 90 * schema.MICRODEGREES
+LON_OFFSET: Final = 180 * schema.MICRODEGREES
+LAT_BITS: Final = 28
+LON_BITS: Final = 29
+DT_BITS: Final = 14
+COG_BITS: Final = 12
 _SOG_BITS: Final = 10
-_SOG_LOW_BITS: Final = 32 - _LAT_BITS
-_SOG_HIGH_SHIFT: Final = _DT_BITS + _COG_BITS
-_LAT_MASK: Final = (1 << _LAT_BITS) - 1
-_LON_MASK: Final = (1 << _LON_BITS) - 1
-DT_MASK: Final = (1 << _DT_BITS) - 1
-_COG_MASK: Final = (1 << _COG_BITS) - 1
-_SOG_LOW_MASK: Final = (1 << _SOG_LOW_BITS) - 1
+SOG_LOW_BITS: Final = 32 - LAT_BITS
+SOG_HIGH_SHIFT: Final = DT_BITS + COG_BITS
+LAT_MASK: Final = (1 << LAT_BITS) - 1
+LON_MASK: Final = (1 << LON_BITS) - 1
+DT_MASK: Final = (1 << DT_BITS) - 1
+COG_MASK: Final = (1 << COG_BITS) - 1
+_SOG_LOW_MASK: Final = (1 << SOG_LOW_BITS) - 1
 _MAX_SOG: Final = (1 << _SOG_BITS) - 1
 _MAX_COG: Final = 3_600
 _MAX_DT: Final = schema.MAX_GAP_SECONDS
 _HELD_COLUMNS: Final = ("sog_held", "cog_held")
 DEGREES_PER_STEP: Final = 1 / schema.MICRODEGREES
 TENTH: Final = 0.1
+_FEATURES: Final = schema.FEATURE_COUNT
 _SECONDS_OF_TRACK: Final = (1 << TRACK_SHIFT) - 1
 
 
@@ -157,7 +158,7 @@ def pack_positions(table: pa.Table, before: LastPosition | None = None) -> NDArr
     bad = _pack(columns, track, t, packed)
     if bad >= 0:
         raise ValueError(_why_not_packed(columns, bad, LastPosition(track, t)))
-    for bit, name in enumerate(_HELD_COLUMNS, _LON_BITS):
+    for bit, name in enumerate(_HELD_COLUMNS, LON_BITS):
         if name in table.column_names:
             held = table[name].combine_chunks().to_numpy(zero_copy_only=False)
             packed[:, 1] |= held.astype(np.uint32) << np.uint32(bit)
@@ -311,17 +312,17 @@ def _pack(columns: _Columns, last_track: int, last_t: int, packed: NDArray[np.ui
             dt = 0
             if t != (track & _SECONDS_OF_TRACK) * 1_000:
                 return i
-        lat = columns.lat[i] + _LAT_OFFSET
-        lon = columns.lon[i] + _LON_OFFSET
+        lat = columns.lat[i] + LAT_OFFSET
+        lon = columns.lon[i] + LON_OFFSET
         sog = columns.sog[i]
         cog = columns.cog[i]
-        if lat < 0 or lat > 2 * _LAT_OFFSET or lon < 0 or lon > 2 * _LON_OFFSET:
+        if lat < 0 or lat > 2 * LAT_OFFSET or lon < 0 or lon > 2 * LON_OFFSET:
             return i
         if sog < 0 or sog > _MAX_SOG or cog < 0 or cog > _MAX_COG:
             return i
-        packed[i, 0] = lat | ((sog & _SOG_LOW_MASK) << _LAT_BITS)
+        packed[i, 0] = lat | ((sog & _SOG_LOW_MASK) << LAT_BITS)
         packed[i, 1] = lon
-        packed[i, 2] = dt | (cog << _DT_BITS) | ((sog >> _SOG_LOW_BITS) << _SOG_HIGH_SHIFT)
+        packed[i, 2] = dt | (cog << DT_BITS) | ((sog >> SOG_LOW_BITS) << SOG_HIGH_SHIFT)
         last_track = track
         last_t = t
     return -1
@@ -340,40 +341,48 @@ def unpacked(
     second = np.int64(positions[row, 1])
     third = np.int64(positions[row, 2])
     return (
-        (first & _LAT_MASK) - _LAT_OFFSET,
-        (second & _LON_MASK) - _LON_OFFSET,
-        (first >> _LAT_BITS) | ((third >> _SOG_HIGH_SHIFT) << _SOG_LOW_BITS),
-        (third >> _DT_BITS) & _COG_MASK,
+        (first & LAT_MASK) - LAT_OFFSET,
+        (second & LON_MASK) - LON_OFFSET,
+        (first >> LAT_BITS) | ((third >> SOG_HIGH_SHIFT) << SOG_LOW_BITS),
+        (third >> DT_BITS) & COG_MASK,
         third & DT_MASK,
-        second >> _LON_BITS,
+        second >> LON_BITS,
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _gather(
     positions: NDArray[np.uint32], rows: NDArray[np.int64], windows: NDArray[np.int64], features: NDArray[np.float32]
 ) -> int:
     """Fills features[w] from positions[rows[w]:] for each w of `windows`; returns the first bad w, or −1.
 
-    Multiplying by 1e-6 or 0.1 gives the float32 that division gives, at half the time. A quotient of integers
-    n / 10^6 is never halfway between two float32, and off any such midpoint by 2^-45 of itself at least (their
-    difference is an integer over 2^25 × 10^6), while the product in double precision errs by 2^-52.
+    Flat slices, 32-bit integers and no branch, so that the compiler takes many positions at once: that is 2.5 times as
+    fast as a position at a time by `unpacked`. Multiplying by 1e-6 gives the float32 that division gives: a quotient of
+    integers n / 10^6 is never halfway between two float32, and off any such midpoint by 2^-45 of itself at least (their
+    difference is an integer over 2^25 × 10^6), while the product in double precision errs by 2^-52. Tenths are divided
+    in float32, in which both numbers are exact.
     """
+    words = positions.reshape(-1)
+    values = features.reshape(-1)
     window_len = features.shape[1]
     for w in windows:
         row = rows[w]
         if row < 0 or row + window_len > len(positions):
             return w
+        packed = words[PACKED_WORDS * row : PACKED_WORDS * (row + window_len)]
+        window = values[_FEATURES * window_len * w : _FEATURES * window_len * (w + 1)]
         inner_starts = 0
         for p in range(window_len):
-            lat, lon, sog, cog, dt, _ = unpacked(positions, row + p)
+            first, second, third = packed[3 * p], packed[3 * p + 1], packed[3 * p + 2]
+            dt = np.int32(third & DT_MASK)
             # Only a track's first position has dt 0, as times within a track differ by a second at least.
-            inner_starts += p > 0 and dt == 0
-            features[w, p, 0] = lat * DEGREES_PER_STEP
-            features[w, p, 1] = lon * DEGREES_PER_STEP
-            features[w, p, 2] = sog * TENTH
-            features[w, p, 3] = cog * TENTH
-            features[w, p, 4] = dt
+            inner_starts += (p > 0) & (dt == 0)
+            sog = np.int32((first >> LAT_BITS) | ((third >> SOG_HIGH_SHIFT) << SOG_LOW_BITS))
+            window[5 * p] = np.int32(np.int32(first & LAT_MASK) - LAT_OFFSET) * DEGREES_PER_STEP
+            window[5 * p + 1] = np.int32(np.int32(second & LON_MASK) - LON_OFFSET) * DEGREES_PER_STEP
+            window[5 * p + 2] = np.float32(sog) / np.float32(10)
+            window[5 * p + 3] = np.float32(np.int32((third >> DT_BITS) & COG_MASK)) / np.float32(10)
+            window[5 * p + 4] = np.float32(dt)
         if inner_starts:
             return w
     return -1

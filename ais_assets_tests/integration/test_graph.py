@@ -142,12 +142,18 @@ def test_a_second_build_gives_the_same_bytes(built: tuple[Settings, dg.DagsterIn
 def test_windows_cut_while_training_are_those_on_disk(
     built: tuple[Settings, dg.DagsterInstance], tmp_path: Path
 ) -> None:
-    lake = Lake(built[0].lake)
+    require_the_same_windows(Lake(built[0].lake), tmp_path)
+
+
+def require_the_same_windows(lake: Lake, caches: Path) -> None:
+    """Windows cut from the lake's tracks are those of its Parquet and MDS, to the bit."""
     for split, asset in (("train", "materialized_windows"), ("validation", "validation")):
-        dataset = lake.loader(tmp_path, "tracks", split=split, provenance=True)
-        assert windows_by_name(dataset.batch(np.arange(dataset.windows))) == parquet_by_name(lake.table(asset))
-    cut = lake.loader(tmp_path, "tracks", batch_size=50, provenance=True)
-    with lake.loader(tmp_path / "mds", batch_size=50, provenance=True) as on_disk:
+        expected = parquet_by_name(lake.table(asset))
+        if expected:
+            dataset = lake.loader(caches, "tracks", split=split, provenance=True)
+            assert windows_by_name(dataset.batch(np.arange(dataset.windows))) == expected
+    cut = lake.loader(caches, "tracks", batch_size=50, provenance=True)
+    with lake.loader(caches / "mds", batch_size=50, provenance=True) as on_disk:
         assert all_by_name(cut) == all_by_name(on_disk)
 
 

@@ -8,7 +8,7 @@ import dagster as dg
 
 from ais_assets.io.lake import Lake
 from ais_assets.settings import load_settings
-from ais_assets_tests.integration.test_graph import materialize
+from ais_assets_tests.integration.test_graph import materialize, require_the_same_windows
 
 SHIPS = 5
 ROWS = 10_001
@@ -44,3 +44,4 @@ def test_five_real_ships(real_data: Path, tmp_path: Path) -> None:
     windows = lake.table("materialized_windows").num_rows + lake.table("validation").num_rows
     assert windows == sum((n - 928) // 32 + 1 for _, _, n in tracks if n >= 928)
     assert windows > 0
+    require_the_same_windows(lake, tmp_path)

@@ -11,7 +11,7 @@ from geographiclib.geodesic import Geodesic
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ais_assets.training.forecast import corrected, corrections, inputs
+from ais_assets.training.forecast import INPUTS, corrected, corrections, inputs
 from ais_assets.training.model import Forecaster
 from ais_assets.transforms.dead_reckoning import error_miles, forecast_errors, true_places
 from ais_assets_tests.training.voyages import POSITIONS, SECONDS, SEQ_LEN, voyages
@@ -50,6 +50,17 @@ def test_what_is_to_be_learned_is_the_way_from_the_reckoned_place_to_the_true_on
     assert (off < 0.005 * torch.linalg.vector_norm(miles, dim=-1).numpy() + 1e-3).all()
 
 
+def test_what_was_held_is_said_of_the_positions_seen() -> None:
+    window = straight(30.0)
+    received = torch.ones_like(window, dtype=torch.bool)
+    received[0, 3, 2] = received[0, 5, 3] = received[0, SEQ_LEN, 2] = False
+    seen = inputs(window, SEQ_LEN, received)
+    assert seen.shape == (1, SEQ_LEN, len(INPUTS))
+    assert torch.nonzero(seen[0, :, -2:]).tolist() == [[3, 0], [5, 1]]
+    assert torch.equal(seen[..., :-2], inputs(window, SEQ_LEN)[..., :-2])
+    assert not inputs(window, SEQ_LEN)[..., -2:].any()
+
+
 @pytest.mark.parametrize("lat", [0.0, 55.0, -75.0])
 def test_a_mile_to_starboard_is_a_mile_to_starboard(lat: float) -> None:
     window = straight(0.0, lat=lat, lon=179.999, knots=0.0).numpy()
@@ -62,7 +73,7 @@ def test_a_mile_to_starboard_is_a_mile_to_starboard(lat: float) -> None:
 
 def test_what_is_seen_does_not_depend_on_place_or_course() -> None:
     seen = [inputs(straight(course, lon=lon), SEQ_LEN) for course, lon in ((0.0, 0.0), (90.0, 179.99))]
-    assert seen[0].shape == (1, SEQ_LEN, 6)
+    assert seen[0].shape == (1, SEQ_LEN, len(INPUTS))
     assert torch.allclose(seen[0], seen[1], atol=1e-3)
     assert seen[0][0, -1, :2].tolist() == [0, 0]
 

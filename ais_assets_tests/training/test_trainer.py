@@ -15,7 +15,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from ais_assets.io.streaming_loader import AISMDSDataset, ValidationDataset
+from ais_assets.io.streaming_loader import AISMDSDataset, TrackWindowDataset, ValidationDataset
 from ais_assets.training.__main__ import main
 from ais_assets.training.checkpoint import Checkpoint, CheckpointError, load
 from ais_assets.training.preemption import PreemptedError
@@ -133,7 +133,7 @@ def test_a_finished_run_has_nothing_left_to_do(lake: Path, tmp_path: Path, unint
 def test_a_run_that_was_killed_while_it_evaluated_evaluates(lake: Path, tmp_path: Path) -> None:
     training = AISMDSDataset(str(lake / "mds"), str(tmp_path / "cache"), batch_size=16)
     validation = ValidationDataset(lake / "materialized/validation.parquet", provenance=True)
-    plan = Plan(epochs=1, batch_size=16, seq_len=SEQ_LEN)
+    plan = Plan(epochs=1, batch_size=16, seq_len=SEQ_LEN, format="mds")
     last = len(training)
 
     def go(stop: Callable[[], bool], log: Log) -> dict[str, Any]:
@@ -157,8 +157,8 @@ def test_ranks_train_as_one_process_does(lake: Path, tmp_path: Path, uninterrupt
 
 
 def test_it_learns_what_dead_reckoning_misses(lake: Path, tmp_path: Path) -> None:
-    training = AISMDSDataset(str(lake / "mds"), str(tmp_path / "cache"), batch_size=16)
-    validation = ValidationDataset(lake / "materialized/validation.parquet", provenance=True)
+    training = TrackWindowDataset(lake, tmp_path / "cache", batch_size=16, mask=True)
+    validation = TrackWindowDataset(lake, tmp_path / "cache", split="validation", mask=True, provenance=True)
     entries: list[dict[str, Any]] = []
     plan = Plan(epochs=8, batch_size=16, seq_len=SEQ_LEN, learning_rate=0.01, log_every=1)
     metrics = train(plan, training, validation, out=tmp_path, device=torch.device("cpu"), log=entries.append)
@@ -169,6 +169,23 @@ def test_it_learns_what_dead_reckoning_misses(lake: Path, tmp_path: Path) -> Non
         assert ours["interval"][0] < ours["mean"] < ours["interval"][1]
         assert ours["interval"][1] < metrics["dead_reckoning"]["moving"][minute]["interval"][0]
     assert json.loads((tmp_path / METRICS_FILE).read_text()) == metrics
+
+
+def test_what_each_group_got_is_logged(lake: Path, tmp_path: Path) -> None:
+    options = ("--epochs", "1", "--weights", "1 + mean_sog", "--groups", "mean_sog > 12", "--where", "mean_sog > 8")
+    (drawn,) = [entry["drawn"] for entry in run(lake, tmp_path, options=options) if "drawn" in entry]
+    at_rest, under_way = sorted(drawn)
+    assert at_rest.startswith("false: ")
+    assert under_way.startswith("true: ")
+    assert "% asked for)" in under_way
+
+
+def test_windows_from_disk_are_taken_where_asked_for(lake: Path, tmp_path: Path) -> None:
+    entries = run(lake, tmp_path, options=("--format", "mds", "--epochs", "1"))
+    assert entries[-1]["model"]["all"]["60"]["windows"] == 40
+    refused = CliRunner().invoke(main, ["--lake", str(lake), "--format", "mds", "--where", "mean_sog > 1"])
+    assert refused.exit_code == 2
+    assert "--where chooses windows of tracks" in refused.output
 
 
 def a_checkpoint() -> Checkpoint:
@@ -222,7 +239,7 @@ def test_an_empty_lake_is_said_so(tmp_path: Path) -> None:
     words, environment = command(tmp_path / "nothing", tmp_path)
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
-    assert "has no index.json: materialize training_dataset" in done.stderr
+    assert "index.json is missing: materialize training_dataset" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -236,4 +253,4 @@ def test_the_settings_say_where_s3_is(
     words = ["--lake", f"s3://{bucket}/lake", "--cache", str(tmp_path), "--out", str(tmp_path)]
     done = CliRunner().invoke(main, words, env=settings)
     assert done.exit_code == 1
-    assert f"s3://{bucket}/lake/mds has no index.json: materialize training_dataset" in done.output
+    assert f"s3://{bucket}/lake/track_shards/index.json is missing: materialize training_dataset" in done.output

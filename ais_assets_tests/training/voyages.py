@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from ais_assets.io.lake import Lake
 from ais_assets.ledger import Ledger
 from ais_assets.stream import RecordStream
 from ais_assets_tests.loader.mds.mds_datasets import windows_table, write_dataset
+from ais_assets_tests.loader.tracks.track_datasets import publish
+from ais_assets_tests.transforms.test_windows import NOON, SHIP, track_table
 
 SEQ_LEN = 16
 POSITIONS = 80
@@ -38,9 +41,31 @@ def voyages(count: int, seed: int = 0, *, turn: float = 0.5) -> NDArray[np.float
     return features
 
 
+def voyage_tracks(features: NDArray[np.float32], split: str, first: int) -> pa.Table:
+    """Each window as the track of a vessel of this split, at the resolution of the sources; MMSIs from `first` on."""
+    count, positions, _ = features.shape
+    mmsi = np.repeat(first + np.arange(count), positions).astype(np.int32)
+    seconds = np.tile(NOON + (SECONDS * np.arange(positions)).astype(np.int64), count)
+    lat, lon, sog, cog, _ = features.reshape(-1, 5).astype(np.float64).T
+    columns = {
+        "mmsi": mmsi,
+        "track": (mmsi.astype(np.int64) << 32) | NOON,
+        "t": 1_000 * seconds,
+        "lat_microdegrees": np.rint(1e6 * lat).astype(np.int32),
+        "lon_microdegrees": np.rint(1e6 * lon).astype(np.int32),
+        "sog_tenths": np.rint(10 * sog).astype(np.int32),
+        "cog_tenths": np.rint(10 * cog).astype(np.int32) % 3600,
+        "split": np.full(len(mmsi), split),
+    }
+    return track_table([positions] * count, columns=columns)
+
+
 def small_lake(folder: Path, training: int = 160, validation: int = 40) -> Path:
-    """A lake that holds what training reads."""
-    write_dataset(folder / "mds", voyages(training), limit=1 << 16)
-    table = windows_table(voyages(validation, seed=1))
+    """A lake that holds what training reads: tracks, and windows as MDS and Parquet."""
+    learned, evaluated = voyages(training), voyages(validation, seed=1)
+    tracks = [voyage_tracks(learned, "train", SHIP), voyage_tracks(evaluated, "validation", SHIP + training)]
+    publish(folder, tracks, {"seq_len": SEQ_LEN, "max_horizon": POSITIONS - SEQ_LEN, "stride": 32})
+    write_dataset(folder / "mds", learned, limit=1 << 16)
+    table = windows_table(evaluated)
     Lake(folder).write("validation", None, RecordStream(table.schema, iter([table]), Ledger(validation, validation)))
     return folder

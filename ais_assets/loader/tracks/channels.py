@@ -18,6 +18,7 @@ from ais_assets.loader.tracks.packed_tracks import (
     NO_STATUS,
     PackedRows,
     PackedTracks,
+    starts_of,
     time_at,
 )
 from ais_assets.transforms.windows import DEGREES_PER_STEP, TENTH, gather_shard, unpacked
@@ -110,7 +111,7 @@ def window_times(
     tracks: PackedTracks, track: NDArray[np.int64], begin: NDArray[np.int64], times: NDArray[np.int64]
 ) -> None:
     """Fills the Unix time of each position: int64 (k, window_len), of windows at these rows of these tracks (k,)."""
-    _fill_times(tracks.rows, begin, tracks.row[track], tracks.start[track], times)
+    _fill_times(tracks.rows, begin, tracks.row[track], starts_of(tracks.track[track]), times)
 
 
 @njit(cache=True, nogil=True)

@@ -10,10 +10,10 @@ permutation, window_order, epochs    the order, and who has which of it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from ais_assets.loader.tracks.agreement import require_same_on_all_ranks
 from ais_assets.loader.tracks.alias import WeightedOrder
 from ais_assets.loader.tracks.channels import CHANNELS, channel_numbers, cut_windows, needs_channels, window_times
 from ais_assets.loader.tracks.epochs import EpochDataset
-from ais_assets.loader.tracks.packed_tracks import PackedTracks
+from ais_assets.loader.tracks.packed_tracks import PackedTracks, vessels_of
 from ais_assets.loader.tracks.regular_time import cut_on_grid, grid_plan
 from ais_assets.loader.tracks.selection import Selection, Weighing
 from ais_assets.loader.tracks.track_cache import TrackCache
@@ -38,6 +38,9 @@ from ais_assets.loader.tracks.window_order import PassOrder, WindowOrder
 from ais_assets.loader.tracks.window_plan import Geometry, WindowPlan, position_plan
 from ais_assets.loader.world import check_not_shared_out_again
 from ais_assets.machine import usable_cores
+
+if TYPE_CHECKING:
+    from ais_assets.loader.tracks.resident import ResidentTracks
 
 _COUNTED_AT_ONCE: Final = 1 << 20
 _GEOMETRY: Final = {"seq_len": schema.SEQ_LEN, "max_horizon": schema.MAX_HORIZON, "stride": schema.STRIDE}
@@ -95,6 +98,7 @@ class TrackWindowDataset(EpochDataset):
             Sines, cosines, flags and the navigational status are left as they are, the heading gets its range.
         device: copy batches there, one ahead; on CUDA from pinned memory without waiting.
         pin_memory: yield batches in pinned host memory.
+        resident: keep the packed positions in the memory of `device`, a GPU, and gather there; not on a time grid.
         threads: that fetch and pack, and that cut batches ahead of their use; None: one a core, at most 8.
         download_retry: further attempts to read a file, after a timeout or to replace a damaged one.
         download_timeout: seconds for one attempt.
@@ -139,6 +143,7 @@ class TrackWindowDataset(EpochDataset):
         normalize: str | Mapping[str, Any] | None = None,
         device: str | torch.device | None = None,
         pin_memory: bool = False,
+        resident: bool = False,
         threads: int | None = None,
         download_retry: int = 2,
         download_timeout: float = 60.0,
@@ -166,10 +171,13 @@ class TrackWindowDataset(EpochDataset):
         self._counted: tuple[int, int, NDArray[np.int64]] | None = None
         self._split, self._shuffle, self._seed, self._epoch_size = split, shuffle, seed, epoch_size
         self._opened: _Opened | None = None
+        self._on_device: ResidentTracks | None = None
+        if resident:
+            _check_resident(device, self.geometry)
+        self.resident = resident
         self.windows = self._open().windows
         super().__init__(
             self._size_of_epoch(self.windows),
-            self._cache.folder / ".epoch",
             batch_size=batch_size,
             drop_last=drop_last,
             device=device,
@@ -187,6 +195,11 @@ class TrackWindowDataset(EpochDataset):
         """Of the dataset: a digest of all that it was made from."""
         return self.index.release
 
+    @property
+    def is_weighed(self) -> bool:
+        """Whether windows are drawn by weights, so that `drawn` counts them."""
+        return self._weights is not None
+
     def batch(self, windows: NDArray[np.int64] | Sequence[int]) -> Any:
         """Windows by their number among the split's, 0 to `windows` − 1, as they are yielded, on the host.
 
@@ -201,7 +214,16 @@ class TrackWindowDataset(EpochDataset):
 
     def batch_of(self, epoch: int, first: int, last: int) -> Batch:
         """As `EpochDataset.batch_of`."""
-        return self._cut(self._open().order.windows(epoch, np.arange(first, last)))
+        windows = self._open().order.windows(epoch, np.arange(first, last))
+        return self._cut_on_device(windows) if self.resident else self._cut(windows)
+
+    def threads_ahead(self) -> int:
+        """As `EpochDataset.threads_ahead`: a device has its own queue, which the caller's thread fills."""
+        return 1 if self.resident else super().threads_ahead()
+
+    def next_batches(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """As `EpochDataset.next_batches`; those that are gathered on the device are there."""
+        return batches if self.resident else super().next_batches(batches)
 
     def at_places(self, places: NDArray[np.int64]) -> Batch:
         """The windows at places of this dataset's epochs laid end to end, normalized, on the host."""
@@ -260,16 +282,30 @@ class TrackWindowDataset(EpochDataset):
         self._counted = epoch, reached, counts
         return dict(zip(opened.weighing.groups, counts.tolist(), strict=True))
 
+    def drawn_report(self, epoch: int, places: int | None = None) -> list[str]:
+        """What `drawn` says, a line a group, beside what the weights ask for.
+
+        Raises ValueError where windows are not drawn by weights.
+        """
+        drawn = self.drawn(epoch, places)
+        weighing = self._open().weighing
+        assert weighing is not None
+        total = max(1, sum(drawn.values()))
+        return [
+            f"{name}: {count:,} of {total:,} windows, {count / total:.2%} ({asked:.2%} asked for)"
+            for (name, count), asked in zip(drawn.items(), weighing.asked().tolist(), strict=True)
+        ]
+
     def close(self) -> None:
         """As `EpochDataset.close`."""
         super().close()
-        self._opened = None
+        self._opened = self._on_device = None
         self._cache.close()
 
     def __getstate__(self) -> dict[str, Any]:
         """For spawned DataLoader workers, which map the tracks themselves."""
         check_not_shared_out_again(self._world)
-        return {**self.__dict__, "_opened": None}
+        return {**self.__dict__, "_opened": None, "_on_device": None}
 
     def _size_of_epoch(self, windows: int) -> int:
         check_positive(epoch_size=self._epoch_size)
@@ -325,10 +361,35 @@ class TrackWindowDataset(EpochDataset):
         if self.times:
             self._fill_times(track, begin, other("times", shape[:2], torch.int64))
         if self.provenance:
-            other("mmsi", shape[:1], torch.int64)[:] = tracks.mmsi[track]
+            other("mmsi", shape[:1], torch.int64)[:] = vessels_of(tracks.track[track])
             other("track", shape[:1], torch.int64)[:] = tracks.track[track]
             self._fill_times(track, begin, other("start", shape[:1], torch.int64).reshape(-1, 1))
         return (features, others) if others else features
+
+    def _cut_on_device(self, windows: NDArray[np.int64]) -> Batch:
+        from ais_assets.loader.tracks.resident import ResidentTracks  # noqa: PLC0415 - Triton takes a second to import
+
+        tracks, plan, chosen, *_ = self._open()
+        assert self.device is not None
+        if self._on_device is None:
+            self._on_device = ResidentTracks(tracks.rows, self._channels, self.device)
+        of_batch = self._on_device.of_batch
+        stretch, begin = plan.locate(windows if chosen is None else chosen[windows])
+        track = plan.stretches.track[stretch]
+        cut = self._on_device.windows(begin, self.window_len, mask=self.mask, seconds=self.times)
+        others: dict[str, torch.Tensor] = {}
+        if cut.mask is not None:
+            others["mask"] = cut.mask
+        starts = np.empty((len(windows), 1), np.int64)
+        if self.times or self.provenance:
+            self._fill_times(track, begin, starts)
+        if cut.seconds is not None:
+            others["times"] = cut.seconds + of_batch(starts)
+        if self.provenance:
+            others["mmsi"] = of_batch(vessels_of(tracks.track[track]))
+            others["track"] = of_batch(tracks.track[track])
+            others["start"] = of_batch(starts[:, 0])
+        return (cut.features, others) if others else cut.features
 
     def _fill_times(self, track: NDArray[np.int64], begin: NDArray[np.int64], times: NDArray[np.int64]) -> None:
         every = self.geometry.every_seconds
@@ -352,6 +413,16 @@ def _read_index(remote: Remote) -> TracksIndex:
         raise LoaderError(f"{where} is missing: materialize training_dataset, or correct the address") from None
     require_same_on_all_ranks(data, where)
     return TracksIndex.parsed(data, where)
+
+
+def _check_resident(device: str | torch.device | None, geometry: Geometry) -> None:
+    """Raises ValueError where windows cannot be gathered on this device, LoaderError where Triton is missing."""
+    from ais_assets.loader.tracks.resident import is_interpreted  # noqa: PLC0415 - Triton takes a second to import
+
+    if geometry.every_seconds is not None:
+        raise ValueError("resident=True gathers positions as they are: leave it out, or every_seconds")
+    if device is None or (torch.device(device).type != "cuda" and not is_interpreted()):
+        raise ValueError(f"resident=True keeps positions in a GPU's memory: give device='cuda'; it is {device!r}")
 
 
 def _scaling(

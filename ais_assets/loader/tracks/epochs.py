@@ -16,7 +16,6 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 import torch
@@ -26,7 +25,7 @@ from ais_assets.loader.device import Batch, check_worker, destination, on_device
 from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.options import check_positive
 from ais_assets.loader.world import World, check_not_shared_out_again
-from ais_assets.machine import usable_cores
+from ais_assets.machine import own_temporary_folder, usable_cores
 from ais_assets.store.file_locks import exclusively
 
 MOST_THREADS: Final = 8
@@ -98,7 +97,6 @@ class EpochDataset(IterableDataset, ABC):
 
     Args:
         places: of an epoch.
-        lock: a file that the rank's processes share.
         batch_size, drop_last, device, pin_memory, threads: as `TrackWindowDataset` has them.
 
     Raises ValueError for an option that cannot be.
@@ -107,7 +105,6 @@ class EpochDataset(IterableDataset, ABC):
     def __init__(
         self,
         places: int,
-        lock: Path,
         *,
         batch_size: int,
         drop_last: bool,
@@ -122,7 +119,7 @@ class EpochDataset(IterableDataset, ABC):
         self.drop_last = drop_last
         self.device, self.pin_memory = destination(device, pin_memory)
         self.threads = threads or min(MOST_THREADS, usable_cores())
-        self.lock = lock
+        self._lock = own_temporary_folder() / "epoch.lock"
         self._world = World.detect()
         self._steps(0)
         self._shared = torch.zeros(7, dtype=torch.int64).share_memory_()
@@ -141,6 +138,10 @@ class EpochDataset(IterableDataset, ABC):
     def finished(self, batch: Batch) -> Batch:
         """What is yielded: the batch, on its device, changed there if need be."""
         return batch
+
+    def threads_ahead(self) -> int:
+        """That make batches ahead of their use; 1: the caller's own."""
+        return self.threads
 
     def next_batches(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """The batches, on their way to the device one ahead."""
@@ -166,7 +167,7 @@ class EpochDataset(IterableDataset, ABC):
         def made(step: int) -> Batch:
             return self.batch_of(epoch, *steps.share(step, world.rank))
 
-        threads = max(1, self.threads // world.workers_per_rank)
+        threads = max(1, self.threads_ahead() // world.workers_per_rank)
         batches = self.next_batches(ahead(made, mine, threads))
         for step, batch in zip(mine, batches, strict=True):
             if this_epoch != self._epochs_begun:
@@ -255,7 +256,7 @@ class EpochDataset(IterableDataset, ABC):
         self._epochs_begun += 1
         # A DataLoader draws a seed for each start of its workers; those that stay count their epochs.
         seed = 0 if worker is None else worker.seed - worker.id
-        with exclusively(self.lock):
+        with exclusively(self._lock):
             shared = self._shared
             if worker is None or (int(shared[_SEED]), int(shared[_BEGUN])) != (seed, self._epochs_begun):
                 shared[_CURRENT], shared[_DONE] = shared[_NEXT].item(), shared[_RESUMED].item()

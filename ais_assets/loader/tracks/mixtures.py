@@ -60,7 +60,6 @@ class WindowMixture(EpochDataset):
         self._seed = seed
         super().__init__(
             places,
-            self._datasets[0].lock,
             batch_size=batch_size,
             drop_last=drop_last,
             device=device,
@@ -72,6 +71,13 @@ class WindowMixture(EpochDataset):
     def counts(self) -> tuple[int, ...]:
         """Windows of each dataset in an epoch."""
         return tuple(self._counts.tolist())
+
+    def drawn_report(self) -> list[str]:
+        """What each dataset gives of every epoch, a line each."""
+        return [
+            f"dataset {number}: {count:,} of {self.places:,} windows, {count / self.places:.2%}"
+            for number, count in enumerate(self.counts)
+        ]
 
     def batch_of(self, epoch: int, first: int, last: int) -> Batch:
         """As `EpochDataset.batch_of`."""

@@ -72,12 +72,12 @@ class PackedTracks:
     @property
     def start(self) -> NDArray[np.int64]:
         """Unix time of each track's first position, seconds: int64 (tracks,)."""
-        return self.track & 0xFFFFFFFF
+        return starts_of(self.track)
 
     @property
     def mmsi(self) -> NDArray[np.int64]:
         """Each track's vessel: int64 (tracks,)."""
-        return self.track >> 32
+        return vessels_of(self.track)
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,16 @@ class PackedPart:
     channels: NDArray[np.uint16]
     times: NDArray[np.int64]
     track: NDArray[np.int64]
+
+
+def starts_of(track: NDArray[np.int64]) -> NDArray[np.int64]:
+    """When tracks of these ids begin, Unix time in seconds."""
+    return track & 0xFFFFFFFF
+
+
+def vessels_of(track: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The MMSI of tracks of these ids."""
+    return track >> 32
 
 
 def padded(rows: int) -> int:

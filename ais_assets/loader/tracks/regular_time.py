@@ -36,6 +36,7 @@ from ais_assets.loader.tracks.packed_tracks import (
     PackedRows,
     PackedTracks,
     first_row_from,
+    starts_of,
     time_at,
 )
 from ais_assets.loader.tracks.window_plan import Geometry, Stretches, WindowPlan, share_of_split
@@ -84,7 +85,7 @@ def cut_on_grid(
         parts: features, float32 (k, window_len, c), and mask, bool, of what was received at that very time.
     """
     track, begin = where
-    of_track = (tracks.row[track], tracks.count[track], tracks.start[track])
+    of_track = (tracks.row[track], tracks.count[track], starts_of(tracks.track[track]))
     _fill_grid(tracks.rows, of_track, (begin, every), channels, parts)
 
 

@@ -38,6 +38,12 @@ class Weighing(NamedTuple):
     groups: tuple[str, ...]
     """Their names."""
 
+    def asked(self) -> NDArray[np.float64]:
+        """The share of all draws that the weights give each group: (groups,)."""
+        own = np.bincount(self.group, self.share, len(self.groups))
+        lent = np.bincount(self.group[self.alias], 1 - self.share, len(self.groups))
+        return (own + lent) / len(self.share)
+
 
 class Selection:
     """What `where`, `weights` and `groups` say of a plan's windows.

@@ -15,8 +15,8 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Event
@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.mapped import MappedPart, mapped_in_a_row
+from ais_assets.loader.progress import FetchProgress
 from ais_assets.loader.remote import Remote, give_up_when
 from ais_assets.loader.tracks.packed_tracks import (
     ANCHOR_ROWS,
@@ -40,20 +41,25 @@ from ais_assets.loader.tracks.packed_tracks import (
     padded,
 )
 from ais_assets.loader.tracks.track_index import IndexedFile, TracksIndex
+from ais_assets.loader.world import World
 from ais_assets.machine import boot_id
 from ais_assets.store.file_locks import exclusively, left_behind, sign_of_life
 
-_POSITION_BYTES: Final = 12
-_ROW_BYTES: Final = {"positions": _POSITION_BYTES, "channels": 2}
+POSITION_BYTES: Final = 12
+_ROW_BYTES: Final = {"positions": POSITION_BYTES, "channels": 2}
+_TRACK_BYTES: Final = 8 * len(TRACK_NUMBERS)
+MOST_FILE_BYTES: Final = 1 << 30
+"""Of track files in memory at once, unless one alone is larger."""
 CACHE_FOLDER: Final = "tracks"
 """In the folder that a user names, which may be that of other caches."""
-_LIST_SUFFIX: Final = ".json"
+LIST_SUFFIX: Final = ".json"
 _WORK_SUFFIX: Final = ".packing"
 _USED_SUFFIX: Final = ".index"
 _OUR_NAMES: Final = re.compile(r"(?P<stem>(\w+-)?[0-9a-f]{16})\..+")
 _ASK_AGAIN_SECONDS: Final = 0.05
 _LONGEST_DERIVED_SECONDS: Final = 3600.0
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
+_READ_ONLY: Final = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class TrackCache:
@@ -63,7 +69,8 @@ class TrackCache:
         folder: for the cache's own folder; made where it is missing.
         remote: the published `track_shards`.
         index: what is published there.
-        threads: that fetch and pack; each holds a track file in memory.
+        threads: that fetch and pack, at most. Each holds a track file in memory, and one of its row groups as it is and
+            packed; fewer of them work where so many of the largest file would take more than `MOST_FILE_BYTES`.
 
     Raises LoaderError where the folder cannot be written.
     """
@@ -72,7 +79,7 @@ class TrackCache:
         self.folder = folder / CACHE_FOLDER
         self._remote = remote
         self._index = index
-        self._threads = threads
+        self._threads = threads_that_fit(threads, (file.size for file in index.files))
         self._in_use = self._say_in_use()
 
     def close(self) -> None:
@@ -94,19 +101,25 @@ class TrackCache:
         with ThreadPoolExecutor(
             self._threads, thread_name_prefix="tracks", initializer=give_up_when, initargs=(stop,)
         ) as pool:
-            tasks = [pool.submit(self._prepare, file, kinds) for file in (*files[first:], *files[:first])]
+            tasks = {pool.submit(self._prepare, file, kinds): file for file in (*files[first:], *files[:first])}
+            lists: dict[str, dict[str, Any]] = {}
+            progress = FetchProgress(
+                f"Tracks of {self._remote.uri}", sum(file.size for file in files), shown=World.detect().leads_node
+            )
             try:
-                lists = [task.result() for task in tasks]
+                with progress:
+                    for task in as_completed(tasks):
+                        lists[tasks[task].name] = task.result()
+                        progress.advance(tasks[task].size)
             except BaseException:
                 stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        lists = [*lists[len(files) - first :], *lists[: len(files) - first]] if first else lists
-        return self._mapped(lists, kinds)
+        return self._mapped([lists[file.name] for file in files], kinds)
 
     def _mapped(self, lists: list[dict[str, Any]], kinds: tuple[str, ...]) -> PackedTracks:
         rows = [padded(of["rows"]) for of in lists]
-        stems = [self._stem(file) for file in self._index.files]
+        stems = [self.stem(file) for file in self._index.files]
 
         def parts(kind: str, row_bytes: float) -> list[MappedPart]:
             return [
@@ -114,27 +127,33 @@ class TrackCache:
                 for stem, count in zip(stems, rows, strict=True)
             ]
 
-        numbers = [
-            np.fromfile(self.folder / f"{stem}.tracks", np.int64).reshape(-1, len(TRACK_NUMBERS)) for stem in stems
-        ]
-        for of_file, begin in zip(numbers, np.cumsum([0, *rows[:-1]]).tolist(), strict=True):
-            of_file[:, 1] += begin
-        track, row, count, end, split = np.ascontiguousarray(np.concatenate(numbers).T)
+        columns = np.empty(
+            (len(TRACK_NUMBERS), sum(of["files"]["tracks"]["size"] for of in lists) // _TRACK_BYTES), np.int64
+        )
+        first = 0
+        # File by file into their place: a year's are 26 MB, which need not be there twice.
+        for stem, begin in zip(stems, np.cumsum([0, *rows[:-1]]).tolist(), strict=True):
+            of_file = np.fromfile(self.folder / f"{stem}.tracks", np.int64).reshape(-1, len(TRACK_NUMBERS))
+            columns[:, first : first + len(of_file)] = of_file.T
+            columns[1, first : first + len(of_file)] += begin
+            first += len(of_file)
+        track, row, count, end, split = columns
         has_channels = "channels" in kinds
         packed = PackedRows(
-            mapped_in_a_row(parts("positions", _POSITION_BYTES), np.uint32, 3),
+            mapped_in_a_row(parts("positions", POSITION_BYTES), np.uint32, 3),
             mapped_in_a_row(parts("channels", 2) if has_channels else [], np.uint16),
             mapped_in_a_row(parts("anchors", 4 / ANCHOR_ROWS), np.uint32),
         )
         return PackedTracks(packed, track, row, count, end, split)
 
     @staticmethod
-    def _stem(file: IndexedFile) -> str:
+    def stem(file: IndexedFile) -> str:
+        """What the names of a track file's packed files begin with."""
         return f"{Path(file.name).stem}-{file.sha256[:16]}"
 
     def _prepare(self, file: IndexedFile, kinds: tuple[str, ...]) -> dict[str, Any]:
         """The list of a track file's packed files, once they are there."""
-        stem = self._stem(file)
+        stem = self.stem(file)
         # Another process takes at most as long as this one would; and again, if it gives up.
         deadline = time.monotonic() + 2 * (2 + self._remote.retries) * self._remote.longest_read
         while True:
@@ -175,7 +194,7 @@ class TrackCache:
 
     def _usable(self, stem: str, kinds: tuple[str, ...]) -> dict[str, Any] | None:
         """The list, where all its files are there and what it says."""
-        path = self.folder / f"{stem}{_LIST_SUFFIX}"
+        path = self.folder / f"{stem}{LIST_SUFFIX}"
         try:
             listed = json.loads(path.read_bytes())
             wanted = {kind: listed["files"][kind] for kind in (*kinds, "anchors", "tracks")}
@@ -190,14 +209,17 @@ class TrackCache:
         found = path.stat()
         if found.st_size != of["size"]:
             return False
-        mark = _mark(of["sha256"])
+        mark = mark_of(of["sha256"])
         if found.st_mtime_ns == mark:
             return True
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != of["sha256"]:
                 return False
-        with suppress(PermissionError):
+        try:
             os.utime(path, ns=(mark, mark))
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise
         return True
 
     def _pack(self, file: IndexedFile, stem: str, kinds: tuple[str, ...]) -> dict[str, Any]:
@@ -213,7 +235,7 @@ class TrackCache:
             }
             part = parts["tracks"]
             part.write_text(json.dumps(listed, sort_keys=True))
-            part.replace(self.folder / f"{stem}{_LIST_SUFFIX}")
+            part.replace(self.folder / f"{stem}{LIST_SUFFIX}")
         except OSError as error:
             raise self._not_written(self.folder / stem, error) from error
         finally:
@@ -259,7 +281,7 @@ class TrackCache:
     def _publish(part: Path, path: Path) -> dict[str, Any]:
         with part.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        os.utime(part, ns=(_mark(digest), _mark(digest)))
+        os.utime(part, ns=(mark_of(digest), mark_of(digest)))
         size = part.stat().st_size
         part.replace(path)
         return {"size": size, "sha256": digest}
@@ -314,7 +336,7 @@ class TrackCache:
 
     def _has_derived(self, path: Path) -> bool:
         try:
-            return self._is_whole(path, json.loads(path.with_name(f"{path.name}{_LIST_SUFFIX}").read_bytes()))
+            return self._is_whole(path, json.loads(path.with_name(f"{path.name}{LIST_SUFFIX}").read_bytes()))
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return False
 
@@ -324,7 +346,7 @@ class TrackCache:
             write(part)
             listed = self._publish(part, path)
             part.write_text(json.dumps(listed))
-            part.replace(path.with_name(f"{path.name}{_LIST_SUFFIX}"))
+            part.replace(path.with_name(f"{path.name}{LIST_SUFFIX}"))
         except OSError as error:
             raise self._not_written(path, error) from error
         finally:
@@ -341,6 +363,9 @@ class TrackCache:
                 held = sign_of_life(path, anew=False)
                 self._sweep()
         except OSError as error:
+            if error.errno in _READ_ONLY and self.folder.is_dir():
+                # Whoever may not write here can still read what others have packed.
+                return None
             raise self._not_written(path, error) from error
         return held
 
@@ -354,7 +379,7 @@ class TrackCache:
                     continue
             with suppress(LoaderError, FileNotFoundError):
                 index = TracksIndex.parsed(used.read_bytes(), str(used))
-                named |= {used.stem, *(self._stem(file) for file in index.files)}
+                named |= {used.stem, *(self.stem(file) for file in index.files)}
         for file in self.folder.iterdir():
             ours = _OUR_NAMES.fullmatch(file.name)
             if ours is not None and ours["stem"] not in named and not file.name.endswith(_USED_SUFFIX):
@@ -362,7 +387,7 @@ class TrackCache:
 
     def _not_written(self, path: Path, error: OSError) -> LoaderError:
         cure = (
-            f"free some space ({_POSITION_BYTES} bytes a position are needed) or name another folder as `local`"
+            f"free some space ({POSITION_BYTES} bytes a position are needed) or name another folder as `local`"
             if error.errno in _NO_ROOM
             else "check the folder and its permissions, or name another one as `local`"
         )
@@ -375,7 +400,12 @@ _CURE: Final = (
 )
 
 
-def _mark(digest: str) -> int:
+def threads_that_fit(threads: int, sizes: Iterable[int]) -> int:
+    """So many threads, or fewer: as many as may hold the largest of these files each; one at least."""
+    return max(1, min(threads, MOST_FILE_BYTES // max((1, *sizes))))
+
+
+def mark_of(digest: str) -> int:
     """A time of modification in whole seconds, below 2^31: any file system can keep it."""
     of_boot = hashlib.sha256(f"{digest} {boot_id()}".encode()).digest()
     return (int.from_bytes(of_boot[:4], "little") >> 1) * 10**9

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ais_assets import schema
 from ais_assets.loader.tracks.epochs import MOST_THREADS, ahead
-from ais_assets.loader.tracks.packed_tracks import PackedRows, PackedTracks, first_row_from, time_at
+from ais_assets.loader.tracks.packed_tracks import PackedRows, PackedTracks, first_row_from, starts_of, time_at
 from ais_assets.loader.tracks.track_cache import TrackCache
 from ais_assets.loader.tracks.window_plan import WindowPlan
 from ais_assets.machine import usable_cores
@@ -122,7 +122,7 @@ def _facts_of(numbers: NDArray[np.int64], tracks: PackedTracks, plan: WindowPlan
     first, last = _rows_of(begin, track, tracks, plan)
     floats = np.empty((len(_FLOATS), len(numbers)), np.float32)
     starts = np.empty(len(numbers), np.int64)
-    _fill_facts(tracks.rows, (first, last), (tracks.row[track], tracks.start[track]), starts, floats)
+    _fill_facts(tracks.rows, (first, last), (tracks.row[track], starts_of(tracks.track[track])), starts, floats)
     floats[-1] = _reckoning_errors(first, tracks, plan)
     columns = {
         "window_number": pa.array(numbers),
@@ -143,7 +143,7 @@ def _rows_of(
         return begin, begin + length - 1
     first = np.empty(len(begin), np.int64)
     last = np.empty(len(begin), np.int64)
-    stretches = (tracks.row[track], tracks.count[track], tracks.start[track])
+    stretches = (tracks.row[track], tracks.count[track], starts_of(tracks.track[track]))
     _fill_rows(tracks.rows, stretches, (begin * every, (begin + length - 1) * every), first, last)
     return first, last
 

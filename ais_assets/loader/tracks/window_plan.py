@@ -135,9 +135,10 @@ def _positions_before(tracks: PackedTracks, holdout_from: int | None) -> NDArray
     before = tracks.count.copy()
     if holdout_from is None:
         return before
-    before[tracks.start >= holdout_from] = 0
-    for number in np.flatnonzero((tracks.start < holdout_from) & (tracks.end >= holdout_from)).tolist():
-        row, count, start = (int(column[number]) for column in (tracks.row, tracks.count, tracks.start))
+    starts = tracks.start
+    before[starts >= holdout_from] = 0
+    for number in np.flatnonzero((starts < holdout_from) & (tracks.end >= holdout_from)).tolist():
+        row, count, start = (int(column[number]) for column in (tracks.row, tracks.count, starts))
         before[number] = first_row_from(tracks.rows, (row, count, start), holdout_from) - row
     return before
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
+from torch.utils.data import DataLoader
 
 from ais_assets import schema
 from ais_assets.io.streaming_loader import LoaderError, TrackWindowDataset, WindowMixture
@@ -20,6 +21,7 @@ from ais_assets.loader.tracks.selection import Selection
 from ais_assets.loader.tracks.window_facts import FACTS
 from ais_assets.transforms.dead_reckoning import forecast_errors
 from ais_assets.transforms.geodesy import METRES_PER_NAUTICAL_MILE, great_circle_metres
+from ais_assets_tests.conftest import PROJECT
 from ais_assets_tests.loader.tracks.track_datasets import numbers, publish, shard_tables, with_channels
 from ais_assets_tests.transforms.test_windows import SHIP
 
@@ -206,6 +208,11 @@ def test_groups_get_the_shares_asked_for_and_the_state_says_what_they_got(lake: 
     for name, share in present.items():
         assert counted[name] == pytest.approx(10_000 * share / sum(present.values()), abs=250)
     assert sum(dataset.drawn(0).values()) == 20_000
+    report = dataset.drawn_report(0)
+    asked = present["Cargo"] / sum(present.values())
+    got = dataset.drawn(0)["Cargo"]
+    assert f"Cargo: {got:,} of 20,000 windows, {got / 20_000:.2%} ({asked:.2%} asked for)" in report
+    assert len(report) == len(present)
 
 
 @pytest.mark.parametrize(
@@ -247,6 +254,7 @@ def mixture(lake: Path, cache: Path, batch_size: int = 10, **options: Any) -> Wi
 def test_a_mixture_has_its_shares_exactly_and_each_window_as_often_as_any_other(lake: Path, cache: Path) -> None:
     mixed = mixture(lake, cache, epoch_size=120)
     assert mixed.counts == (90, 30)
+    assert mixed.drawn_report() == ["dataset 0: 90 of 120 windows, 75.00%", "dataset 1: 30 of 120 windows, 25.00%"]
     seen: list[tuple[int, int, int]] = []
     for _ in range(4):
         epoch = list(mixed)
@@ -291,6 +299,39 @@ def test_a_mixture_is_the_same_for_any_number_of_ranks(
     assert [set(a) | set(b) for a, b in zip(*ranks, strict=True)] == expected
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"where": "mean_sog > 45"},
+        {"where": "share_held < 0.6", "weights": "1 + mean_sog", "epoch_size": 64},
+        {"mixture": True, "epoch_size": 64},
+    ],
+    ids=["where", "weights", "mixture"],
+)
+def test_the_order_is_the_same_for_any_number_of_ranks_and_workers(
+    lake: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    def steps(ranks: int, workers: int) -> list[list[tuple[int, int]]]:
+        """What all ranks have of each step of an epoch and a bit."""
+        monkeypatch.setenv("WORLD_SIZE", str(ranks))
+        of_ranks = []
+        for rank in range(ranks):
+            monkeypatch.setenv("RANK", str(rank))
+            size = 12 // ranks
+            if "mixture" in options:
+                dataset = mixture(lake, cache, size, epoch_size=options["epoch_size"])
+            else:
+                dataset = TrackWindowDataset(lake, cache, size, provenance=True, **options)
+            loader = DataLoader(dataset, batch_size=None, num_workers=workers) if workers else dataset
+            of_ranks.append([*names(loader), *names(itertools.islice(iter(dataset), 2))])
+        return [sorted(itertools.chain.from_iterable(step)) for step in zip(*of_ranks, strict=True)]
+
+    alone = steps(1, 0)
+    assert len(alone) > 3
+    for ranks, workers in ((2, 0), (4, 0), (1, 3), (4, 3)):
+        assert steps(ranks, workers) == alone, (ranks, workers)
+
+
 def test_datasets_that_do_not_go_together_are_refused(lake: Path, cache: Path) -> None:
     plain, other = TrackWindowDataset(lake, cache), TrackWindowDataset(lake, cache, times=True)
     with pytest.raises(ValueError, match="dataset 1 has"):
@@ -303,5 +344,5 @@ def test_datasets_that_do_not_go_together_are_refused(lake: Path, cache: Path) -
 
 
 def test_every_fact_is_documented() -> None:
-    page = (Path(__file__).parents[2] / "ais_assets" / "loader" / "README.md").read_text()
+    page = (PROJECT / "ais_assets" / "loader" / "README.md").read_text()
     assert all(f"`{fact.name}`" in page for fact in FACTS)

@@ -7,6 +7,7 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from ais_assets.io.streaming_loader import LoaderError, TrackWindowDataset
+from ais_assets.loader import progress
 from ais_assets.loader.remote import Remote
 from ais_assets.loader.tracks import track_cache
 from ais_assets.loader.tracks.packed_tracks import PackedPart
@@ -239,6 +241,7 @@ def test_a_job_that_is_stopped_in_the_middle_of_packing_is_not_waited_for_for_ev
     job = threading.Thread(target=content, args=(lake, cache))
     job.start()
     assert begun.wait(60)
+    monkeypatch.setattr(track_cache, "packed_parts", packed_parts)
     monkeypatch.setattr(Remote, "longest_read", property(lambda _: 0.01))
     with pytest.raises(LoaderError, match="does not come to an end: is it stopped"):
         TrackWindowDataset(lake, cache, download_retry=0)
@@ -252,3 +255,32 @@ def test_a_file_written_to_while_the_epoch_goes_on_changes_nothing_that_is_mappe
     for path in packed_files(cache, "positions"):
         path.unlink()
     np.testing.assert_array_equal(dataset.batch(np.arange(dataset.windows)).numpy(), before)
+
+
+def test_as_many_threads_pack_as_may_hold_the_largest_file() -> None:
+    gigabyte = 10**9
+    assert track_cache.threads_that_fit(8, [gigabyte // 4, 1]) == 4
+    assert track_cache.threads_that_fit(3, [gigabyte // 4]) == 3
+    assert track_cache.threads_that_fit(8, [5 * gigabyte]) == 1
+    assert track_cache.threads_that_fit(8, []) == 8
+
+
+def test_a_fetch_says_how_far_it_is_where_it_takes_time(
+    lake: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    TrackWindowDataset(lake, cache)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(progress, "_LINE_SECONDS", 0.0)
+    TrackWindowDataset(lake, cache)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4
+    assert lines[-1].startswith(f"Tracks of {lake}/track_shards: 0.00 of 0.00 GB, ")
+    monkeypatch.setattr(progress, "_QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    TrackWindowDataset(lake, cache)
+    assert f"Tracks of {lake}" in capsys.readouterr().err.replace("\n", "")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    TrackWindowDataset(lake, cache, drop_last=True)
+    assert capsys.readouterr().err == ""

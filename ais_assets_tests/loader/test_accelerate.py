@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from torch.utils.data import DataLoader
 
-from ais_assets.io.streaming_loader import AISMDSDataset
+from ais_assets.io.streaming_loader import AISMDSDataset, TrackWindowDataset
+from ais_assets_tests.conftest import PROJECT
 from ais_assets_tests.loader.mds.mds_datasets import numbers, windows, write_dataset
+from ais_assets_tests.loader.tracks.track_datasets import publish, shard_tables
 
 COUNT = 203
-PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -25,11 +26,11 @@ def remote(tmp_path: Path) -> Path:
     return write_dataset(tmp_path / "remote", windows(COUNT))
 
 
-def two_ranks(remote: Path, out: Path, way: str) -> subprocess.CompletedProcess[str]:
+def two_ranks(remote: Path, out: Path, way: str, kind: str = "mds") -> subprocess.CompletedProcess[str]:
     """Runs `accelerate_job` on two ranks; who waits for ever does not come back in time."""
     pytest.importorskip("accelerate", reason="accelerate is not installed: pip install -e .[dev]")
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", f"--log-dir={out / 'logs'}"]
-    job = ["-m", "ais_assets_tests.loader.mds.accelerate_job", str(remote), str(out), way]
+    job = ["-m", "ais_assets_tests.loader.accelerate_job", kind, str(remote), str(out), way]
     words = [sys.executable, "-m", *launcher, *job]
     return subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, timeout=200, check=False)
 
@@ -47,6 +48,20 @@ def test_a_share_is_not_shared_out_once_more(remote: Path, tmp_path: Path, way: 
     done = two_ranks(remote, tmp_path, way)
     assert done.returncode == 1
     assert "accelerate's prepare() would divide this dataset's batches among the ranks once more" in done.stderr
+
+
+def test_windows_of_tracks_are_shared_out_once_or_refused(tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    publish(lake, shard_tables())
+    windows_there = TrackWindowDataset(lake, tmp_path / "cache").windows
+    done = two_ranks(lake, tmp_path, "dataset", "tracks")
+    assert done.returncode == 0, done.stderr[-3000:]
+    shares = [list(chain.from_iterable(json.loads((tmp_path / f"{rank}.json").read_text()))) for rank in range(2)]
+    had = [tuple(window) for share in shares for window in share]
+    assert len(had) == len(set(had)) == windows_there
+    refused = two_ranks(lake, tmp_path, "dispatched", "tracks")
+    assert refused.returncode == 1
+    assert "accelerate's prepare() would divide this dataset's batches among the ranks once more" in refused.stderr
 
 
 @pytest.mark.parametrize(("workers", "context"), [(0, None), (2, "fork"), (2, "spawn")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
-from ais_assets.io.streaming_loader import AISMDSDataset
+from ais_assets.io.streaming_loader import AISMDSDataset, TrackWindowDataset
 from ais_assets_tests.loader.mds.mds_datasets import numbers, windows, write_dataset
+from ais_assets_tests.loader.tracks.track_datasets import publish, shard_tables
 
 pytestmark = [
     # Lightning's own code, under the newest torch.
@@ -30,17 +32,18 @@ CHECKPOINT_AFTER = 5
 
 
 class Watcher(LightningModule):
-    """Learns a mean, and remembers the numbers of the samples that it saw, batch by batch."""
+    """Learns a mean, and remembers the numbers of the samples that it saw, batch by batch, as `read` has them."""
 
-    def __init__(self, stop_after: int | None = None) -> None:
+    def __init__(self, stop_after: int | None = None, read: Callable[[Any], list[list[int]]] = numbers) -> None:
         super().__init__()
         self.mean = torch.nn.Parameter(torch.zeros(1))
         self.seen: list[list[int]] = []
         self._stop_after = stop_after
+        self._read = read
 
     def training_step(self, batch: torch.Tensor, batch_index: int) -> torch.Tensor:
         del batch_index
-        self.seen += numbers([batch])
+        self.seen += self._read([batch])
         if len(self.seen) == self._stop_after:
             raise InterruptedError("as if the job were ended")
         return (batch.mean() - self.mean).square().sum()
@@ -98,3 +101,26 @@ def test_a_job_goes_on_at_the_batch_of_its_checkpoint(remote: Path, tmp_path: Pa
         resumed, dataset(remote, tmp_path / "two"), ckpt_path=checkpoint
     )
     assert resumed.seen == whole[CHECKPOINT_AFTER:]
+
+
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty:UserWarning")
+def test_windows_of_tracks_go_on_at_the_batch_of_a_checkpoint(tmp_path: Path) -> None:
+    publish(tmp_path / "lake", shard_tables())
+
+    def read(batches: Any) -> list[list[int]]:
+        return [[hash(window.numpy().tobytes()) for window in batch] for batch in batches]
+
+    def cut(cache: str) -> TrackWindowDataset:
+        return TrackWindowDataset(tmp_path / "lake", tmp_path / cache, batch_size=BATCH, normalize="ranges")
+
+    plain = cut("plain")
+    whole = [read(plain), read(plain)]
+    saved = tmp_path / "saved"
+    ended = Watcher(CHECKPOINT_AFTER + 2, read)
+    with pytest.raises(InterruptedError):
+        trainer(tmp_path, max_epochs=2, callbacks=[checkpoints(saved)]).fit(ended, cut("one"))
+    assert ended.seen == whole[0][: CHECKPOINT_AFTER + 2]
+    (checkpoint,) = saved.iterdir()
+    resumed = Watcher(read=read)
+    trainer(tmp_path, max_epochs=2, callbacks=[checkpoints(saved)]).fit(resumed, cut("two"), ckpt_path=checkpoint)
+    assert resumed.seen == [*whole[0][CHECKPOINT_AFTER:], *whole[1]]
