@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch.utils.data import get_worker_info
 
 from ais_assets import schema
+from ais_assets.loader.batch_memory import BatchMemory
 
 Provenance = dict[str, torch.Tensor]
 Batch = torch.Tensor | tuple[torch.Tensor, Provenance]
@@ -34,8 +35,12 @@ def check_worker(device: torch.device | None, *, pin_memory: bool) -> None:
         )
 
 
-def empty_tensor(shape: tuple[int, ...], dtype: torch.dtype, *, pin_memory: bool) -> torch.Tensor:
-    """Memory for a part of a batch."""
+def empty_tensor(
+    shape: tuple[int, ...], dtype: torch.dtype, *, pin_memory: bool, memory: BatchMemory | None = None
+) -> torch.Tensor:
+    """Memory for a part of a batch; from `memory`, where it is neither pinned nor to be shared."""
+    if memory is not None and not pin_memory and get_worker_info() is None:
+        return memory.tensor(shape, dtype)
     tensor = torch.empty(shape, dtype=dtype, pin_memory=pin_memory)
     if get_worker_info() is not None:
         # Filled where the training process can see it, it is not copied on its way there.

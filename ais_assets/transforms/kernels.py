@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 from numpy.typing import DTypeLike, NDArray
+
+_TO_READ, _INTO_ALL_CACHES, _DATA = 0, 3, 1
+"""Of `llvm.prefetch`."""
 
 
 def stored_integers(table: pa.Table, name: str, like: pa.Schema, missing: int | None = None) -> NDArray[Any]:
@@ -46,3 +53,22 @@ def run_starts(keys: NDArray[np.integer]) -> NDArray[np.int64]:
 def empty_columns(rows: int, kinds: Iterable[DTypeLike]) -> list[NDArray[Any]]:
     """An array of undefined values, shape (rows,), of each dtype."""
     return [np.empty(rows, kind) for kind in kinds]
+
+
+@intrinsic
+def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
+    """For compiled kernels: has the processor fetch the cache line of an array's element, and waits for nothing.
+
+    The index may lie outside of the array: then nothing is fetched. Source: LLVM's language reference, `llvm.prefetch`.
+    """
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        pointer, number = ir.PointerType(ir.IntType(8)), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        place = builder.bitcast(builder.gep(data, [arguments[1]]), pointer)
+        builder.call(fetch, [place, number(_TO_READ), number(_INTO_ALL_CACHES), number(_DATA)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), code

@@ -21,7 +21,25 @@ from ais_assets.loader.tracks.packed_tracks import (
     starts_of,
     time_at,
 )
-from ais_assets.transforms.windows import DEGREES_PER_STEP, TENTH, gather_shard, unpacked
+from ais_assets.transforms.kernels import prefetch
+from ais_assets.transforms.windows import (
+    COG_MASK,
+    DEGREES_PER_STEP,
+    DT_BITS,
+    DT_MASK,
+    LAT_BITS,
+    LAT_MASK,
+    LAT_OFFSET,
+    LON_BITS,
+    LON_MASK,
+    LON_OFFSET,
+    PACKED_WORDS,
+    SOG_HIGH_SHIFT,
+    SOG_LOW_BITS,
+    WORDS_OF_LINE,
+    gather_shard,
+    unpacked,
+)
 
 
 class Channel(NamedTuple):
@@ -118,62 +136,106 @@ def window_times(
 def _fill(
     packed: PackedRows, begin: NDArray[np.int64], channels: NDArray[np.int64], features: NDArray[np.float32]
 ) -> None:
-    # Channel by channel: which one it is, is then foreseen by the processor, and the window stays in its cache.
+    words = packed.positions.reshape(-1)
+    values = features.reshape(-1)
+    window_len, count = features.shape[1], len(channels)
     for w in range(len(begin)):
-        for c in range(len(channels)):
-            channel = channels[c]
-            for p in range(features.shape[1]):
-                row = begin[w] + p
-                if channel < HEADING:
-                    features[w, p, c] = _of_position(packed.positions, row, channel)
-                else:
-                    features[w, p, c] = _of_channels(packed.channels, row, channel)
+        rows = words[PACKED_WORDS * begin[w] : PACKED_WORDS * (begin[w] + window_len)]
+        of_channels = packed.channels[begin[w] : begin[w] + window_len]
+        window = values[count * window_len * w : count * window_len * (w + 1)]
+        coming = PACKED_WORDS * begin[min(w + 1, len(begin) - 1)]
+        share = PACKED_WORDS * window_len // count
+        # Channel by channel: a loop without a branch for each of them, and the window stays in the processor's cache.
+        for c in range(count):
+            # The next window is far away in memory.
+            for word in range(c * share, (c + 1) * share, WORDS_OF_LINE):
+                prefetch(words, coming + word)  # pyright: ignore[reportCallIssue] - numba gives the context
+            if channels[c] < COURSE_SIN:
+                _fill_feature(rows, channels[c], window[c:], count)
+            elif channels[c] < HEADING:
+                _fill_course(rows, channels[c], window[c:], count)
+            else:
+                _fill_posture(of_channels, channels[c], window[c:], count)
 
 
-@njit(cache=True, nogil=True)
-def _of_position(positions: NDArray[np.uint32], row: int, channel: int) -> np.float32:
-    lat, lon, sog, cog, dt, held = unpacked(positions, row)
-    if channel == COURSE_SIN:
-        return SINES[cog]
-    if channel == COURSE_COS:
-        return COSINES[cog]
+@njit(cache=True, nogil=True, error_model="numpy")
+def _fill_feature(rows: NDArray[np.uint32], channel: int, column: NDArray[np.float32], step: int) -> None:
+    """One of the five features of each position into every step-th place; as `transforms.windows` has it."""
+    positions = len(rows) // PACKED_WORDS
     if channel == LAT:
-        value = lat * DEGREES_PER_STEP
+        for p in range(positions):
+            column[step * p] = np.int32(np.int32(rows[3 * p] & LAT_MASK) - LAT_OFFSET) * DEGREES_PER_STEP
     elif channel == LON:
-        value = lon * DEGREES_PER_STEP
+        for p in range(positions):
+            column[step * p] = np.int32(np.int32(rows[3 * p + 1] & LON_MASK) - LON_OFFSET) * DEGREES_PER_STEP
     elif channel == SOG:
-        value = sog * TENTH
+        for p in range(positions):
+            sog = np.int32((rows[3 * p] >> LAT_BITS) | ((rows[3 * p + 2] >> SOG_HIGH_SHIFT) << SOG_LOW_BITS))
+            column[step * p] = np.float32(sog) / np.float32(10)
     elif channel == COG:
-        value = cog * TENTH
-    elif channel == DT:
-        value = np.float64(dt)
+        for p in range(positions):
+            column[step * p] = np.float32(np.int32((rows[3 * p + 2] >> DT_BITS) & COG_MASK)) / np.float32(10)
     else:
-        value = np.float64((held >> (channel - SOG_HELD)) & 1)
-    return np.float32(value)
+        for p in range(positions):
+            column[step * p] = np.float32(np.int32(rows[3 * p + 2] & DT_MASK))
 
 
 @njit(cache=True, nogil=True)
-def _of_channels(channels: NDArray[np.uint16], row: int, channel: int) -> np.float32:
-    heading, status = np.int64(channels[row] & NO_HEADING), np.int64(channels[row] >> HEADING_BITS)
+def _fill_course(rows: NDArray[np.uint32], channel: int, column: NDArray[np.float32], step: int) -> None:
+    """The course's sine or cosine, or what was held, of each position into every step-th place."""
+    positions = len(rows) // PACKED_WORDS
+    if channel in (COURSE_SIN, COURSE_COS):
+        directions = SINES if channel == COURSE_SIN else COSINES
+        for p in range(positions):
+            column[step * p] = directions[(rows[3 * p + 2] >> DT_BITS) & COG_MASK]
+    else:
+        bit = np.uint32(LON_BITS + channel - SOG_HELD)
+        for p in range(positions):
+            column[step * p] = np.float32((rows[3 * p + 1] >> bit) & 1)
+
+
+@njit(cache=True, nogil=True)
+def _fill_posture(packed: NDArray[np.uint16], channel: int, column: NDArray[np.float32], step: int) -> None:
+    """Headings or statuses of each position into every step-th place; NaN where there is none."""
+    none = np.float32(np.nan)
     if channel == STATUS:
-        return np.float32(np.nan) if status == NO_STATUS else np.float32(status)
-    if heading == NO_HEADING:
-        return np.float32(np.nan)
-    if channel == HEADING_SIN:
-        return SINES[10 * heading]
-    if channel == HEADING_COS:
-        return COSINES[10 * heading]
-    return np.float32(heading)
+        for p in range(len(packed)):
+            status = packed[p] >> HEADING_BITS
+            column[step * p] = none if status == NO_STATUS else np.float32(status)
+    elif channel == HEADING:
+        for p in range(len(packed)):
+            heading = packed[p] & NO_HEADING
+            column[step * p] = none if heading == NO_HEADING else np.float32(heading)
+    else:
+        directions = SINES if channel == HEADING_SIN else COSINES
+        for p in range(len(packed)):
+            heading = packed[p] & NO_HEADING
+            column[step * p] = none if heading == NO_HEADING else directions[10 * np.int64(heading)]
 
 
 @njit(cache=True, nogil=True)
 def _fill_mask(
     packed: PackedRows, begin: NDArray[np.int64], channels: NDArray[np.int64], mask: NDArray[np.bool_]
 ) -> None:
+    words = packed.positions.reshape(-1)
+    mask[:] = True
+    flags = mask.reshape(-1)
+    window_len, count = mask.shape[1], len(channels)
     for w in range(len(begin)):
-        for c in range(len(channels)):
-            for p in range(mask.shape[1]):
-                mask[w, p, c] = was_received(packed, begin[w] + p, channels[c])
+        rows = words[PACKED_WORDS * begin[w] : PACKED_WORDS * (begin[w] + window_len)]
+        of_channels = packed.channels[begin[w] : begin[w] + window_len]
+        window = flags[count * window_len * w : count * window_len * (w + 1)]
+        for c in range(count):
+            if channels[c] in (SOG, COG, COURSE_SIN, COURSE_COS):
+                bit = np.uint32(LON_BITS if channels[c] == SOG else LON_BITS + 1)
+                for p in range(window_len):
+                    window[count * p + c] = ((rows[3 * p + 1] >> bit) & 1) == 0
+            elif channels[c] == STATUS:
+                for p in range(window_len):
+                    window[count * p + c] = (of_channels[p] >> HEADING_BITS) != NO_STATUS
+            elif channels[c] >= HEADING:
+                for p in range(window_len):
+                    window[count * p + c] = (of_channels[p] & NO_HEADING) != NO_HEADING
 
 
 @njit(cache=True, nogil=True)

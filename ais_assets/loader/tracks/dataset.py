@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from ais_assets import schema
-from ais_assets.loader.device import Batch, empty_tensor, features_of
+from ais_assets.loader.device import Batch, features_of
 from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.normalize import check_normalize, offsets_and_scales, scale_in_place
 from ais_assets.loader.options import check_positive, place
@@ -210,12 +210,18 @@ class TrackWindowDataset(EpochDataset):
         astray = numbers[(numbers < 0) | (numbers >= self.windows)]
         if len(astray):
             raise IndexError(f"there is no window {astray[0]} of {self.windows:,}")
-        return self.finished(self._cut(numbers))
+        return self.finished(self._cut(*self._located(numbers)))
 
-    def batch_of(self, epoch: int, first: int, last: int) -> Batch:
-        """As `EpochDataset.batch_of`."""
-        windows = self._open().order.windows(epoch, np.arange(first, last))
-        return self._cut_on_device(windows) if self.resident else self._cut(windows)
+    def batches_of(self, epoch: int, stretches: Sequence[tuple[int, int]]) -> Iterator[Batch]:
+        """As `EpochDataset.batches_of`."""
+        places = np.concatenate([np.arange(first, last) for first, last in stretches])
+        track, begin = self._located(self._open().order.windows(epoch, places))
+        cut = self._cut_on_device if self.resident else self._cut
+        done = 0
+        for first, last in stretches:
+            of_batch = slice(done, done + last - first)
+            yield cut(track[of_batch], begin[of_batch])
+            done = of_batch.stop
 
     def threads_ahead(self) -> int:
         """As `EpochDataset.threads_ahead`: a device has its own queue, which the caller's thread fills."""
@@ -233,7 +239,7 @@ class TrackWindowDataset(EpochDataset):
         for epoch in np.unique(epochs).tolist():
             there = epochs == epoch
             windows[there] = order.windows(epoch, within[there])
-        return self.finished(self._cut(windows))
+        return self.finished(self._cut(*self._located(windows)))
 
     def finished(self, batch: Batch) -> Batch:
         """The batch, normalized."""
@@ -339,16 +345,20 @@ class TrackWindowDataset(EpochDataset):
                 "take a shorter seq_len or max_horizon, another split or another condition"
             )
 
-    def _cut(self, windows: NDArray[np.int64]) -> Batch:
-        tracks, plan, chosen, *_ = self._open()
+    def _located(self, windows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The track of each of these windows, and where it begins there, as `Stretches.begin`: int64 (k,) each."""
+        _, plan, chosen, *_ = self._open()
         stretch, begin = plan.locate(windows if chosen is None else chosen[windows])
-        track = plan.stretches.track[stretch]
-        shape = len(windows), self.window_len, len(self._channels)
-        features = empty_tensor(shape, torch.float32, pin_memory=self.pin_memory)
+        return plan.stretches.track[stretch], begin
+
+    def _cut(self, track: NDArray[np.int64], begin: NDArray[np.int64]) -> Batch:
+        tracks = self._open().tracks
+        shape = len(begin), self.window_len, len(self._channels)
+        features = self.empty_tensor(shape, torch.float32)
         others: dict[str, torch.Tensor] = {}
 
         def other(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> NDArray[Any]:
-            others[name] = empty_tensor(shape, dtype, pin_memory=self.pin_memory)
+            others[name] = self.empty_tensor(shape, dtype)
             return others[name].numpy()
 
         every = self.geometry.every_seconds
@@ -366,21 +376,19 @@ class TrackWindowDataset(EpochDataset):
             self._fill_times(track, begin, other("start", shape[:1], torch.int64).reshape(-1, 1))
         return (features, others) if others else features
 
-    def _cut_on_device(self, windows: NDArray[np.int64]) -> Batch:
+    def _cut_on_device(self, track: NDArray[np.int64], begin: NDArray[np.int64]) -> Batch:
         from ais_assets.loader.tracks.resident import ResidentTracks  # noqa: PLC0415 - Triton takes a second to import
 
-        tracks, plan, chosen, *_ = self._open()
+        tracks = self._open().tracks
         assert self.device is not None
         if self._on_device is None:
             self._on_device = ResidentTracks(tracks.rows, self._channels, self.device)
         of_batch = self._on_device.of_batch
-        stretch, begin = plan.locate(windows if chosen is None else chosen[windows])
-        track = plan.stretches.track[stretch]
         cut = self._on_device.windows(begin, self.window_len, mask=self.mask, seconds=self.times)
         others: dict[str, torch.Tensor] = {}
         if cut.mask is not None:
             others["mask"] = cut.mask
-        starts = np.empty((len(windows), 1), np.int64)
+        starts = np.empty((len(begin), 1), np.int64)
         if self.times or self.provenance:
             self._fill_times(track, begin, starts)
         if cut.seconds is not None:

@@ -14,14 +14,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from typing import Any, Final, Self, TypeVar
 
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from ais_assets.loader.device import Batch, check_worker, destination, on_device
+from ais_assets.loader.batch_memory import BatchMemory
+from ais_assets.loader.device import Batch, check_worker, destination, empty_tensor, on_device
 from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.options import check_positive
 from ais_assets.loader.world import World, check_not_shared_out_again
@@ -29,6 +31,9 @@ from ais_assets.machine import own_temporary_folder, usable_cores
 from ais_assets.store.file_locks import exclusively
 
 MOST_THREADS: Final = 8
+_AT_ONCE: Final = 256
+"""Samples of the batches that are made together."""
+_N = TypeVar("_N")
 _T = TypeVar("_T")
 _NEXT, _CURRENT, _DONE, _RESUMED, _SEED, _BEGUN, _BY_WORKERS = range(7)
 """Of the numbers that a rank's processes share: the next epoch; the one that goes on, and how many of its places were
@@ -119,6 +124,7 @@ class EpochDataset(IterableDataset, ABC):
         self.drop_last = drop_last
         self.device, self.pin_memory = destination(device, pin_memory)
         self.threads = threads or min(MOST_THREADS, usable_cores())
+        self._memory = BatchMemory()
         self._lock = own_temporary_folder() / "epoch.lock"
         self._world = World.detect()
         self._steps(0)
@@ -127,9 +133,13 @@ class EpochDataset(IterableDataset, ABC):
         self._reached = 0
         self._closed = False
 
+    def empty_tensor(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        """Memory for a part of a batch."""
+        return empty_tensor(shape, dtype, pin_memory=self.pin_memory, memory=self._memory)
+
     @abstractmethod
-    def batch_of(self, epoch: int, first: int, last: int) -> Batch:
-        """The samples at the places from `first` to before `last` of an epoch; called in threads."""
+    def batches_of(self, epoch: int, stretches: Sequence[tuple[int, int]]) -> Iterator[Batch]:
+        """The samples at places of an epoch, from a first one to before a last one each; called in threads."""
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
@@ -164,11 +174,16 @@ class EpochDataset(IterableDataset, ABC):
         steps = self._steps(done)
         mine = range(world.worker_of_rank, steps.count, world.workers_per_rank)
 
-        def made(step: int) -> Batch:
-            return self.batch_of(epoch, *steps.share(step, world.rank))
+        def made(some: range) -> Iterator[Batch]:
+            return self.batches_of(epoch, [steps.share(step, world.rank) for step in some])
 
+        # Small batches some at a time: to hand one over from a thread takes as long as to cut twenty windows.
+        at_once = max(1, _AT_ONCE // self.batch_size)
+        groups = (mine[begin : begin + at_once] for begin in range(0, len(mine), at_once))
         threads = max(1, self.threads_ahead() // world.workers_per_rank)
-        batches = self.next_batches(ahead(made, mine, threads))
+        # A thread is through with what it hands over; the caller's own makes a batch when it is asked for.
+        make = made if threads == 1 else lambda some: list(made(some))
+        batches = self.next_batches(chain.from_iterable(ahead(make, groups, threads)))
         for step, batch in zip(mine, batches, strict=True):
             if this_epoch != self._epochs_begun:
                 raise RuntimeError("another epoch of this dataset was begun: one can be iterated at a time")
@@ -272,8 +287,11 @@ class EpochDataset(IterableDataset, ABC):
             raise ValueError("this dataset is closed: make it anew")
 
 
-def ahead(make: Callable[[int], _T], numbers: Iterable[int], threads: int) -> Iterator[_T]:
-    """What is made of each number, in order; in so many threads, ahead of its use, or by the caller's with one."""
+def ahead(make: Callable[[_N], _T], numbers: Iterable[_N], threads: int) -> Iterator[_T]:
+    """What is made of each number, or group of them, in order.
+
+    In so many threads, ahead of its use; with one by the caller's own.
+    """
     if threads == 1:
         yield from map(make, numbers)
         return

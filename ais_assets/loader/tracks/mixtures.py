@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ais_assets.loader.device import Batch, empty_tensor
+from ais_assets.loader.device import Batch
 from ais_assets.loader.tracks.dataset import TrackWindowDataset
 from ais_assets.loader.tracks.epochs import EpochDataset
 from ais_assets.loader.tracks.permutation import Permutation
@@ -79,8 +79,11 @@ class WindowMixture(EpochDataset):
             for number, count in enumerate(self.counts)
         ]
 
-    def batch_of(self, epoch: int, first: int, last: int) -> Batch:
-        """As `EpochDataset.batch_of`."""
+    def batches_of(self, epoch: int, stretches: Sequence[tuple[int, int]]) -> Iterator[Batch]:
+        """As `EpochDataset.batches_of`."""
+        return (self._batch_of(epoch, *stretch) for stretch in stretches)
+
+    def _batch_of(self, epoch: int, first: int, last: int) -> Batch:
         numbers = Permutation(self._seed, epoch, self.places).at(np.arange(first, last))
         of = np.searchsorted(self._ends, numbers, side="right")
         batch: dict[str, torch.Tensor] = {}
@@ -92,12 +95,12 @@ class WindowMixture(EpochDataset):
             for name, tensor in {"": features, **others}.items():
                 if name not in batch:
                     shape = len(numbers), *tensor.shape[1:]
-                    batch[name] = empty_tensor(shape, tensor.dtype, pin_memory=self.pin_memory)
+                    batch[name] = self.empty_tensor(shape, tensor.dtype)
                 batch[name][torch.from_numpy(there)] = tensor
         features = batch.pop("")
         if not batch:
             return features
-        batch[SOURCE] = empty_tensor((len(numbers),), torch.int64, pin_memory=self.pin_memory)
+        batch[SOURCE] = self.empty_tensor((len(numbers),), torch.int64)
         batch[SOURCE].numpy()[:] = of
         return features, batch
 
