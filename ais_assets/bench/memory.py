@@ -183,7 +183,7 @@ def track_shards(times: int) -> Work:
         seed=17,
     )
     rows = sum(table.num_rows for table in stream.tables)
-    return Work(rows, 20 * rows + 150 * TABLE_POSITIONS)
+    return Work(rows, 20 * rows + 170 * TABLE_POSITIONS)
 
 
 def tracks(times: int) -> Work:

@@ -5,16 +5,21 @@
    SHORTEST_SECONDS). The speed is 1.25 × reported + 20 knots, at most `max_speed_knots` or 1.25 × reported, whichever
    is more, where "reported" is the greater SOG of the two, above `max_speed_knots` the smaller one; without any SOG
    it is `max_speed_knots`.
+   From a row (3) of fewer than TENTATIVE_POSITIONS a ship can come after EXPECTED_SECONDS only as far as by then.
 2. A report goes on from the end of a chain, or branches off it up to FORK_POSITIONS before: of what it can have come
-   from, from the one of least cost. That is how far it is from where the SOG and COG there lead, or its own lead back
-   to, whichever is more (a SOG over the limit counts if both are); FORK_METRES more for each position that it leaves
-   out; and where the chain has fewer than TENTATIVE_POSITIONS, TENTATIVE_METRES and 2 m for each second of the silence.
-   Of equal costs, that heard last counts.
-3. If it can have come from none, it begins a chain.
-4. Where a chain branches, the branch with the most positions goes on; the others are chains of their own.
-5. A position is dropped as the odd one out if its neighbours agree with each other, and neither with it.
-6. A chain is dropped that has fewer than `min_track_positions`, or fewer than TENTATIVE_POSITIONS during another that
-   has as many.
+   from, from the one of least cost; if from none, it begins a chain. The cost is how far it is off: from where the SOG
+   and COG there lead, or its own lead back to, whichever is more (over EXPECTED_SECONDS, for as much of the time as
+   fits best; a SOG over the limit counts if both are). For each position that it leaves out, what 3 allows more; and
+   TENTATIVE_METRES, with 1 m for each second of the silence, for each that there lacks of TENTATIVE_POSITIONS in a
+   row, and for each that its branch is behind another of its chain. Of equal costs, that heard last counts.
+3. A row goes on as long as each report is as expected: off by at most EXPECTED_METRES and 10 knots × time, and not at
+   the very place of the one before though the SOG leads away from it.
+4. Where a chain branches, the branch with the most positions goes on; the others are chains of their own. One that is
+   TENTATIVE_POSITIONS behind is given up: nothing goes on from it.
+5. A position is dropped as the odd one out if it is over ODD_METRES off where the SOG and COG of the one before lead,
+   and so off where those of the one after lead back to, and at least ODD_TIMES as far as these two are off each other.
+6. A row is dropped that has fewer than TENTATIVE_POSITIONS and overlaps the time from the first to the last row of a
+   chain that have as many. A chain is dropped that has fewer than `min_track_positions` left.
 
 So a stray is a chain or a branch of its own, whether far or near, ahead or astern; what comes after it goes on from
 what came before it; it adopts nothing, as the ship's own chain is nearer to what is expected; and two ships that send
@@ -53,27 +58,34 @@ SPEED_FACTOR: Final = 1.25
 """By which she may have been faster besides."""
 
 EXPECTED_SECONDS: Final = 1_800
-"""For so long a ship is expected to hold speed and course, then to stay."""
+"""For so long a ship is expected to hold speed and course, in a longer silence for at least as much less, and then as
+fits best: after twice as long, for any part of it."""
+EXPECTED_METRES: Final = 250
+EXPECTED_METRES_PER_SECOND: Final = 5
+"""By which she may be off, 10 knots × time, and still be about where she was expected: in a turn it is less."""
+
+STILL_TENTHS: Final = 5
+"""Half a knot: of a ship that says no COG, lying still."""
 
 TENTATIVE_POSITIONS: Final = 10
-"""A chain of fewer may be strays."""
-TENTATIVE_METRES: Final = 500
-TENTATIVE_METRES_PER_SECOND: Final = 2
-"""What going on from such a chain costs more, and more for each second of its silence."""
+"""A chain of fewer may be strays, and so may a branch that is so many behind."""
+TENTATIVE_METRES: Final = 50
+TENTATIVE_METRES_PER_SECOND: Final = 1
+"""What each of them that such a chain lacks makes going on from it cost more, and for each second of its silence."""
 
 FORK_POSITIONS: Final = 3
 """So many strays in a row, that each can have come from the one before, are still told from the ship that goes on."""
-FORK_METRES: Final = 250
-"""What leaving a position out costs: a ship that turns is off by less from one report to the next."""
 
 OPEN_CHAINS: Final = 32
 """Chains of one MMSI that may be open at a time; for one more, that of the fewest positions is closed, and of several
 that which was heard last, so that of very many ships under one MMSI the first ones are kept."""
 
-ODD_METRES: Final = 100
-ODD_SHARE: Final = 0.2
-"""How far an odd one out is from where its neighbours reckon it, at least: this, this share of the way they reckon, and
-what coarse positions may be off."""
+ODD_METRES: Final = 75
+"""How far an odd one out is from where its neighbours reckon it, beside what coarse positions may be off."""
+ODD_TIMES: Final = 2
+"""How much farther, at least, than its neighbours are from where they reckon each other. What a turn, or a course that
+is a little wrong, puts a true position off, it puts the neighbours off twice as much, the time between them being
+twice as long."""
 ODD_SECONDS: Final = 600
 """Between the neighbours, at most: in more, a ship may have been anywhere and back."""
 
@@ -138,10 +150,14 @@ class ChainLimits(NamedTuple):
 
 
 class _OpenChains(NamedTuple):
-    """Ends of the chains that are open: the report, and how many there are since the chain began or branched."""
+    """The chains of a vessel that are open, and the branches of each."""
 
+    first: NDArray[np.int64]
+    """The report that the chain began with, which its branches share."""
     end: NDArray[np.int64]
+    """The last report."""
     positions: NDArray[np.int64]
+    """Since the chain began or branched."""
 
 
 def sine(angle: Any) -> Any:
@@ -269,15 +285,24 @@ def can_have_come(a: Fix, b: Fix, limits: ChainLimits) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _reckoned(who: Fix, seconds: Any) -> tuple[Metres, Metres]:
-    """Metres to the north and to the east that a report's SOG and COG lead in so many seconds."""
-    metres = who.sog * METRES_PER_TENTH_KNOT_SECOND * min(seconds, EXPECTED_SECONDS)
-    return metres * _COURSE_COSINE[who.cog], metres * _COURSE_SINE[who.cog]
+def _square_off(who: Fix, a: Fix, b: Fix) -> Metres:
+    """How far a report's SOG and COG lead past report b from report a, squared."""
+    north, east = way_between(a, b)
+    if who.cog == MISSING or who.sog == 0:
+        return north * north + east * east
+    seconds = seconds_between(a, b)
+    metres = who.sog * METRES_PER_TENTH_KNOT_SECOND * seconds
+    cosine, sine_ = _COURSE_COSINE[who.cog], _COURSE_SINE[who.cog]
+    if seconds > EXPECTED_SECONDS:
+        least = max(2 * EXPECTED_SECONDS - seconds, 0) / seconds * metres
+        metres = min(max(north * cosine + east * sine_, least), metres)
+    return (north - metres * cosine) ** 2 + (east - metres * sine_) ** 2
 
 
 @njit(cache=True, nogil=True)
 def _says_motion(who: Fix) -> bool:
-    return MISSING not in (who.sog, who.cog)
+    """Whether a report says where it leads: it has SOG and COG, or lies still, when many sets give no COG."""
+    return who.sog != MISSING and (who.cog != MISSING or who.sog <= STILL_TENTHS)
 
 
 @njit(cache=True, nogil=True)
@@ -287,15 +312,15 @@ def metres_off(a: Fix, b: Fix, limits: ChainLimits) -> Any:
     Whole metres. One that has no SOG or COG, or alone a SOG over the limit, does not count; where neither counts, it is
     the distance.
     """
-    north, east = way_between(a, b)
     most = -1.0
     if _reckons(a, b, limits):
-        reckoned_north, reckoned_east = _reckoned(a, seconds_between(a, b))
-        most = (north - reckoned_north) ** 2 + (east - reckoned_east) ** 2
+        most = _square_off(a, a, b)
     if _reckons(b, a, limits):
-        reckoned_north, reckoned_east = _reckoned(b, seconds_between(a, b))
-        most = max(most, (north - reckoned_north) ** 2 + (east - reckoned_east) ** 2)
-    return int(math.sqrt(most if most >= 0 else north * north + east * east))
+        most = max(most, _square_off(b, a, b))
+    if most < 0:
+        north, east = way_between(a, b)
+        most = north * north + east * east
+    return int(math.sqrt(most))
 
 
 @njit(cache=True, nogil=True)
@@ -306,47 +331,78 @@ def _reckons(who: Fix, other: Fix, limits: ChainLimits) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _cost(a: Fix, b: Fix, positions: Any, limits: ChainLimits) -> Any:
-    """Of going on to report b from report a of a chain of so many positions."""
-    cost = metres_off(a, b, limits)
-    if positions < TENTATIVE_POSITIONS:
-        cost += TENTATIVE_METRES + TENTATIVE_METRES_PER_SECOND * seconds_between(a, b)
-    return cost
+def is_expected(a: Fix, b: Fix, limits: ChainLimits) -> bool:
+    """Whether report b is about where a ship is to be that sent report a."""
+    if _stands_still(a, b):
+        return False
+    return metres_off(a, b, limits) <= _most_off(seconds_between(a, b))
 
 
 @njit(cache=True, nogil=True)
-def link(block: VesselReports, limits: ChainLimits, previous: NDArray[np.int64]) -> None:
-    """Writes for every report the one that it goes on from, or branches off; −1 where it begins a chain (1 to 3)."""
+def _most_off(seconds: Any) -> Any:
+    """Metres that a ship may be off after so long, and still be about where she was expected."""
+    return EXPECTED_METRES + EXPECTED_METRES_PER_SECOND * seconds
+
+
+@njit(cache=True, nogil=True)
+def _stands_still(a: Fix, b: Fix) -> bool:
+    """Whether two reports say the very same place, and SOGs that lead away from it by more than both may be off."""
+    if a.lat != b.lat or a.lon != b.lon:
+        return False
+    slower = min(a.sog, b.sog) if MISSING not in (a.sog, b.sog) else max(a.sog, b.sog)
+    metres = slower * METRES_PER_TENTH_KNOT_SECOND * seconds_between(a, b)
+    return metres > POSITION_TOLERANCE_METRES + _coarse_metres(a, b)
+
+
+@njit(cache=True, nogil=True)
+def link(block: VesselReports, limits: ChainLimits, previous: NDArray[np.int64], in_a_row: NDArray[np.int32]) -> None:
+    """Writes for every report the one that it goes on from, or branches off; −1 where it begins a chain (1 to 4).
+
+    Args:
+        block: the reports, n of them.
+        limits: what the settings say.
+        previous: filled in, int64, (n,).
+        in_a_row: filled in, int32, (n,): how many up to each report go on from one another as expected.
+    """
     reports = block.reports
-    chains = _OpenChains(np.empty(OPEN_CHAINS, np.int64), np.empty(OPEN_CHAINS, np.int64))
+    room = np.empty((3, OPEN_CHAINS), np.int64)
+    chains = _OpenChains(room[0], room[1], room[2])
     for vessel in range(len(block.vessels)):
         count = 0
         for i in range(block.starts[vessel], block.starts[vessel + 1]):
-            if count == 1 and _surely_goes_on(fix_at(reports, chains.end[0]), fix_at(reports, i), limits):
+            here = fix_at(reports, i)
+            if count == 1 and _surely_goes_on(fix_at(reports, chains.end[0]), here, limits):
                 previous[i] = chains.end[0]
+                in_a_row[i] = in_a_row[chains.end[0]] + 1
                 chains.end[0] = i
                 chains.positions[0] += 1
                 continue
             count = _close_silent(reports, i, limits, chains, count)
-            previous[i], chosen, branch = _where_from(reports, i, limits, chains, count, previous)
-            if chosen >= 0 and branch == 0:
+            back, chosen, links = _where_from(reports, i, limits, chains, count, previous, in_a_row)
+            expected = back >= 0 and is_expected(fix_at(reports, back), here, limits)
+            previous[i] = back
+            in_a_row[i] = in_a_row[back] + 1 if expected else 1
+            if links == 0:
                 chains.end[chosen] = i
                 chains.positions[chosen] += 1
+                count = _give_up_behind(chains, count, chosen)
                 continue
-            if chosen >= 0:
-                # The report branches off: what comes after the branching has to prove itself, on either side.
-                chains.positions[chosen] = min(chains.positions[chosen], branch)
             if count == OPEN_CHAINS:
-                count = _close_least(chains, count)
+                count, chosen = _close_least(chains, count, chosen)
             chains.end[count] = i
             chains.positions[count] = 1
+            chains.first[count] = i
+            if chosen >= 0:
+                chains.positions[chosen] = min(chains.positions[chosen], links)
+                chains.first[count] = chains.first[chosen]
             count += 1
 
 
 @njit(cache=True, nogil=True)
 def _surely_goes_on(end: Fix, here: Fix, limits: ChainLimits) -> bool:
     """Whether a report goes on from the end of the only open chain: to leave that out would cost more."""
-    return can_have_come(end, here, limits) and metres_off(end, here, limits) <= FORK_METRES
+    near = can_have_come(end, here, limits) and metres_off(end, here, limits) <= EXPECTED_METRES
+    return near and not _stands_still(end, here)
 
 
 @njit(cache=True, nogil=True)
@@ -355,27 +411,55 @@ def _close_silent(reports: PositionReports, i: Row, limits: ChainLimits, chains:
     still_open = 0
     for k in range(count):
         if np.int64(reports.t[i]) - np.int64(reports.t[chains.end[k]]) <= limits.max_gap_seconds:
-            chains.end[still_open] = chains.end[k]
-            chains.positions[still_open] = chains.positions[k]
+            _move(chains, k, still_open)
             still_open += 1
     return still_open
 
 
 @njit(cache=True, nogil=True)
-def _close_least(chains: _OpenChains, count: int) -> int:
-    """Closes the chain of the fewest positions, of several the one heard last; returns how many are open."""
-    least = 0
-    for k in range(1, count):
-        if (chains.positions[k], -chains.end[k]) < (chains.positions[least], -chains.end[least]):
+def _give_up_behind(chains: _OpenChains, count: int, leader: int) -> int:
+    """Closes the branches that are TENTATIVE_POSITIONS behind another of their chain; returns how many are open."""
+    first, least = chains.first[leader], chains.positions[leader] - TENTATIVE_POSITIONS
+    still_open = 0
+    for k in range(count):
+        if chains.first[k] != first or chains.positions[k] > least:
+            _move(chains, k, still_open)
+            still_open += 1
+    return still_open
+
+
+@njit(cache=True, nogil=True)
+def _close_least(chains: _OpenChains, count: int, chosen: int) -> tuple[int, int]:
+    """Closes the chain of the fewest positions, of several the one heard last, but for the one that is branched off.
+
+    Returns how many are open, and the place of that one.
+    """
+    least = -1
+    for k in range(count):
+        if k != chosen and (
+            least < 0 or (chains.positions[k], -chains.end[k]) < (chains.positions[least], -chains.end[least])
+        ):
             least = k
-    chains.end[least] = chains.end[count - 1]
-    chains.positions[least] = chains.positions[count - 1]
-    return count - 1
+    _move(chains, count - 1, least)
+    return count - 1, least if chosen == count - 1 else chosen
+
+
+@njit(cache=True, nogil=True)
+def _move(chains: _OpenChains, there: int, here: int) -> None:
+    chains.first[here] = chains.first[there]
+    chains.end[here] = chains.end[there]
+    chains.positions[here] = chains.positions[there]
 
 
 @njit(cache=True, nogil=True)
 def _where_from(
-    reports: PositionReports, i: Row, limits: ChainLimits, chains: _OpenChains, count: int, previous: NDArray[np.int64]
+    reports: PositionReports,
+    i: Row,
+    limits: ChainLimits,
+    chains: _OpenChains,
+    count: int,
+    previous: NDArray[np.int64],
+    in_a_row: NDArray[np.int32],
 ) -> tuple[Row, int, int]:
     """The report that i goes on from, its open chain, and its links from that one's end; −1 each where i begins one."""
     here = fix_at(reports, i)
@@ -383,7 +467,7 @@ def _where_from(
     chosen_back = np.int64(-1)
     least = np.int64(0)
     for links in range(FORK_POSITIONS + 1):
-        if chosen >= 0 and least < links * FORK_METRES:
+        if chosen >= 0 and least < links * EXPECTED_METRES:
             break
         for k in range(count):
             back = chains.end[k]
@@ -395,10 +479,27 @@ def _where_from(
             there = fix_at(reports, back)
             if not can_have_come(there, here, limits):
                 continue
-            cost = _cost(there, here, chains.positions[k], limits) + links * FORK_METRES
+            seconds, off = seconds_between(there, here), metres_off(there, here, limits)
+            is_tentative = in_a_row[back] < TENTATIVE_POSITIONS
+            if is_tentative and seconds > EXPECTED_SECONDS and off > _most_off(EXPECTED_SECONDS):
+                continue
+            cost = off + links * _most_off(seconds)
+            lacking = max(TENTATIVE_POSITIONS - in_a_row[back], 0) + _behind(chains, count, k)
+            if lacking > 0:
+                cost += lacking * (TENTATIVE_METRES + TENTATIVE_METRES_PER_SECOND * seconds)
             if chosen < 0 or cost < least or (cost == least and back > chosen_back):
                 chosen, chosen_back, chosen_links, least = k, back, links, cost
     return chosen_back, chosen, chosen_links
+
+
+@njit(cache=True, nogil=True)
+def _behind(chains: _OpenChains, count: int, k: int) -> int:
+    """By how many positions a branch is behind another of its chain."""
+    most = chains.positions[k]
+    for other in range(count):
+        if chains.first[other] == chains.first[k]:
+            most = max(most, chains.positions[other])
+    return most - chains.positions[k]
 
 
 @njit(cache=True, nogil=True)
@@ -444,7 +545,8 @@ def _is_nearer(reports: PositionReports, limits: ChainLimits, back: Row, a: Row,
 def drop_odd_ones(reports: PositionReports, chains: int, chain_of: NDArray[np.int32]) -> int:
     """Takes positions out of their chains whose neighbours agree with each other but neither with it (step 5).
 
-    Returns how many. The former neighbour is the last position that stays, which both have SOG and COG.
+    Returns how many. The former neighbour is the last position that stays; of two of which one has no SOG or COG, both
+    are taken to have the other's.
     """
     # Of each chain: the last position that stays, and the one after it, which the next decides on.
     before = np.full(chains, -1, np.int64)
@@ -464,69 +566,102 @@ def drop_odd_ones(reports: PositionReports, chains: int, chain_of: NDArray[np.in
 
 @njit(cache=True, nogil=True)
 def _is_odd(a: Fix, b: Fix, c: Fix) -> bool:
-    """Whether a's and c's SOG and COG agree on a's way to c, and neither's with b's being between them."""
-    if not (_says_motion(a) and _says_motion(c)) or seconds_between(a, c) > ODD_SECONDS:
+    """Whether b is off where a's and c's SOG and COG lead to and back, these leading to each other much better."""
+    if seconds_between(a, c) > ODD_SECONDS or not (_says_motion(a) or _says_motion(c)):
         return False
-    return (not _agrees(a, a, b) and not _agrees(c, b, c) and _agrees(a, a, c)) and _agrees(c, a, c)
+    from_a = a if _says_motion(a) else c
+    from_c = c if _says_motion(c) else a
+    off = _square_off(from_a, a, b)
+    least = ODD_METRES + _coarse_metres(a, b)
+    if off <= least * least:
+        return False
+    back = _square_off(from_c, b, c)
+    least = ODD_METRES + _coarse_metres(b, c)
+    if back <= least * least:
+        return False
+    without = max(_square_off(from_a, a, c), _square_off(from_c, a, c))
+    return ODD_TIMES * ODD_TIMES * without <= min(off, back)
 
 
 @njit(cache=True, nogil=True)
-def _agrees(who: Fix, a: Fix, b: Fix) -> bool:
-    """Whether a report's SOG and COG lead from report a to report b."""
-    seconds = seconds_between(a, b)
-    north, east = way_between(a, b)
-    reckoned_north, reckoned_east = _reckoned(who, seconds)
-    reckoned = who.sog * METRES_PER_TENTH_KNOT_SECOND * min(seconds, EXPECTED_SECONDS)
-    allowed = ODD_METRES + ODD_SHARE * reckoned + _coarse_metres(a, b)
-    return (north - reckoned_north) ** 2 + (east - reckoned_east) ** 2 <= allowed * allowed
+def drop_strays(
+    block: VesselReports,
+    chains: int,
+    limits: ChainLimits,
+    in_a_row: NDArray[np.int32],
+    run_of: NDArray[np.int32],
+    chain_of: NDArray[np.int32],
+) -> int:
+    """Takes the positions of strays out of their chains (step 6); returns how many.
 
-
-@njit(cache=True, nogil=True)
-def drop_strays(block: VesselReports, chains: int, limits: ChainLimits, chain_of: NDArray[np.int32]) -> int:
-    """Takes the positions of strays' chains out of them (step 6); returns how many."""
-    positions = np.zeros(chains, np.int64)
-    last = np.zeros(chains, np.int64)
+    Args:
+        block: the reports, n of them.
+        chains: how many chains there are.
+        limits: what the settings say.
+        in_a_row: of each report, int32 (n,), as `link` writes it.
+        run_of: filled in, int32 (n,): the run of each report.
+        chain_of: the chain of each report, int32 (n,); NO_CHAIN where it is in none.
+    """
+    of_chain = np.zeros(chains, np.int64)
+    run = np.full(chains, -1, np.int32)
+    of_run = np.zeros(len(chain_of), np.int32)
+    last = np.zeros(len(chain_of), np.int64)
+    runs = 0
     for i in range(len(chain_of)):
-        if chain_of[i] >= 0:
-            positions[chain_of[i]] += 1
-            last[chain_of[i]] = i
+        chain = chain_of[i]
+        if chain < 0:
+            continue
+        of_chain[chain] += 1
+        if run[chain] < 0 or in_a_row[i] == 1:
+            run[chain] = runs
+            runs += 1
+        run_of[i] = run[chain]
+        of_run[run_of[i]] += 1
+        last[run_of[i]] = i
     strays = 0
     for vessel in range(len(block.vessels)):
         first, end = block.starts[vessel], block.starts[vessel + 1]
         covered = np.zeros(end - first + 1, np.int64)
-        _count_long_chains(first, end, positions, last, chain_of, covered)
-        seen = np.int64(-1)
+        _count_proven(first, end, of_run, run_of, chain_of, covered)
+        seen = -1
         for i in range(first, end):
-            chain = chain_of[i]
-            # Chains are numbered by their first report.
-            if chain <= seen:
-                continue
-            seen = chain
-            few = positions[chain] < limits.min_track_positions
-            if not few and positions[chain] < TENTATIVE_POSITIONS:
-                few = covered[last[chain] - first + 1] > covered[i - first]
-            if few:
-                positions[chain] = 0
+            # Runs are numbered by their first report.
+            if chain_of[i] >= 0 and run_of[i] > seen:
+                seen = run_of[i]
+                if of_run[seen] < TENTATIVE_POSITIONS and covered[last[seen] - first + 1] > covered[i - first]:
+                    of_chain[chain_of[i]] -= of_run[seen]
+                    of_run[seen] = 0
     for i in range(len(chain_of)):
-        if chain_of[i] >= 0 and positions[chain_of[i]] == 0:
+        if chain_of[i] >= 0 and (of_run[run_of[i]] == 0 or of_chain[chain_of[i]] < limits.min_track_positions):
             chain_of[i] = NO_CHAIN
             strays += 1
     return strays
 
 
 @njit(cache=True, nogil=True)
-def _count_long_chains(
+def _count_proven(
     first: int,
     end: int,
-    positions: NDArray[np.int64],
-    last: NDArray[np.int64],
+    of_run: NDArray[np.int32],
+    run_of: NDArray[np.int32],
     chain_of: NDArray[np.int32],
     covered: NDArray[np.int64],
 ) -> None:
-    """Writes how many of a vessel's reports before each one lie within a chain of TENTATIVE_POSITIONS or more."""
+    """Writes how many of a vessel's reports before each one lie within the proven part of a chain.
+
+    That is from the beginning of its first run of TENTATIVE_POSITIONS to the end of its last one.
+    """
+    lowest, chains = 0, 0
+    for i in range(first, end):
+        if chain_of[i] >= 0:
+            lowest = chain_of[i] if chains == 0 else min(lowest, chain_of[i])
+            chains = max(chains, chain_of[i] - lowest + 1)
+    until = np.full(chains, -1, np.int64)
+    for i in range(first, end):
+        if chain_of[i] >= 0 and of_run[run_of[i]] >= TENTATIVE_POSITIONS:
+            until[chain_of[i] - lowest] = i
     within_until = np.int64(-1)
     for i in range(first, end):
-        chain = chain_of[i]
-        if chain >= 0 and positions[chain] >= TENTATIVE_POSITIONS:
-            within_until = max(within_until, last[chain])
+        if chain_of[i] >= 0 and of_run[run_of[i]] >= TENTATIVE_POSITIONS:
+            within_until = max(within_until, until[chain_of[i] - lowest])
         covered[i - first + 1] = covered[i - first] + (i <= within_until)

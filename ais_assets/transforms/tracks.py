@@ -150,7 +150,7 @@ def build_tracks(
         (with a track), tracks, positions with a held SOG or COG, and SOGs not borne out. Facts: the arguments, and the
         distribution of dt_seconds: counts[k] positions with edges[k − 1] < dt_seconds ≤ edges[k].
 
-        Peak memory: 20 bytes for each of the shard's positions, and some 150 for each position of a
+        Peak memory: 20 bytes for each of the shard's positions, and some 170 for each position of a
         table or of the vessel with the most, whichever are more.
 
     Raises:
@@ -305,11 +305,11 @@ def _by_chain(block: VesselReports, limits: ChainLimits, stream: RecordStream) -
     """The block's reports that are in a chain; accounts for the rest."""
     reports, ledger = block.reports, stream.ledger
     previous = np.empty(len(reports.t), np.int64)
-    chain_of = np.empty(len(reports.t), np.int32)
-    link(block, limits, previous)
+    in_a_row, chain_of, run_of = (np.empty(len(reports.t), np.int32) for _ in range(3))
+    link(block, limits, previous, in_a_row)
     chains = choose_branches(reports, limits, previous, chain_of)
     ledger.drop("odd_one_out", drop_odd_ones(reports, chains, chain_of))
-    ledger.drop("stray_position", drop_strays(block, chains, limits, chain_of))
+    ledger.drop("stray_position", drop_strays(block, chains, limits, in_a_row, run_of, chain_of))
     positions = np.zeros(chains, np.int64)
     first_report = np.zeros(chains, np.int64)
     _measure(chain_of, positions, first_report)

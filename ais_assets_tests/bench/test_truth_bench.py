@@ -8,9 +8,19 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from ais_assets.bench.truth import RULES, by_the_platform, judge, true_reports
+from ais_assets.bench._truth_contenders import RULES, by_gpsdio_segment, by_the_platform
+from ais_assets.bench.truth import judge, true_reports
 from ais_assets.cli.main import main
-from ais_assets.sources.simulation.faults import FAULTS, NO_FAULT, FaultRates, Reports, with_faults
+from ais_assets.sources.simulation.faults import (
+    FAULTS,
+    HARMLESS,
+    LEAST_METRES,
+    NO_FAULT,
+    FaultRates,
+    Reports,
+    metres_from_truth,
+    with_faults,
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +50,25 @@ def test_the_verdict_counts_what_it_says() -> None:
     assert (silent.windows, silent.windows_with_false_silence) == (1, 1)
 
 
-def test_true_reports_lose_nothing_and_faults_cost_little(reports: Reports) -> None:
-    for fault in (None, *FAULTS):
-        rates = FaultRates(shared_by_many=0.4)
-        feed = with_faults(
-            reports, FaultRates(**dict.fromkeys(FAULTS, 0.0)) if fault is None else rates.only(fault), 17
-        )
-        verdict = judge(feed, by_the_platform(feed), 928, 32)
-        assert verdict.voyages_split == verdict.tracks_merged == verdict.windows_with_false_silence == 0, fault
-        assert verdict.true_dropped <= 0.001 * verdict.true, fault
-        assert verdict.false_kept <= max(2, 0.02 * verdict.false), fault
+@pytest.mark.parametrize("fault", ["none", *FAULTS, "all"])
+def test_faults_cost_little_one_by_one_and_all_together(reports: Reports, fault: str) -> None:
+    none = FaultRates(**dict.fromkeys(FAULTS, 0.0))
+    rates = {"none": none, "all": FaultRates()}.get(fault) or FaultRates(shared_by_many=0.4).only(fault)
+    feed = with_faults(reports, rates, 17)
+    verdict = judge(feed, by_the_platform(feed), 928, 32)
+    assert verdict.voyages_split == verdict.tracks_merged == verdict.windows_with_false_silence == 0
+    assert verdict.true_dropped <= 0.001 * verdict.true
+    assert verdict.false_kept <= 0.01 * verdict.false
+    assert verdict.windows > 0
+
+
+def test_what_is_planted_within_the_least_distance_is_neither_true_nor_bad(reports: Reports) -> None:
+    feed = with_faults(reports, FaultRates(late_stamp=0.02).only("late_stamp"), 17)
+    off = metres_from_truth(feed, reports)
+    assert (off[feed.fault >= 0] >= LEAST_METRES).all()
+    assert 0 < (feed.fault == HARMLESS).sum() < (feed.fault >= 0).sum()
+    assert (off[feed.fault == HARMLESS] < LEAST_METRES).all()
+    assert off[feed.fault == NO_FAULT].max() < 1
 
 
 def test_each_fault_falls_on_the_reports_it_is_said_to(reports: Reports) -> None:
@@ -59,17 +78,25 @@ def test_each_fault_falls_on_the_reports_it_is_said_to(reports: Reports) -> None
     assert (np.diff(again.mmsi.astype(np.int64) << 32 | again.t) > 0).all()
     for number, fault in enumerate(FAULTS):
         feed = with_faults(reports, FaultRates().only(fault), 17)
-        assert set(np.unique(feed.fault)) <= {NO_FAULT, number}
+        assert set(np.unique(feed.fault)) <= {NO_FAULT, HARMLESS, number}
         of_reports = {"near_stray", "far_stray", "late_stamp", "rebroadcast", "bit_flip", "jamming"}
         assert (number in feed.fault) == (fault in of_reports)
     shared = with_faults(reports, FaultRates().only("shared_by_two"), 17)
     assert len(np.unique(shared.mmsi)) < len(np.unique(shared.sender))
 
 
+def test_gpsdio_segments_rule_as_its_source_has_it() -> None:
+    feed = hand_made([1] * 6, [-1] * 6)
+    # Those that say where they are at rest are one segment; one that has no SOG is noise, another far off a segment.
+    sog, lat = feed.sog.copy(), feed.lat.copy()
+    sog[2], lat[4] = -(2**15), 5_000_000
+    assert by_gpsdio_segment(feed._replace(sog=sog, lat=lat)).tolist() == [0, 0, -1, 0, 1, 0]
+
+
 def test_the_command_prints_every_rule_and_fault() -> None:
     rules = [rule for rule in RULES if rule != "MovingPandas"]
     chosen = [part for rule in rules for part in ("--rule", rule)]
-    result = CliRunner().invoke(main, ["bench", "truth", "--vessels", "3", "--days", "1", "--json", *chosen])
+    result = CliRunner().invoke(main, ["bench", "truth", "--vessels", "2", "--days", "1", "--json", *chosen])
     assert result.exit_code == 0, result.output
     lines = [json.loads(line) for line in result.output.splitlines()]
     assert {line["rule"] for line in lines} == set(rules)

@@ -45,12 +45,18 @@ def way(a: Report, b: Report) -> complex:
     return complex(b.lat - a.lat, east * math.cos(math.radians(abs(a.lat) // 10_000 / 100))) * METRES_PER_STEP
 
 
-def reckoned(report: Report, seconds: int) -> complex | None:
-    """Where SOG and COG lead."""
-    if report.sog is None or report.cog is None:
+def off(who: Report, a: Report, b: Report) -> float | None:
+    """How far a report's SOG and COG lead past b from a; None where it has none."""
+    seconds, there = b.t - a.t, way(a, b)
+    if who.sog is None or (who.cog is None and who.sog > 5):
         return None
-    metres = report.sog / 10 * KNOT * min(seconds, 1_800)
-    return metres * complex(math.cos(math.radians(report.cog / 10)), math.sin(math.radians(report.cog / 10)))
+    if who.sog == 0 or who.cog is None:
+        return abs(there)
+    ahead = complex(math.cos(math.radians(who.cog / 10)), math.sin(math.radians(who.cog / 10)))
+    metres = who.sog / 10 * KNOT * seconds
+    if seconds > 1_800:
+        metres = min(max((there * ahead.conjugate()).real, max(3_600 - seconds, 0) / seconds * metres), metres)
+    return abs(there - metres * ahead)
 
 
 def reachable(a: Report, b: Report, rule: Rule) -> bool:
@@ -68,39 +74,77 @@ def metres_off(a: Report, b: Report, rule: Rule) -> int:
     """How far from the expected place, the one way or the other."""
     most = 10 * rule.max_speed_knots
     counts = [who for who, other in ((a, b), (b, a)) if (who.sog or 0) <= most or (other.sog or 0) > most]
-    expected = [place for place in (reckoned(report, b.t - a.t) for report in counts) if place is not None]
-    return int(max(abs(way(a, b) - place) for place in expected or [0j]))
+    ways = [metres for metres in (off(report, a, b) for report in counts) if metres is not None]
+    return int(max(ways, default=abs(way(a, b))))
+
+
+def is_expected(a: Report, b: Report, rule: Rule) -> bool:
+    """Whether b is about where a ship is to be that sent a."""
+    sogs = [report.sog / 10 for report in (a, b) if report.sog is not None]
+    led = min(sogs, default=0.0) * KNOT * (b.t - a.t)
+    stands_still = (a.lat, a.lon) == (b.lat, b.lon) and led > 20 + 131 * (a.coarse + b.coarse)
+    return not stands_still and metres_off(a, b, rule) <= 250 + 5 * (b.t - a.t)
+
+
+class End(NamedTuple):
+    """Of an open chain, or of a branch of one."""
+
+    first: int
+    """The report that the chain began with."""
+    last: int
+    positions: int
+    """Since it began or branched."""
 
 
 def reference_links(reports: Sequence[Report], rule: Rule) -> list[int | None]:
     """Steps 2 and 3, for one vessel."""
     previous: list[int | None] = []
-    ends: list[list[int]] = []  # a report, and its chain's positions
+    in_a_row: list[int] = []
+    ends: list[End] = []
     for i, report in enumerate(reports):
-        ends = [end for end in ends if report.t - reports[end[0]].t <= rule.max_gap_seconds]
-        costs: list[tuple[int, int, int, list[int]]] = []
-        for end in ends:
-            back: int | None = end[0]
+        ends = [end for end in ends if report.t - reports[end.last].t <= rule.max_gap_seconds]
+        costs: list[tuple[int, int, int, int]] = []
+        for k, end in enumerate(ends):
+            behind = max(other.positions for other in ends if other.first == end.first) - end.positions
+            back: int | None = end.last
             for links in range(4):
-                if back is not None and reachable(reports[back], report, rule):
-                    tentative = 500 + 2 * (report.t - reports[back].t) if end[1] < 10 else 0
-                    cost = metres_off(reports[back], report, rule) + tentative + 250 * links
-                    costs.append((cost, -back, links, end))
+                seconds = 0 if back is None else report.t - reports[back].t
+                lives = back is not None and (
+                    in_a_row[back] >= 10
+                    or seconds <= 1_800
+                    or metres_off(reports[back], report, rule) <= 250 + 5 * 1_800
+                )
+                if back is not None and lives and reachable(reports[back], report, rule):
+                    tentative = (max(10 - in_a_row[back], 0) + behind) * (50 + seconds)
+                    cost = metres_off(reports[back], report, rule) + tentative + links * (250 + 5 * seconds)
+                    # Of ends that branch at the same report, the one with the least links, and of these the first.
+                    costs.append((cost, -back, links, k))
                 back = None if back is None else previous[back]
         if not costs:
             previous.append(None)
+            in_a_row.append(1)
+            ends = [*fitting(ends, None), End(i, i, 1)]
+            continue
+        _, back, links, k = min(costs)
+        previous.append(-back)
+        in_a_row.append(in_a_row[-back] + 1 if is_expected(reports[-back], report, rule) else 1)
+        end = ends[k]
+        if links:
+            ends[k] = end._replace(positions=min(end.positions, links))
+            ends = [*fitting(ends, ends[k]), End(end.first, i, 1)]
         else:
-            # Of ends that branch at the same report, the one with the least links, and of these the first.
-            _, back, links, end = min(costs, key=lambda cost: cost[:3])
-            previous.append(-back)
-            if links == 0:
-                end[:] = [i, end[1] + 1]
-                continue
-            end[1] = min(end[1], links)
-        if len(ends) == 32:
-            ends.remove(min(ends, key=lambda end: (end[1], -end[0])))
-        ends.append([i, 1])
+            ends[k] = end._replace(last=i, positions=end.positions + 1)
+            ends = [other for other in ends if other.first != end.first or end.positions + 1 - other.positions < 10]
     return previous
+
+
+def fitting(ends: list[End], kept: End | None) -> list[End]:
+    """The ends, or where 32 are open all but the least, in whose place comes the last."""
+    if len(ends) < 32:
+        return ends
+    least = min((end for end in ends if end != kept), key=lambda end: (end.positions, -end.last))
+    *others, last = ends
+    return [last if end == least else end for end in others]
 
 
 def reference_chains(reports: Sequence[Report], rule: Rule) -> list[list[Report]]:
@@ -125,39 +169,51 @@ def reference_chains(reports: Sequence[Report], rule: Rule) -> list[list[Report]
     return chains
 
 
-def agrees(who: Report, a: Report, b: Report) -> bool:
-    """Whether a report's SOG and COG lead from a to b."""
-    place = reckoned(who, b.t - a.t)
-    coarse = 131 * (a.coarse + b.coarse)
-    return place is not None and abs(way(a, b) - place) <= 100 + 0.2 * abs(place) + coarse
+def is_odd(a: Report, b: Report, c: Report) -> bool:
+    """Whether b's neighbours can do without it."""
+
+    def off_by(who: Report, start: Report, end: Report) -> float:
+        found = [off(said, start, end) for said in (who, c if who is a else a)]
+        return next((metres for metres in found if metres is not None), 0.0)
+
+    to, back, without = off_by(a, a, b), off_by(c, b, c), max(off_by(a, a, c), off_by(c, a, c))
+    is_off = to > 75 + 131 * (a.coarse + b.coarse) and back > 75 + 131 * (b.coarse + c.coarse)
+    return c.t - a.t <= 600 and is_off and min(to, back) >= 2 * without
 
 
 def reference_even(chain: Sequence[Report]) -> list[Report]:
     """Step 5."""
     even: list[Report] = []
     for b, c in pairwise([*chain, None]):
-        a = even[-1] if even else None
         assert b is not None
-        if (
-            a is None
-            or c is None
-            or c.t - a.t > 600
-            or agrees(a, a, b)
-            or agrees(c, b, c)
-            or not (agrees(a, a, c) and agrees(c, a, c))
-        ):
+        if not even or c is None or not is_odd(even[-1], b, c):
             even.append(b)
     return even
 
 
-def reference_ships(chains: Sequence[Sequence[Report]], rule: Rule) -> list[Sequence[Report]]:
-    """Step 6."""
+def reference_ships(chains: Sequence[Sequence[Report]], rule: Rule) -> list[list[Report]]:
+    """Step 6, of chains as step 4 leaves them; those of step 5 are taken out of the runs."""
+    runs: list[list[list[Report]]] = []
+    for chain in chains:
+        even = reference_even(chain)
+        runs.append([[]])
+        for a, b in pairwise([None, *chain]):
+            assert b is not None
+            if a is not None and not is_expected(a, b, rule) and b in even:
+                runs[-1].append([])
+            if b in even:
+                runs[-1][-1].append(b)
+    proven = []
+    for of_chain in runs:
+        long = [run for run in of_chain if len(run) >= 10]
+        if long:
+            proven.append((long[0][0].t, long[-1][-1].t))
 
-    def during_another(chain: Sequence[Report]) -> bool:
-        return any(other[0].t <= chain[-1].t and chain[0].t <= other[-1].t for other in chains if len(other) >= 10)
+    def is_stray(run: Sequence[Report]) -> bool:
+        return len(run) < 10 and any(first <= run[-1].t and run[0].t <= last for first, last in proven)
 
-    enough = [chain for chain in chains if len(chain) >= rule.min_track_positions]
-    return [chain for chain in enough if len(chain) >= 10 or not during_another(chain)]
+    ships = [[report for run in of_chain if run and not is_stray(run) for report in run] for of_chain in runs]
+    return [ship for ship in ships if len(ship) >= rule.min_track_positions]
 
 
 def reference_moving(chain: Sequence[Report], rule: Rule) -> list[Moved]:
@@ -230,10 +286,10 @@ def reference_tracks(reports: Sequence[Report], rule: Rule) -> tuple[list[Positi
     dropped: Counter[str] = Counter()
     for mmsi in {report.mmsi for report in reports}:
         chains = reference_chains([report for report in reports if report.mmsi == mmsi], rule)
-        even = [reference_even(chain) for chain in chains]
-        dropped["odd_one_out"] += sum(map(len, chains)) - sum(map(len, even))
-        ships = reference_ships(even, rule)
-        dropped["stray_position"] += sum(map(len, even)) - sum(map(len, ships))
+        odd = sum(len(chain) - len(reference_even(chain)) for chain in chains)
+        ships = reference_ships(chains, rule)
+        dropped["odd_one_out"] += odd
+        dropped["stray_position"] += sum(map(len, chains)) - odd - sum(map(len, ships))
         for chain in ships:
             moving = reference_moving(chain, rule)
             for part in reference_tracks_of(moving, rule, dropped):

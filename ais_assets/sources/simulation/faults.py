@@ -25,8 +25,6 @@ MISSING: Final = -(2**15)
 _AIS_STEPS_PER_DEGREE: Final = 600_000
 _DRIFT: Final = 30.0
 """Metres that a true fix is off at most, without the swing round an anchor."""
-_LEAST_METRES: Final = 100.0
-"""A fix that is off by less does no harm, and counts as none."""
 _PAIR_MILES: Final = 5.0
 _GRID_SECONDS: Final = 600
 
@@ -63,6 +61,11 @@ class FaultRates:
 
 FAULTS: Final = tuple(FaultRates.__dataclass_fields__)
 NO_FAULT: Final = -1
+HARMLESS: Final = -2
+"""What a planted fault came to that is off by less than LEAST_METRES: neither true nor bad."""
+LEAST_METRES: Final = 100.0
+"""A bad fix is at least so far from where its sender was at its time, between her true reports before and after it:
+three times what a true one may be off, and a tenth of what a ship sails in two or three minutes."""
 
 
 class Reports(NamedTuple):
@@ -80,7 +83,7 @@ class Reports(NamedTuple):
     sender: NDArray[np.int32]
     """Who truly sent it."""
     fault: NDArray[np.int8]
-    """Place in FAULTS where its position is not where the sender was then; NO_FAULT where it is."""
+    """Place in FAULTS where its position is not where the sender was then; NO_FAULT where it is; HARMLESS near by."""
 
     def take(self, which: NDArray[Any]) -> Reports:
         """These reports only."""
@@ -113,13 +116,28 @@ def with_faults(reports: Reports, rates: FaultRates, seed: int) -> Reports:
     """
     for name in ("outages", "fast_craft", "shared_by_two", "shared_by_many"):
         reports = _OF_VESSELS[name](reports, getattr(rates, name), key(seed, FAULTS.index(name)))
+    true = reports
     for number, name in enumerate(FAULTS):
         if name in _OF_REPORTS and getattr(rates, name) > 0:
             reports = _OF_REPORTS[name](reports, getattr(rates, name), key(seed, number), number)
     order = np.lexsort((reports.fault == NO_FAULT, reports.t, reports.mmsi))
     reports = reports.take(order)
     again = (np.diff(reports.t, prepend=-1) == 0) & (np.diff(reports.mmsi, prepend=-1) == 0)
-    return reports.take(~again)
+    reports = reports.take(~again)
+    near = (reports.fault != NO_FAULT) & (metres_from_truth(reports, true) < LEAST_METRES)
+    return reports._replace(fault=np.where(near, HARMLESS, reports.fault).astype(np.int8))
+
+
+def metres_from_truth(reports: Reports, true: Reports) -> NDArray[np.float64]:
+    """How far each report is from where its sender was at its time, between her true reports, by (sender, time)."""
+    metres = np.empty(len(reports.t))
+    for sender in np.unique(reports.sender):
+        of, own = reports.sender == sender, true.take(true.sender == sender)
+        lat, lon, t = reports.lat[of] / 1e6, reports.lon[of] / 1e6, reports.t[of]
+        north = lat - np.interp(t, own.t, own.lat / 1e6)
+        east = (lon - np.interp(t, own.t, own.lon / 1e6)) * np.cos(np.radians(lat))
+        metres[of] = METRES_PER_DEGREE * np.hypot(north, east)
+    return metres
 
 
 @njit(cache=True, nogil=True)
@@ -170,9 +188,9 @@ def _far_strays(reports: Reports, rate: float, seed: int, fault: int) -> Reports
 
 
 def _later(reports: Reports, rows: NDArray[np.int64], seconds: float, seed: int) -> NDArray[np.int64]:
-    """Seconds in which the ship of each row sails _LEAST_METRES, and up to so many more."""
+    """Seconds in which the ship of each row sails LEAST_METRES, and up to so many more."""
     speed = reports.sog[rows] / 10 * KNOT
-    return np.ceil(_LEAST_METRES / speed + seconds * _draws(len(rows), seed, 3)).astype(np.int64)
+    return np.ceil(LEAST_METRES / speed + seconds * _draws(len(rows), seed, 3)).astype(np.int64)
 
 
 def _late_stamps(reports: Reports, rate: float, seed: int, fault: int) -> Reports:
@@ -253,8 +271,10 @@ def _shared(reports: Reports, rate: float, seed: int, together: int) -> Reports:
     if rate == 0:
         return reports
     places = {int(sender): _places_by_time(reports, int(sender)) for sender in senders}
-    taken: set[int] = set()
     mmsi = reports.mmsi.copy()
+    of_sender = [mmsi[reports.sender == sender][0] for sender in senders]
+    alone = np.array([of_sender.count(number) == 1 for number in of_sender])
+    taken = set(senders[~alone].tolist())
     wanted = math.ceil(rate * len(senders) / together)
     for first in senders[np.argsort(_draws(len(senders), seed, 1))].tolist():
         group = [first]
@@ -274,12 +294,11 @@ def _shared(reports: Reports, rate: float, seed: int, together: int) -> Reports:
 
 
 def _places_by_time(reports: Reports, sender: int) -> NDArray[np.float64]:
-    """(k, 2): degrees where a sender was at every _GRID_SECONDS, as last heard."""
+    """(k, 2): degrees where a sender was at every _GRID_SECONDS, between the times that she was heard."""
     begin, end = int(reports.t.min()), int(reports.t.max())
     own = reports.take(reports.sender == sender)
-    last = np.searchsorted(own.t, np.arange(begin, end + _GRID_SECONDS, _GRID_SECONDS), side="right") - 1
-    last = np.maximum(last, 0)
-    return np.stack([own.lat[last] / 1e6, own.lon[last] / 1e6], axis=1)
+    times = np.arange(begin, end + _GRID_SECONDS, _GRID_SECONDS)
+    return np.stack([np.interp(times, own.t, degrees / 1e6) for degrees in (own.lat, own.lon)], axis=1)
 
 
 def _always_apart(a: NDArray[np.float64], b: NDArray[np.float64]) -> bool:
