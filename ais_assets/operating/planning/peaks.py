@@ -35,7 +35,7 @@ def clean_peak(records: float) -> float:
 
 def tracks_peak(positions: float, days: int) -> float:
     """Bytes of a run of `track_shards` of a shard with so many positions."""
-    return _PROCESS_BYTES + 20 * positions + 150 * _TABLE_POSITIONS + 30 * positions / days
+    return _PROCESS_BYTES + 20 * positions + 170 * _TABLE_POSITIONS + 30 * positions / days
 
 
 def throw_peak(windows: float) -> float:
