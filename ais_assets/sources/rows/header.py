@@ -161,10 +161,15 @@ def header_text(line: bytes) -> str:
 
 
 def _is_row(line: bytes, layout: Layout) -> bool:
-    """Whether a file's first line is a row at once: a time stands where it should."""
-    fields = header_text(line).split(layout.delimiter)
-    place = _places(tuple(map(plain_name, layout.without_header)), layout.spellings("t"))[0]
-    return place < len(fields) and milliseconds_of(fields[place].strip().encode(), "UTC") >= 0
+    """Whether a file's first line is a row at once: a time stands where it should, or it has no column's name in it."""
+    fields = [field.strip() for field in header_text(line).split(layout.delimiter)]
+    names = tuple(map(plain_name, layout.without_header))
+    place = _places(names, layout.spellings("t"))[0]
+    last = max(_places(names, layout.spellings(column))[0] for column in layout.needed)
+    if len(fields) <= last:
+        return False
+    is_time = milliseconds_of(fields[place].encode(), "UTC") >= 0
+    return is_time or not set(names).intersection(map(plain_name, fields))
 
 
 def _runs(static: list[int], free: set[int]) -> list[range]:

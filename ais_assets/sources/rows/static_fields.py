@@ -25,7 +25,8 @@ def _imo(text: str) -> int | None:
 
 
 def _metres(text: str) -> float | None:
-    return metres(float(_digits(text)))
+    # A decimal comma, as position and motion may have it.
+    return metres(float(_digits(text).replace(",", ".")))
 
 
 def _digits(text: str) -> str:
