@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -17,6 +18,9 @@ def turns_in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # What turns set for their process.
     monkeypatch.setenv("POLARS_MAX_THREADS", "1")
     monkeypatch.setattr(race, "_turn", race._timed)
-    yield
+    with warnings.catch_warnings():
+        # As there: what contenders' packages warn of at their import is no fault of ours.
+        warnings.simplefilter("default")
+        yield
     pa.set_cpu_count(threads[0])
     pa.set_io_thread_count(threads[1])
