@@ -120,7 +120,7 @@ def test_a_finished_run_has_nothing_left_to_do(lake: Path, tmp_path: Path, unint
     settings = ("--checkpoint-every", "50")
     done = run(lake, tmp_path, options=settings)
     assert losses(done) == losses(uninterrupted)
-    found = load(tmp_path / CHECKPOINT_FILE, {}, None)
+    found = load(tmp_path / CHECKPOINT_FILE, {}, "release-1")
     assert found is not None
     assert (found.step, found.metrics) == (STEPS, done[-1])
     assert run(lake, tmp_path, options=settings) == [{"epoch": 1, "step": STEPS, "finished": True}]
