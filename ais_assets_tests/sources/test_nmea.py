@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import random
+import statistics
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -151,6 +152,33 @@ class TestAgreementWithPyais:
                 expected.append(int(datetime(*map(int, before.split(",")[2:8]), tzinfo=UTC).timestamp()))
         messages = MessageReader().read((k, line.encode()) for k, line in enumerate(lines, 1))
         assert [found.t for found in messages if isinstance(found, Message)] == expected
+
+    @pytest.mark.parametrize(
+        "name", ["AisLib__stream_example.txt", "aduvenhage__test_ais_data.log", "cvagner__norwegian.raw"]
+    )
+    def test_times_agree_with_the_second_that_ships_report(self, real_data: Path, name: str) -> None:
+        """A position report says the second of the minute at which it was made: no time that is another message's, or a
+        logger's that lags, would agree. Ships' own clocks are off in one report of ten."""
+        lines = (real_data / "nmea" / name).read_bytes().splitlines()
+        late = []
+        for found in MessageReader().read((k, line) for k, line in enumerate(lines, 1) if line.strip()):
+            if isinstance(found, Message) and found.t is not None and found.ais.ais_id in (1, 2, 3, 18):
+                second = int(found.ais.decode().asdict()["second"])  # pyright: ignore[reportArgumentType] - an int there
+                if second < 60:
+                    late.append((found.t - second + 30) % 60 - 30)
+        assert len(late) > 100
+        assert statistics.median(late) in (-1, 0, 1)
+        assert sum(-2 <= seconds <= 5 for seconds in late) >= 0.88 * len(late)
+
+    def test_times_lag_as_the_logs_other_clock_says(self, real_data: Path) -> None:
+        """This log's lines have the station's time in a tag block and the logger's, two hours ahead, before it."""
+        lines = (real_data / "nmea" / "aduvenhage__test_ais_data.log").read_bytes().splitlines()
+        lags = set()
+        for found in MessageReader().read((k, line) for k, line in enumerate(lines, 1) if line.strip()):
+            if isinstance(found, Message) and found.t is not None:
+                logged = datetime.strptime(found.text[:19].decode(), "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+                lags.add(int(logged.timestamp()) - 7200 - found.t)
+        assert 0 <= min(lags) <= max(lags) <= 65
 
 
 class TestMessages:
