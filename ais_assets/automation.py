@@ -30,6 +30,9 @@ from ais_assets.sources.source import SourceError
 
 ARCHIVES_JOB = job_name("raw_archives")
 
+_NEWEST_DAY = "Every morning at 6 UTC, lands the newest day that the source should have published by now."
+_LATE_DAY = "Every hour, asks the source for days that were not there when they should have been, and lands them."
+
 ASKING_SECONDS = 30.0
 """After which a tick asks for no further day: Dagster ends one after a minute, and a slow answer may take 20 s."""
 
@@ -37,7 +40,13 @@ ASKING_SECONDS = 30.0
 def newest_day_schedule(settings: Settings) -> ScheduleDefinition:
     """Every morning, lands the newest day that should be published by now."""
 
-    @schedule(job_name=ARCHIVES_JOB, cron_schedule="0 6 * * *", execution_timezone="UTC", name="newest_day")
+    @schedule(
+        job_name=ARCHIVES_JOB,
+        cron_schedule="0 6 * * *",
+        execution_timezone="UTC",
+        name="newest_day",
+        description=_NEWEST_DAY,
+    )
     def newest_day(context: ScheduleEvaluationContext) -> RunRequest | SkipReason:
         day = (context.scheduled_execution_time - timedelta(days=settings.published_after_days)).date()
         if not settings.first_day <= day <= settings.last_day:
@@ -52,7 +61,7 @@ def newest_day_schedule(settings: Settings) -> ScheduleDefinition:
 def late_day_sensor(settings: Settings) -> SensorDefinition:
     """Lands days that were not there when they should have been, once the source has them; asks every hour."""
 
-    @sensor(job_name=ARCHIVES_JOB, name="late_day", minimum_interval_seconds=3600)
+    @sensor(job_name=ARCHIVES_JOB, name="late_day", minimum_interval_seconds=3600, description=_LATE_DAY)
     def late_day(
         context: SensorEvaluationContext, lake: LakeResource, source: SourceResource
     ) -> Iterator[RunRequest | SkipReason]:
@@ -106,4 +115,5 @@ def new_day_sensor() -> AutomationConditionSensorDefinition:
         "new_day",
         target=AssetSelection.assets("raw_records", "clean_records", "daily_quality"),
         minimum_interval_seconds=60,
+        description="Carries a landed day onward to its typed and its clean records and what they were like.",
     )

@@ -10,6 +10,7 @@ from dagster import (
     define_asset_job,
     definitions,
     in_process_executor,
+    with_source_code_references,
 )
 
 from ais_assets.assets.checks import asset_checks
@@ -28,10 +29,12 @@ from ais_assets.settings import Settings, load_settings
 def platform_assets(settings: Settings) -> dict[str, AssetsDefinition]:
     """Every asset by its name. Their dependencies are the one source of what comes after what."""
     with warnings.catch_warnings():
-        # Once an asset otherwise: BackfillPolicy, which Dagster calls beta, is what spreads a backfill over runs.
+        # Once an asset otherwise: BackfillPolicy, which Dagster calls beta, is what spreads a backfill over runs, and
+        # references to where an asset's function stands are beta, too.
         warnings.simplefilter("ignore", BetaWarning)
         parts = (ingest_assets, track_assets, window_assets, training_assets)
-        return {asset.key.path[-1]: asset for part in parts for asset in part(settings)}
+        assets = with_source_code_references([asset for part in parts for asset in part(settings)])
+        return {asset.key.path[-1]: asset for asset in assets if isinstance(asset, AssetsDefinition)}
 
 
 def build_definitions(settings: Settings) -> Definitions:

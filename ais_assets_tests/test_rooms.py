@@ -113,6 +113,7 @@ def test_every_room_says_what_belongs_in_it(room: Path) -> None:
     ("module", "absent"),
     [
         ("ais_assets.definitions", "torch"),
+        ("ais_assets.definitions", "matplotlib"),
         ("ais_assets.io.streaming_loader", "dagster"),
         ("ais_assets.io.streaming_loader", "streaming"),
         ("ais_assets.training.trainer", "dagster"),

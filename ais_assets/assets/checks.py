@@ -14,9 +14,11 @@ from dagster import (
 )
 
 from ais_assets import schema
+from ais_assets.assets.figures import figures
 from ais_assets.assets.window_checks import same_windows_check
 from ais_assets.io.lake import Lake
 from ais_assets.publishing.accounts import accounts, counted_in_tracks, differing_days, handovers
+from ais_assets.publishing.figure_data import daily_counts, recent_days
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import WINDOW_FORMATS, Settings
 from ais_assets.transforms.quality import WARNED_DAYS, Departure, departures, newest
@@ -82,7 +84,8 @@ def asset_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> lis
     def like_the_days_before(lake: LakeResource) -> AssetCheckResult:
         """Names the measures of days that depart from the month behind them; `quality.departures` has the rule.
 
-        Warns of the newest week only, so that an odd day is no warning for good; older ones stay in the table.
+        Warns of the newest week only, so that an odd day is no warning for good; older ones stay in the table. Figures
+        show the last days of the lake, which Dagster's own plots, of the 120 days before today, may not reach.
         """
         place = lake.open()
         days = sorted(set(place.partitions("daily_quality")) & set(settings.day_keys))
@@ -96,6 +99,7 @@ def asset_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> lis
         }
         if found:
             metadata["latest"] = MetadataValue.table([_departure_row(departure) for departure in found[:_SHOWN]])
+        metadata |= _trends(place, days, settings)
         departing = sorted({departure.day.isoformat() for departure in new})
         return AssetCheckResult(
             passed=not new,
@@ -199,7 +203,16 @@ def _shown(days: Sequence[str]) -> str:
     return ", ".join(days[:_DAYS_SHOWN]) + more
 
 
+def _trends(lake: Lake, days: Sequence[str], settings: Settings) -> dict[str, MetadataValue]:
+    """Figures of the last of these days, beside each other."""
+    from ais_assets.publishing.describing import pictures_of_days  # noqa: PLC0415 - loads matplotlib
+
+    return figures(pictures_of_days(daily_counts(lake, recent_days(settings, days, _DAYS_DRAWN))))
+
+
 _DAYS_SHOWN = 10
+_DAYS_DRAWN = 400
+"""The last ones of the lake: a year and some more."""
 _SHOWN = 50
 """Departures in the UI."""
 _MMSIS_SHOWN = 100

@@ -10,9 +10,11 @@ import pyarrow as pa
 from dagster import AssetExecutionContext, AssetsDefinition, AutomationCondition
 
 from ais_assets.assets import partitions
+from ais_assets.assets.figures import with_figures
 from ais_assets.assets.stage import Making, every, stage
 from ais_assets.io.lake import Folder, Lake
 from ais_assets.ledger import Ledger
+from ais_assets.publishing.figure_data import facts_of_vessels
 from ais_assets.resources.io_managers import Partitions
 from ais_assets.resources.lake import LakeResource
 from ais_assets.resources.source import SourceResource
@@ -110,8 +112,16 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
 
         Rows in are the file's, rows out its clean positions: the day's whole account in one table.
         """
+        from ais_assets.publishing.describing import map_of_day  # noqa: PLC0415 - loads matplotlib
+
         place = lake.open()
-        return Making(context, place, settings).each(lambda day: measured_quality(place, date.fromisoformat(day)))
+        making = Making(context, place, settings)
+
+        def measured(day: str) -> RecordStream:
+            stream = measured_quality(place, date.fromisoformat(day))
+            return with_figures(context, stream, lambda: map_of_day(place, day), day)
+
+        return making.each(measured)
 
     @stage(
         settings,
@@ -126,7 +136,16 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
     def vessels(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """Who each vessel MMSI is (name, IMO, type, size, class, flag), from every day; conflicts shown, not hidden."""
         place = lake.open()
-        return Making(context, place, settings).whole(lambda: known_vessels(place, settings))
+
+        def known() -> RecordStream:
+            from ais_assets.publishing.describing import pictures_of_vessels  # noqa: PLC0415 - loads matplotlib
+
+            stream = known_vessels(place, settings)
+            (table,) = stream.tables
+            stream.tables = iter([table])
+            return with_figures(context, stream, lambda: pictures_of_vessels(facts_of_vessels(table)))
+
+        return Making(context, place, settings).whole(known)
 
     return [raw_archives, raw_records, clean_records, daily_quality, vessels]
 

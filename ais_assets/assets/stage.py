@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
 
 import pyarrow as pa
 from dagster import (
@@ -13,6 +14,8 @@ from dagster import (
     AssetExecutionContext,
     AssetsDefinition,
     AutomationCondition,
+    DailyPartitionsDefinition,
+    FreshnessPolicy,
     PartitionsDefinition,
     asset,
 )
@@ -75,8 +78,22 @@ def stage(
         io_manager_key=stored_as,
         backfill_policy=None if cut is None else partitions.per_run(settings),
         automation_condition=automation_condition,
+        freshness_policy=_fresh_daily(settings) if isinstance(cut, DailyPartitionsDefinition) else None,
+        tags={"cut": "whole" if cut is None else "days" if isinstance(cut, DailyPartitionsDefinition) else "parts"},
         metadata={MADE_WITH: {CODE_VERSION: code_version, **{name: values[name] for name in made_with}}},
     )
+
+
+def _fresh_daily(settings: Settings) -> FreshnessPolicy | None:
+    """A new day every day, as long as the range goes on; what is of days past is not late."""
+    if settings.last_day < datetime.now(UTC).date() - timedelta(days=settings.published_after_days):
+        return None
+    return FreshnessPolicy.time_window(fail_window=_LATE, warn_window=_SOON_LATE)
+
+
+_SOON_LATE: Final = timedelta(hours=30)
+"""A day and the hours in which a source may be late."""
+_LATE: Final = timedelta(hours=54)
 
 
 def every(name: str) -> AssetDep:

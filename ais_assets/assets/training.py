@@ -7,6 +7,7 @@ from typing import Any
 from dagster import AssetExecutionContext, AssetsDefinition, DataVersion, MaterializeResult, MetadataValue, Output
 
 from ais_assets.assets import partitions
+from ais_assets.assets.figures import figures
 from ais_assets.assets.stage import Making, every, stage
 from ais_assets.assets.windows import WindowGather
 from ais_assets.io.lake import Folder, Lake
@@ -14,7 +15,6 @@ from ais_assets.io.mds import write_shards
 from ais_assets.io.provenance import WHOLE
 from ais_assets.ledger import Ledger
 from ais_assets.machine import MOST_THREADS, usable_cores
-from ais_assets.publishing.index import publish_dataset
 from ais_assets.resources.io_managers import Partitions
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
@@ -23,7 +23,7 @@ from ais_assets.transforms.durations import WindowDurations
 from ais_assets.transforms.forecast_report import ForecastErrors
 
 GROUP = "training"
-HORIZONS_MINUTES = (10, 30, 60)
+HORIZONS_MINUTES = (5, 10, 20, 30, 60, 120)
 
 
 def training_assets(settings: Settings) -> list[AssetsDefinition]:
@@ -56,12 +56,14 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
         deps=[
             every("track_shards"),
             *([every("mds_shards")] if with_mds else []),
-            *([every("materialized_windows"), *settings.splits_apart] if with_parquet else []),
+            *([every("materialized_windows"), *settings.splits_apart, "dead_reckoning"] if with_parquet else []),
         ],
         code_version="3",
     )
     def training_dataset(context: AssetExecutionContext, lake: LakeResource) -> MaterializeResult:
         """The commit point: the index of the tracks, and of MDS the root index and statistics; the dataset card."""
+        from ais_assets.publishing.index import publish_dataset  # noqa: PLC0415 - loads matplotlib
+
         place = lake.open()
         dataset = publish_dataset(place, settings, Making(context, place, settings).facts(WHOLE))
         return MaterializeResult(
@@ -72,6 +74,7 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
                 **dataset.counts(),
                 **({} if dataset.mds is None else {"statistics": MetadataValue.json(dataset.mds.statistics)}),
                 "card": MetadataValue.md(dataset.card),
+                **figures(dataset.pictures.values()),
             },
         )
 
@@ -80,18 +83,25 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
         group=GROUP,
         kinds={"pytorch"},
         stored_as="json",
-        deps=["training_dataset", "validation"],
+        deps=["validation"],
         made_with=("seq_len",),
     )
     def dead_reckoning(context: AssetExecutionContext, lake: LakeResource) -> Output[dict[str, Any]]:
         """The baselines that every model must beat, in nautical miles: holding course and speed, and two others."""
+        from ais_assets.publishing.figures.forecast import error_by_horizon  # noqa: PLC0415 - loads matplotlib
+
         place = lake.open()
         facts = Making(context, place, settings).facts(WHOLE)
         errors = ForecastErrors(settings.seq_len, HORIZONS_MINUTES)
         for batch, whose in place.validation_loader(provenance=True):
             errors.add(batch.numpy(), whose["mmsi"].numpy())
         report = errors.summary()
-        shown = {"error by method, kind of ship and horizon": MetadataValue.json(report)}
+        shown = {
+            "error by method, kind of ship and horizon": MetadataValue.json(report),
+            "windows": report["windows"],
+            "vessels": report["vessels"],
+            **figures([error_by_horizon(report)]),
+        }
         return Output({**report, **facts}, metadata=shown)
 
     return [

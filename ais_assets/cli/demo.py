@@ -32,7 +32,7 @@ def command(*, as_json: bool, workers: int | None) -> None:
     console.print("\nWhere to look next", style="bold")
     console.print("  make dev          the asset graph, runs and backfills in the browser")
     console.print("  ais status        what the lake holds")
-    console.print(f"  {settings.lake}/track_shards/README.md", soft_wrap=True)
+    console.print(f"  {settings.lake}/card.html", soft_wrap=True)
     console.print("                    the dataset's card: features, statistics, how to load it")
 
 

@@ -84,6 +84,9 @@ PLACES = {
     "dead_reckoning": Place(Kind.JSON, "reports", single="dead_reckoning.json"),
 }
 
+FIGURES_FOLDER = "figures"
+"""Of the card's figures, with a folder a release; no asset's."""
+
 
 def place_of(asset: str) -> Place:
     """The place of an asset. Raises KeyError that lists the known ones."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ais_assets.io.kept_tracks import TRACKS_INDEX_KEY, published_tracks
 from ais_assets.io.lake import Lake
-from ais_assets.io.layout import CUTTING_FOLDER, CUTTING_KEY, PLACES, Kind, place_of
+from ais_assets.io.layout import CUTTING_FOLDER, CUTTING_KEY, FIGURES_FOLDER, PLACES, Kind, place_of
 from ais_assets.loader.tracks.track_index import KEPT_FOLDER, TRACKS_FOLDER
 from ais_assets.settings import Settings
 from ais_assets.sources.landing import unfinished
@@ -23,6 +23,8 @@ _FOLDER = re.compile(r"^(\d{4}-\d{2}-\d{2}|\d{5})-[0-9a-f]{12}$")
 """A folder that `Lake.write_folder` named: its partition, a day or a pile, and the beginning of its digest."""
 _KEPT = re.compile(rf"^{KEPT_FOLDER}/(\d{{4}}|vessels)-[0-9a-f]{{16}}\.parquet$")
 """A file that an index of tracks named, or may have: its shard and its fingerprint."""
+_RELEASE = re.compile(r"^[0-9a-f]{16}$")
+"""The folder of a release's figures."""
 
 ON_THIS_MACHINE = ("cache", "spool")
 """What a leftover is that is not in the lake."""
@@ -76,6 +78,7 @@ def leftovers(lake: Lake, cache: Path, before: float, unnamed: Sequence[Leftover
             else:
                 found.append(Leftover(asset, f"{folder}/{name}", sum(each.size for each in files), since))
     found += _kept_tracks(lake, before)
+    found += _former_figures(lake, before)
     found += _stale_packed(lake, cache / lake.identity(), before)
     found += _unpacked(cache, kept, before)
     return [*found, *_given_up(cache, before), *_spooled(lake, before), *_uploads(lake, before)]
@@ -148,6 +151,18 @@ def _kept_tracks(lake: Lake, before: float) -> Iterator[Leftover]:
         name, since = each.key.removeprefix(f"{TRACKS_FOLDER}/"), max(each.modified, published)
         if _KEPT.match(name) and name not in named and since < before:
             yield Leftover("track_shards", each.key, each.size, since, is_object=True)
+
+
+def _former_figures(lake: Lake, before: float) -> Iterator[Leftover]:
+    """Figures of cards that have been replaced, by the release that they were of."""
+    if not lake.has("training_dataset"):
+        return
+    release = lake.json("training_dataset")["release"]
+    published = {each.key: each.modified for each in lake.store.objects(TRACKS_FOLDER)}[TRACKS_INDEX_KEY]
+    for name, files in _folders(list(lake.store.objects(FIGURES_FOLDER)), FIGURES_FOLDER).items():
+        since = max([published, *(each.modified for each in files)])
+        if _RELEASE.match(name) and name != release and since < before:
+            yield Leftover("figures", f"{FIGURES_FOLDER}/{name}", sum(each.size for each in files), since)
 
 
 def _folders(objects: list[StoredObject], root: str) -> dict[str, list[StoredObject]]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ais_assets.publishing.figures.picture import Picture
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,8 @@ class TrainingDataset:
         mds: None where AIS_WINDOW_FORMATS leaves it out.
         windows_apart: in the Parquet file of each split that has one, such as validation; none where AIS_WINDOW_FORMATS
             leaves Parquet out.
-        card: the content of README.md.
+        card: the content of README.md, without its pictures.
+        pictures: those of the card, by name.
     """
 
     release: str
@@ -50,6 +55,7 @@ class TrainingDataset:
     mds: PublishedMds | None
     windows_apart: dict[str, int]
     card: str = ""
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
         """What there is of it, by what people call it."""

@@ -13,18 +13,16 @@ from ais_assets.io.layout import place_of
 from ais_assets.io.mds import root_index
 from ais_assets.io.provenance import MADE_FROM, MADE_WITH, Chain, digest_of, require_fresh
 from ais_assets.ledger import Ledger
-from ais_assets.loader.tracks.track_index import TRACKS_FOLDER
-from ais_assets.publishing.accounts import accounts, funnel, require_conserved, tracked_days, training_windows_in_tracks
-from ais_assets.publishing.card import dataset_card
+from ais_assets.publishing.accounts import accounts, require_conserved, training_windows_in_tracks
+from ais_assets.publishing.card import card_markdown
 from ais_assets.publishing.dataset import PublishedMds, TrainingDataset
-from ais_assets.publishing.days import days_of
+from ais_assets.publishing.describing import BASELINE, describe_dataset, publish_description
 from ais_assets.publishing.statistics import track_intervals, window_statistics
 from ais_assets.publishing.track_index import publish_track_index
 from ais_assets.settings import Settings
 
 INDEX_FILE = "index.json"
 STATISTICS_FILE = "statistics.json"
-CARD_FILE = "README.md"
 _MDS_FOLDER: Final = place_of("mds_shards").folder
 
 
@@ -42,10 +40,13 @@ def publish_dataset(lake: Lake, settings: Settings, facts: Mapping[str, Any]) ->
     partition back to the archives is stale, ValueError when rows were lost between stages or there is no training
     window.
     """
-    for asset in (asset for asset in facts[MADE_FROM] if place_of(asset).cut is not None):
+    # A report on the data is none of them: its last decimals may differ from one processor to another, and where it is
+    # of other windows, the card is without it.
+    made_from = {of: keys for of, keys in facts[MADE_FROM].items() if of != BASELINE}
+    for asset in (asset for asset in made_from if place_of(asset).cut is not None):
         lake.require(asset, place_of(asset).named_by(settings.cutting))
-    require_fresh(Chain(lake), {of: sorted(keys) for of, keys in facts[MADE_FROM].items()}, settings)
-    release = digest_of({MADE_FROM: facts[MADE_FROM], MADE_WITH: facts[MADE_WITH]})
+    require_fresh(Chain(lake), {of: sorted(keys) for of, keys in made_from.items()}, settings)
+    release = digest_of({MADE_FROM: made_from, MADE_WITH: facts[MADE_WITH]})
     intervals = track_intervals(lake, settings)
     mds = _mds(lake, settings, {"release": release, **facts}, intervals) if "mds" in settings.window_formats else None
     require_conserved(lake, settings, None if mds is None else mds.samples)
@@ -59,14 +60,13 @@ def publish_dataset(lake: Lake, settings: Settings, facts: Mapping[str, Any]) ->
         mds=mds,
         windows_apart={split: lake.describe(split).rows for split in settings.splits_apart},
     )
-    days = days_of(lake, settings, tracked_days(lake, settings))
-    dataset = replace(dataset, card=dataset_card(dataset, funnel(lake, settings, stages), days, settings))
+    described = describe_dataset(lake, settings, dataset, stages)
+    dataset = replace(dataset, card=card_markdown(described, pictures=False), pictures=described.pictures)
+    publish_description(lake, described)
     if mds is not None:
         statistics = (json.dumps(mds.statistics, sort_keys=True, indent=1) + "\n").encode()
         lake.store.publish_bytes(statistics, f"{_MDS_FOLDER}/{STATISTICS_FILE}")
-        lake.store.publish_bytes(dataset.card.encode(), f"{_MDS_FOLDER}/{CARD_FILE}")
         lake.store.publish_bytes(mds.index, place_of("mds_index").key(None))
-    lake.store.publish_bytes(dataset.card.encode(), f"{TRACKS_FOLDER}/{CARD_FILE}")
     publish_track_index(lake, settings, release, facts)
     return dataset
 

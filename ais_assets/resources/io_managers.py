@@ -44,11 +44,11 @@ class Partitions:
     items: Generator[tuple[Key, Payload]]
 
 
-def materialization_metadata(published: Published) -> dict[str, Any]:
-    """What the UI shows of a partition: rows, bytes, where it is, its schema, and the account by rule."""
+def materialization_metadata(published: Published, key: Key) -> dict[str, Any]:
+    """What the UI shows of a partition, or of an asset without: rows, bytes, where it is, its schema, the account."""
     metadata: dict[str, Any] = {
         "dagster/uri": MetadataValue.text(published.uri),
-        "dagster/partition_row_count": published.rows,
+        "dagster/row_count" if key is None else "dagster/partition_row_count": published.rows,
         "bytes": published.size,
         "rows in": published.ledger.rows_in,
         "rows out": published.ledger.rows_out,
@@ -163,7 +163,7 @@ def store_partitions(
             made[key] = published.fingerprint
             context.log.info(_summary(key, published))
             context.step_context.add_asset_metadata(
-                materialization_metadata(published), asset_key=context.asset_key, partition_key=key
+                materialization_metadata(published, key), asset_key=context.asset_key, partition_key=key
             )
     if set(made) != set(expected):
         raise ValueError(f"{asset} made the partitions {list(made)} of {expected}")

@@ -167,6 +167,8 @@ class Settings(BaseSettings):
         5.0, gt=0, description="a day's measure further from usual than so many robust standard deviations is named"
     )
 
+    contact: str | None = Field(None, description="who answers for the dataset, as its card says: a name, an address")
+
     mds_size_limit: Annotated[int, Field(ge=1 << 16)] = Field(
         1 << 26, description="bytes of an MDS shard before compression; MDSWriter's default"
     )

@@ -68,7 +68,8 @@ def track_table(tracks: Iterator[pa.Table], vessels: pa.Table, *, window_len: in
         stride: positions from one window's start to the next one's in the same track.
 
     Returns:
-        `schema.TRACKS` by (mmsi, start), one table. Ledger: tracks in and out; notes count their positions,
+        `schema.TRACKS` by (mmsi, start), one table, or none without tracks: Hugging Face's `datasets` does not read a
+        file whose first row group has no row. Ledger: tracks in and out; notes count their positions,
         windows and seconds. Facts: window_len and stride.
 
         Peak memory: one table of positions, and some 200 bytes a track.
@@ -102,7 +103,8 @@ def _one_table(
     ledger.note("positions", int(extents.positions.sum()))
     ledger.note("windows", int(windows.sum()))
     ledger.note("seconds", int((extents.end - extents.start).sum()) // 1_000)
-    yield table
+    if table.num_rows:
+        yield table
 
 
 def _measured(tables: Iterator[pa.Table]) -> tuple[_Extents, NDArray[np.int8]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -16,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import mlcroissant
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from boto3.session import Session
 from click.testing import CliRunner
 
@@ -36,6 +39,7 @@ from ais_assets.operating.stages import Stage, turns
 from ais_assets.operating.tasks import RANGE_END, RANGE_START
 from ais_assets.publishing.accounts import accounts
 from ais_assets.publishing.dataset import TrainingDataset
+from ais_assets.publishing.figures.picture import MOST_BYTES
 from ais_assets.publishing.index import publish_dataset
 from ais_assets.settings import Settings, load_settings
 from ais_assets.stream import RecordStream
@@ -136,7 +140,7 @@ def test_a_second_build_gives_the_same_bytes(built: tuple[Settings, dg.DagsterIn
     again = load_settings(lake=str(tmp_path / "lake"), cache=tmp_path / "cache", **SMALL)
     with dg.DagsterInstance.ephemeral() as instance:
         materialize(again, instance, together=False, reverse=True)
-    assert _without_card(digests(again)) == _without_card(digests(settings))
+    assert digests(again) == digests(settings)
 
 
 def test_windows_cut_while_training_are_those_on_disk(
@@ -542,6 +546,81 @@ def test_partitions_of_other_settings_are_counted(built: tuple[Settings, dg.Dags
     assert (of_asset["partitions_there"], of_asset["partitions"]) == (2, 2)
 
 
+def test_a_dataset_describes_itself(built: tuple[Settings, dg.DagsterInstance]) -> None:
+    settings, instance = built
+    lake = Lake(settings.lake)
+    release = lake.json("training_dataset")["release"]
+    pages = {page: lake.store.read(page).decode() for page in ("README.md", "card.html", "mds/README.md")}
+    drawn = {each.key: lake.store.read(each.key) for each in lake.store.objects("figures")}
+    assert len(drawn) == 12
+    for file, png in drawn.items():
+        assert file.startswith(f"figures/{release}/")
+        assert png.startswith(b"\x89PNG")
+        assert len(png) <= MOST_BYTES
+    for page, root in (("README.md", "./"), ("mds/README.md", "../")):
+        shown = re.findall(r"!\[[^\n]*\]\(([^)]+)\)", pages[page])
+        assert {image.removeprefix(root) for image in shown} == set(drawn)
+    assert pages["card.html"].count("<img ") == len(drawn)
+    for text in pages.values():
+        assert release in text
+        assert "Simulated: no ship, voyage or position in it is real." in text
+        assert settings.lake not in text, "a card says nothing of where somebody keeps it"
+    for asset, key in (
+        ("training_dataset", None),
+        ("vessels", None),
+        ("dead_reckoning", None),
+        ("daily_quality", "2024-03-01"),
+    ):
+        event = instance.fetch_materializations(
+            dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=None if key is None else [key]), limit=1
+        ).records[0]
+        assert event.asset_materialization is not None
+        figures = {name: value for name, value in event.asset_materialization.metadata.items() if "figure: " in name}
+        assert len(figures) == (len(drawn) if asset == "training_dataset" else 1), asset
+        for figure in figures.values():
+            assert isinstance(figure, dg.MarkdownMetadataValue)
+            assert re.match(r"!\[[^]]+\]\(data:image/png;base64,[A-Za-z0-9+/=]+\)$", figure.value)
+
+
+# pandas, of a type of column that mlcroissant makes.
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_croissant_is_valid_and_reads_what_the_lake_holds(built: tuple[Settings, dg.DagsterInstance]) -> None:
+    lake = Lake(built[0].lake)
+    described = mlcroissant.Dataset(f"{built[0].lake}/croissant.json")
+    assert described.metadata.ctx.issues.errors == set()
+    assert described.metadata.to_json()["@type"] == "sc:Dataset"
+    tables = {"windows": "materialized_windows", "validation": "validation", "tracks": "tracks", "vessels": "vessels"}
+    for name, asset in tables.items():
+        stored = lake.dataset(asset).to_table()
+        records = list(described.records(name))
+        assert len(records) == stored.num_rows
+        assert {key.partition("/")[2] for key in records[0]} == set(stored.column_names)
+        assert [record[f"{name}/mmsi"] for record in records] == stored["mmsi"].to_pylist()
+    (first,) = itertools.islice(described.records("records"), 1)
+    assert first["records/lat_microdegrees"] == lake.dataset("clean_records").head(1)["lat_microdegrees"][0].as_py()
+    content = json.loads(lake.store.read("croissant.json"))
+    index = next(of for of in content["distribution"] if of["@type"] == "cr:FileObject")
+    assert hashlib.sha256(lake.store.read(index["contentUrl"])).hexdigest() == index["sha256"]
+    south, west, north, east = map(float, content["spatialCoverage"]["geo"]["box"].split())
+    lat, lon = (lake.table("track_shards")[name].to_numpy() for name in ("lat", "lon"))
+    assert (south, north) == pytest.approx((lat.min(), lat.max()), abs=1e-3)
+    assert (west, east) == pytest.approx((lon.min(), lon.max()), abs=1e-3)
+
+
+def test_the_hubs_configurations_name_files_that_are_there(built: tuple[Settings, dg.DagsterInstance]) -> None:
+    root = Path(built[0].lake)
+    header = yaml.safe_load((root / "README.md").read_text().split("---\n")[1])
+    for config in header["configs"]:
+        for files in config["data_files"]:
+            found = sorted(root.glob(files["path"]))
+            assert found, files
+            table = pq.read_table(found[0])
+            with pq.ParquetFile(found[0]) as file:
+                assert table.num_rows or not file.metadata.num_row_groups
+            # None of the types that Hugging Face's datasets and pandas have no use for.
+            assert not any(pa.types.is_decimal(field.type) for field in table.schema)
+
+
 def test_the_release_stands_in_all_that_is_published(built: tuple[Settings, dg.DagsterInstance]) -> None:
     settings, instance = built
     lake = Lake(settings.lake)
@@ -598,12 +677,7 @@ def test_s3_has_the_same_bytes(built: tuple[Settings, dg.DagsterInstance], bucke
     remote = load_settings(lake=f"s3://{bucket}/some/prefix", cache=tmp_path / "cache", **SMALL)
     with dg.DagsterInstance.ephemeral() as instance:
         materialize(remote, instance, together=True)
-    assert _without_card(digests(remote)) == _without_card(digests(settings))
-
-
-def _without_card(found: dict[str, str]) -> dict[str, str]:
-    # The card says where the lake is.
-    return {key: digest for key, digest in found.items() if not key.endswith("README.md")}
+    assert digests(remote) == digests(settings)
 
 
 def _samples(lake: Lake, settings: Settings) -> pa.Table:
@@ -843,8 +917,9 @@ def test_the_formats_asked_for_are_built_published_and_trained_on(
         {"mds"} if assets else {"mds", "materialized", "window_piles", "reports"}
     )
     # But for what names the release, of which less was made, all is as if everything had been asked for.
-    apart = {"track_shards/index.json", "track_shards/README.md", "reports/dead_reckoning.json"}
-    assert {key: whole[key] for key in there.keys() - apart} == {key: there[key] for key in there.keys() - apart}
+    apart = {"track_shards/index.json", "track_shards/README.md", "README.md", "card.html", "croissant.json"}
+    alike = {key for key in there.keys() - apart if not key.startswith("figures/")}
+    assert {key: whole[key] for key in alike} == {key: there[key] for key in alike}
     assert look(settings, "training_dataset") == dict.fromkeys(
         {"nothing_lost_between_stages", "no_hull_in_two_splits", *checks}, True
     )
