@@ -11,6 +11,8 @@ from rich.table import Table
 
 from ais_assets.cli.terminal import Failure, failures, terminal
 from ais_assets.settings import SettingsError, load_settings
+from ais_assets.sources import source_class
+from ais_assets.sources.delimited_source import DelimitedSource
 from ais_assets.sources.split import UNDATED_FILE, split
 
 
@@ -45,7 +47,10 @@ def command(*, files: tuple[Path, ...], into: Path, memory_gigabytes: float, as_
     read_with = {name: values[name] for name in ("source", "source_zone", "table_columns", "table_delimiter")}
     with failures():
         cut, done = split(source, files, into, memory_bytes=int(memory_gigabytes * 1e9), read_with=read_with)
-    lines = [f"AIS_SOURCE_URI={into}", "AIS_FILE_ZONE=UTC", "AIS_FILE_MARGIN_HOURS=0"]
+    lines = [f"AIS_SOURCE_URI={into}", "AIS_FILE_ZONE=UTC"]
+    if issubclass(source_class(settings.source), DelimitedSource):
+        # Exact to the row; a line of other formats may hold more than one message.
+        lines.append("AIS_FILE_MARGIN_HOURS=0")
     if cut.days:
         lines += [f"AIS_FIRST_DAY={min(cut.days)}", f"AIS_LAST_DAY={max(cut.days)}"]
     if as_json:

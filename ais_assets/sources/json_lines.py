@@ -19,9 +19,11 @@ import numpy as np
 import pyarrow as pa
 
 from ais_assets import schema
+from ais_assets.ledger import Ledger
 from ais_assets.sources.landing.landing import FileSource
 from ais_assets.sources.rows.archive import row_blocks
-from ais_assets.sources.rows.day_log import OTHER_DAY, TIME_REJECTS, DayLog, Report
+from ais_assets.sources.rows.day_log import NO_TIME, OTHER_DAY, TIME_REASONS, TIME_REJECTS, DayLog, Report
+from ais_assets.sources.rows.day_rows import DAY_SECONDS, DayRows, Undated, raw_lines
 from ais_assets.sources.rows.delimited import whole_lines
 from ais_assets.sources.rows.json_kernel import (
     NAMES,
@@ -37,7 +39,7 @@ from ais_assets.sources.rows.json_kernel import (
     senders_of,
     table_of,
 )
-from ais_assets.sources.rows.record_table import StaticValue, imo_number, metres
+from ais_assets.sources.rows.record_table import SAMPLE_CHARACTERS, StaticValue, imo_number, metres
 from ais_assets.sources.rows.row_plan import Note, Reject, Window
 from ais_assets.sources.rows.text import PADDING, grown
 from ais_assets.sources.rows.times import milliseconds_of
@@ -104,6 +106,23 @@ class JsonLinesSource(FileSource):
         log = DayLog(reach.window(day), REJECTS, (*_NOTES, _BLANK_LINES), of_day=reach.begins_with(day))
         stream.tables = self._tables(archive, log, stream)
         return stream
+
+    def rows_by_day(self, archive: Path, ledger: Ledger) -> Iterator[DayRows | Undated]:
+        """As of every source. A line of several messages is of the day of the first that has a time."""
+        for number, line in enumerate(raw_lines(archive, self.max_bytes), 1):
+            text = line.rstrip()
+            if not text:
+                ledger.note(_BLANK_LINES, 1)
+                continue
+            found = objects_of(text)
+            times = [time_of(said, self.zone) for said in found]
+            day = next((t // DAY_SECONDS for t in times if t is not None and t >= 0), None)
+            if day is not None:
+                yield DayRows(day, b"", line, len(found))
+                continue
+            shown = text.decode("utf-8", "replace")[:SAMPLE_CHARACTERS]
+            for t in times or [0]:
+                yield Undated(number, NOT_JSON if not found else TIME_REASONS.get(t or 0, NO_TIME), shown)
 
     def _tables(self, archive: Path, log: DayLog, stream: RecordStream) -> Iterator[pa.Table]:
         blocks = row_blocks(archive, block_bytes=_BLOCK_BYTES, max_bytes=self.max_bytes)

@@ -5,7 +5,7 @@ What the messages mean is ITU-R M.1371-5, annex 8. A transmission that several s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -17,11 +17,14 @@ from pyais.exceptions import AISBaseException
 from pyais.messages import AISSentence, MessageType24PartA, MessageType24PartB, MessageType24PartBAuxiliaryCraft
 
 from ais_assets import schema
+from ais_assets.ledger import Ledger
 from ais_assets.sources.landing.landing import FileOptions, FileSource
 from ais_assets.sources.rows.archive import row_blocks
-from ais_assets.sources.rows.day_log import TIME_REJECTS, DayLog, Report
-from ais_assets.sources.rows.lines import Lines
+from ais_assets.sources.rows.day_log import NO_TIME, TIME_REJECTS, DayLog, Report
+from ais_assets.sources.rows.day_rows import DAY_SECONDS, DayRows, Undated, raw_lines
+from ais_assets.sources.rows.lines import MOST_LINE_BYTES, Lines
 from ais_assets.sources.rows.record_table import (
+    SAMPLE_CHARACTERS,
     StaticValue,
     imo_number,
     metres,
@@ -31,6 +34,7 @@ from ais_assets.sources.rows.sentences import (
     GLUED_SENTENCES,
     JOINED_PARTS,
     LINE_FAULTS,
+    MOST_LINES_APART,
     NO_SENTENCE,
     OTHER_LINES,
     Fault,
@@ -150,6 +154,46 @@ class NmeaSource(FileSource):
         reader = MessageReader(self.zone, believe_tag_blocks=self._believe_tag_blocks)
         stream.tables = _tables(archive, self.max_bytes, log, reader, stream)
         return stream
+
+    def rows_by_day(self, archive: Path, ledger: Ledger) -> Iterator[DayRows | Undated]:
+        """As of every source, by lines: what has no time of its own stays with the message that it stands before."""
+        reader = MessageReader(self.zone, believe_tag_blocks=self._believe_tag_blocks)
+        return _lines_by_day(raw_lines(archive, self.max_bytes), reader, ledger)
+
+
+def _lines_by_day(lines: Iterable[bytes], reader: MessageReader, ledger: Ledger) -> Iterator[DayRows | Undated]:
+    """The lines of a log, each of the day of the message that it is of, stands before, or, of the last, stands behind.
+
+    A message whose sentences came with another one's between them goes where its first one went, whole.
+    """
+    waiting: list[tuple[int, bytes]] = []
+    went: dict[int, int] = {}
+    number = 0
+
+    def numbered() -> Iterator[tuple[int, bytes]]:
+        nonlocal number
+        for number, line in enumerate(lines, 1):
+            text = line[:MOST_LINE_BYTES].rstrip()
+            if not text:
+                ledger.note(BLANK_LINES, 1)
+                continue
+            waiting.append((number, line))
+            yield number, text
+
+    day = None
+    for found in reader.read(numbered()):
+        if isinstance(found, Message) and found.t is not None and found.t >= 0:
+            day = went.get(found.line, found.t // DAY_SECONDS)
+            yield DayRows(day, b"", b"".join(line for _, line in waiting), len(waiting))
+            went.update((of, day) for of, _ in waiting)
+            waiting.clear()
+            if len(went) > 2 * MOST_LINES_APART:
+                went = {of: on for of, on in went.items() if of > number - MOST_LINES_APART}
+    if day is not None and waiting:
+        yield DayRows(day, b"", b"".join(line for _, line in waiting), len(waiting))
+    elif waiting:
+        for of, line in waiting:
+            yield Undated(of, NO_TIME, line.decode("utf-8", "replace").rstrip("\r\n")[:SAMPLE_CHARACTERS])
 
 
 def report(ais: AISSentence) -> Report:

@@ -11,12 +11,14 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyais
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from pyais.util import checksum
 
 from ais_assets.cli.main import main
 from ais_assets.ledger import Ledger
@@ -25,8 +27,10 @@ from ais_assets.sources import FILE_SOURCES, source_class
 from ais_assets.sources.delimited_source import DelimitedSource
 from ais_assets.sources.dma import DmaSource
 from ais_assets.sources.file_days import FileDays
+from ais_assets.sources.json_lines import JsonLinesSource
 from ais_assets.sources.landing.landing import FileSource
 from ais_assets.sources.marinecadastre import MarineCadastreSource
+from ais_assets.sources.nmea import NmeaSource
 from ais_assets.sources.source import SourceError
 from ais_assets.sources.split import UNDATED_FILE, Cut, split
 from ais_assets.sources.table import TableSource
@@ -282,3 +286,72 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = CliRunner().invoke(main, ["split", "219.csv", "--into", "days"]).output
     assert "cut before" in shown
     assert f"is named in days{os.sep}{UNDATED_FILE}" in shown
+
+
+def records_of(source: FileSource, days: list[str], folder: Path) -> tuple[list[Any], Ledger]:
+    """Of all days, as the platform lands and reads them."""
+    total, records = Ledger(), []
+    for number, key in enumerate(days):
+        day = date.fromisoformat(key)
+        landing = folder / f"landed-{number}"
+        landing.mkdir(parents=True)
+        stream = source.read_all([archive.path for archive in source.land(day, landing)], day)
+        records += [(r["t"], r["mmsi"], r["name"]) for table in stream.tables for r in table.to_pylist()]
+        total.add(stream.ledger)
+    return sorted(records, key=str), total
+
+
+def voyage_log(folder: Path) -> Path:
+    """Three days of a receiver: tag blocks, times above, a two-part message round midnight with another in between."""
+    log = []
+    for k in range(60):
+        t = MIDNIGHT + timedelta(hours=k, minutes=59)
+        tags = f"c:{t.timestamp():.0f}"
+        fields = {"type": 1, "mmsi": 219_000_101 + k % 3, "lat": 55.5, "lon": 12 + k / 100, "course": k}
+        (sentence,) = pyais.encode_dict(fields, talker_id="AI", sentence_type="VDM")
+        log += ["# a comment", f"\\{tags}*{checksum(tags.encode()):02X}\\{sentence}", "!AIVDM,1,1,,A,13a,0*00"]
+    voyage = {"type": 5, "mmsi": 219_000_101, "shipname": "FENJA", "callsign": "OXAB"}
+    first, second = pyais.encode_dict(voyage, talker_id="AI", sentence_type="VDM", seq_id=1)
+    before, after = (f"c:{(MIDNIGHT + timedelta(days=1, seconds=s)).timestamp():.0f}" for s in (-1, 0))
+    at = 24 * 3
+    parts = [f"\\{before}*{checksum(before.encode()):02X}\\{first}"]
+    (other,) = pyais.encode_dict(
+        {"type": 1, "mmsi": 219_000_109, "lat": 1, "lon": 2}, talker_id="AI", sentence_type="VDM"
+    )
+    parts += [f"\\{after}*{checksum(after.encode()):02X}\\{other}", second]
+    path = folder / "voyage.log"
+    path.write_text("\n".join([*log[:at], *parts, *log[at:]]) + "\n")
+    return path
+
+
+def voyage_json(folder: Path) -> Path:
+    lines = [
+        json.dumps(
+            {"class": "AIS", "type": 1, "mmsi": 219_000_101, "lat": 55.5, "lon": 12.5, "rxuxtime": t.timestamp()}
+        )
+        for t in (MIDNIGHT + timedelta(hours=5 * k) for k in range(14))
+    ]
+    path = folder / "voyage.jsonl"
+    path.write_text("\n".join([*lines[:3], "{broken", "", '{"mmsi": 1, "lat": 1, "lon": 1}', *lines[3:]]))
+    return path
+
+
+@pytest.mark.parametrize(("kind", "write"), [(NmeaSource, voyage_log), (JsonLinesSource, voyage_json)])
+def test_a_voyage_a_file(tmp_path: Path, kind: type[FileSource], write: Any) -> None:
+    """What the days read is what the voyage reads, record by record, and the log's lines are all there."""
+    feed, into = tmp_path / "feed", tmp_path / "days"
+    feed.mkdir()
+    log = write(feed)
+    days = FileDays("UTC", timedelta(hours=24), MIDNIGHT.date())
+    cut = cut_into(kind(str(feed), max_bytes=MAX_BYTES, days=days), [log], into, memory=500)
+    assert list(cut.days) == ["2024-03-01", "2024-03-02", "2024-03-03"]
+    lines = b"".join(gzip.decompress(path.read_bytes()) for path in into.glob("*.gz")).splitlines()
+    named = {name["text"] for name in undated(into)}
+    assert Counter(line.decode() for line in lines if line) + Counter(named) == Counter(
+        log.read_text().split("\n")
+    ) - Counter([""] * 99)
+    expected, whole = records_of(kind(str(feed), max_bytes=MAX_BYTES, days=days), list(cut.days), tmp_path / "whole")
+    found, total = records_of(kind(str(into), max_bytes=MAX_BYTES, days=days), list(cut.days), tmp_path / "cut")
+    assert found == expected
+    assert total.rows_out == whole.rows_out > 10
+    assert total.rows_in + len(named) == whole.rows_in

@@ -120,11 +120,9 @@ class FileSource(Source):
     def rows_by_day(self, archive: Path, ledger: Ledger) -> Iterator[DayRows | Undated]:
         """Every row of a file, as it stands, by the UTC day of its time; the ledger notes what are no rows.
 
-        Raises SourceError where the file is damaged, or this format cannot be cut into days.
+        Raises SourceError where the file is damaged, or this source has no files to be cut.
         """
-        raise SourceError(
-            f"{archive.name}: files of source {self.name!r} cannot be cut into days; they are read as they are"
-        )
+        raise SourceError(f"{archive.name}: files of source {self.name!r} are not cut into days")
 
     def land(self, day: date, into: Path) -> list[LandedArchive]:
         place = self._landing_place

@@ -48,7 +48,8 @@ from ais_assets.sources.rows.text import (
 from ais_assets.sources.rows.times import two_column_milliseconds
 from ais_assets.sources.source import SourceError
 
-DAY_MILLISECONDS: Final = 86_400_000
+DAY_SECONDS: Final = 86_400
+DAY_MILLISECONDS: Final = 1000 * DAY_SECONDS
 _PADDING_BYTES = len(PADDING)
 _CUT_OFF = -10
 _BAD_QUOTES = -11
@@ -71,6 +72,13 @@ class DayRows(NamedTuple):
     head: bytes
     rows: bytes | pa.RecordBatch
     number: int
+
+
+def raw_lines(archive: Path, max_bytes: int) -> Iterator[bytes]:
+    """Lines of a packed or plain text, each with its newline."""
+    for block in whole_lines(row_blocks(archive, block_bytes=BLOCK_BYTES, max_bytes=max_bytes), archive.name):
+        for line in block[: -len(PADDING)].split(b"\n")[:-1]:
+            yield line + b"\n"
 
 
 class Undated(NamedTuple):
