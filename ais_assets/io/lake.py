@@ -429,13 +429,7 @@ class Lake:
             return AISMDSDataset(remote=f"{self.uri}/{place_of('mds_shards').folder}", local=str(local), **options)
         if format != "tracks":
             raise ValueError(f"format is {format!r}; it must be 'mds' or 'tracks'")
-        if options.get("normalize") != "statistics":
-            return TrackWindowDataset(self.uri, local, **options)
-        release = str(self.json("training_dataset")["release"])
-        cut = TrackWindowDataset(self.uri, local, **{**options, "normalize": self._statistics(release)})
-        if cut.release != release:
-            raise OtherReleaseError(f"{self.uri} was published anew as it was being opened: open it again")
-        return cut
+        return TrackWindowDataset(self.uri, local, **options)
 
     def validation_loader(self, batch_size: int = 64, **options: Any) -> ValidationDataset:
         """The validation vessels' windows as batches, in the file's order, with the interface of `loader`."""

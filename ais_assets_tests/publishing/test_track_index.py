@@ -117,10 +117,12 @@ def test_a_shard_that_is_missing_is_named(settings: Settings) -> None:
         publish_track_index(Lake(settings.lake), more, "0123456789abcdef")
 
 
-def test_statistics_of_the_windows_on_disk_scale_those_from_tracks(settings: Settings, tmp_path: Path) -> None:
+def test_tracks_have_statistics_without_windows_on_disk(settings: Settings, tmp_path: Path) -> None:
     lake = Lake(settings.lake)
     publish_track_index(lake, settings, "0123456789abcdef")
-    with pytest.raises(PartitionMissingError, match=r"no statistics\.json"):
-        lake.loader(tmp_path, "tracks", normalize="statistics")
+    scaled = lake.loader(tmp_path, "tracks", normalize="statistics", seq_len=3, max_horizon=3, stride=1)
+    batch = scaled.batch(range(scaled.windows)).double()
+    assert batch.mean(dim=(0, 1)).abs().max() < 1e-4
+    assert (batch.std(dim=(0, 1), correction=0) - 1).abs().max() < 1e-4
     with pytest.raises(ValueError, match="must be 'mds' or 'tracks'"):
         lake.loader(tmp_path, "windows")  # pyright: ignore[reportCallIssue, reportArgumentType]

@@ -36,6 +36,7 @@ from ais_assets.loader.tracks.track_cache import TrackCache
 from ais_assets.loader.tracks.track_index import TRACKS_FOLDER, TRACKS_INDEX, TracksIndex
 from ais_assets.loader.tracks.window_order import PassOrder, WindowOrder
 from ais_assets.loader.tracks.window_plan import Geometry, WindowPlan, position_plan
+from ais_assets.loader.tracks.window_statistics import window_statistics
 from ais_assets.loader.world import check_not_shared_out_again
 from ais_assets.machine import usable_cores
 
@@ -94,7 +95,8 @@ class TrackWindowDataset(EpochDataset):
         shuffle: a new order in every epoch; False: by shard, track and start.
         seed: keys the order.
         drop_last: whether to drop an epoch's last batch if it is smaller.
-        normalize: "ranges", or statistics (the content of mds/statistics.json) for z-scores of the five features.
+        normalize: "ranges"; "statistics" for z-scores of the five features, over all training windows of this geometry,
+            computed from the tracks once and kept in the cache; or such statistics as mds/statistics.json has.
             Sines, cosines, flags and the navigational status are left as they are, the heading gets its range.
         device: copy batches there, one ahead; on CUDA from pinned memory without waiting.
         pin_memory: yield batches in pinned host memory.
@@ -150,7 +152,9 @@ class TrackWindowDataset(EpochDataset):
         s3: Mapping[str, str] | None = None,
     ) -> None:
         self._channels = channel_numbers(tuple(features))
-        self._scaling = _scaling(normalize, self._channels)
+        check_normalize(normalize, ("ranges", "statistics"))
+        if normalize == "statistics" and every_seconds is not None:
+            raise ValueError("normalize='statistics' is of positions, not of a time grid: give statistics, or 'ranges'")
         self.features = tuple(features)
         self.mask, self.times, self.provenance = mask, times, provenance
         remote, local = place("remote", remote), place("local", local)
@@ -176,6 +180,7 @@ class TrackWindowDataset(EpochDataset):
             _check_resident(device, self.geometry)
         self.resident = resident
         self.windows = self._open().windows
+        self._scaling = _scaling(self._statistics() if normalize == "statistics" else normalize, self._channels)
         super().__init__(
             self._size_of_epoch(self.windows),
             batch_size=batch_size,
@@ -313,6 +318,12 @@ class TrackWindowDataset(EpochDataset):
         check_not_shared_out_again(self._world)
         return {**self.__dict__, "_opened": None, "_on_device": None}
 
+    def _statistics(self) -> dict[str, Any]:
+        """Of the training windows, whatever split and which windows of it this dataset has."""
+        tracks = self._open().tracks
+        training = position_plan(tracks, self.geometry, "train", self.index.settings.get("holdout_from"))
+        return window_statistics(self._cache, tracks, training)
+
     def _size_of_epoch(self, windows: int) -> int:
         check_positive(epoch_size=self._epoch_size)
         return self._epoch_size or windows
@@ -437,7 +448,6 @@ def _scaling(
     normalize: str | Mapping[str, Any] | None, channels: NDArray[np.int64]
 ) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """What is taken from each feature, and what it is then divided by."""
-    check_normalize(normalize, ("ranges",))
     if normalize is None:
         return None
     chosen = [CHANNELS[number] for number in channels.tolist()]

@@ -177,6 +177,23 @@ def test_ranges_are_scaled_as_normalize_batch_does(lake: Path, cache: Path) -> N
     assert chosen[:, :, 0].abs().max() <= 1
 
 
+@pytest.mark.parametrize("geometry", [{}, {"seq_len": 3, "max_horizon": 4, "stride": 9}])
+def test_statistics_are_those_of_all_training_windows(lake: Path, cache: Path, geometry: dict[str, Any]) -> None:
+    training = TrackWindowDataset(lake, cache, **geometry)
+    features = training.batch(np.arange(training.windows)).numpy().astype(np.float64).reshape(-1, 5)
+    for split in ("train", "validation"):
+        plain = TrackWindowDataset(lake, cache, split=split, **geometry).batch([0, 1]).numpy()
+        scaled = TrackWindowDataset(lake, cache, split=split, normalize="statistics", **geometry).batch([0, 1])
+        expected = (plain - features.mean(axis=0)) / features.std(axis=0)
+        np.testing.assert_allclose(scaled.numpy(), expected, rtol=1e-4, atol=1e-5)
+    assert len(list((cache / "tracks").glob("*.statistics-*[0-9].json"))) == 1
+
+
+def test_statistics_of_a_time_grid_are_not_made_up(lake: Path, cache: Path) -> None:
+    with pytest.raises(ValueError, match="is of positions, not of a time grid"):
+        TrackWindowDataset(lake, cache, every_seconds=600, normalize="statistics")
+
+
 def test_held_out_time_is_in_no_other_split(tmp_path: Path, cache: Path) -> None:
     tables = shard_tables()
     times = np.concatenate([table["t"].cast("int64").to_numpy() // 1000 for table in tables])
