@@ -74,6 +74,7 @@ class TestRecords:
             "width": 15.0,
             "draught": pytest.approx(2.9),
             "destination": "LAESOE",
+            "identity": None,
         }
 
     @pytest.mark.parametrize(
