@@ -135,3 +135,26 @@ def test_a_tick_that_ran_out_of_time_is_gone_on_with(tmp_path: Path, monkeypatch
     days = [NEWEST - timedelta(days=2), LATE, NEWEST, NEWEST - timedelta(days=2)]
     assert [path for path, _ in web.requests] == [f"/aisdk-{day}.csv" for day in days]
     assert found == [[], [], [NEWEST.isoformat()], []]
+
+
+def test_whoever_opens_the_ui_is_told_what_everything_is_for() -> None:
+    definitions = build_definitions(load_settings(lake="/nowhere"))
+    for part in (*(definitions.sensors or ()), *(definitions.schedules or ())):
+        assert part.description, part
+    graph = definitions.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.description, key
+        assert node.tags["cut"] in ("days", "parts", "whole")
+        (reference,) = node.metadata["dagster/code_references"].code_references
+        assert isinstance(reference, dg.LocalFileCodeReference)
+        assert Path(reference.file_path).is_file(), "a link to where the asset's function stands"
+
+
+@pytest.mark.parametrize(("ends_in_days", "fresh"), [(30, True), (-30, False)])
+def test_days_are_to_be_fresh_as_long_as_the_range_goes_on(ends_in_days: int, fresh: bool) -> None:
+    last = datetime.now(UTC).date() + timedelta(days=ends_in_days)
+    graph = build_definitions(load_settings(lake="/nowhere", last_day=last)).resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert (node.freshness_policy is not None) == (fresh and node.tags["cut"] == "days"), key

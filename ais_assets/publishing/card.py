@@ -320,7 +320,7 @@ def _formats(facts: CardFacts) -> list[Words]:
         apart: list[Inline] = []
         for split, windows in dataset.windows_apart.items():
             apart += [f", {windows:,} {split} windows in ", Code(f"materialized/{split}.parquet")]
-        items.append(["Training windows as Parquet in ", Code("materialized/windows"), *apart, "."])
+        items.append(["As Parquet: training windows in ", Code("materialized/windows"), *apart, "."])
     absent = [_ABSENT[name] for name in WINDOW_FORMATS if name not in settings.window_formats]
     if absent:
         items.append(f"Left out, as AIS_WINDOW_FORMATS has it: {'; '.join(absent)}.")

@@ -111,6 +111,19 @@ def test_tracks_of_former_indexes_are_pruned(settings: Settings, tmp_path: Path)
     assert left == {"track_shards/index.json", "track_shards/kept/notes.parquet", *shards}
 
 
+def test_figures_of_former_releases_are_pruned(settings: Settings, tmp_path: Path) -> None:
+    lake = Lake(settings.lake)
+    for folder in ("0123456789abcdef", "fedcba9876543210", "mine"):
+        lake.store.publish_bytes(b"PNG", f"figures/{folder}/map.png")
+    publish_track_index(lake, settings, "0123456789abcdef")
+    later = time.time() + 60
+    (found,) = leftovers(lake, tmp_path, later)
+    assert (found.asset, found.where, found.size) == ("figures", "figures/fedcba9876543210", 3)
+    remove(lake, found)
+    left = {each.key for each in lake.store.objects("figures")}
+    assert left == {"figures/0123456789abcdef/map.png", "figures/mine/map.png"}
+
+
 def test_a_shard_that_is_missing_is_named(settings: Settings) -> None:
     more = settings.model_copy(update={"shards": 5})
     with pytest.raises(PartitionMissingError, match="missing: 0004"):
