@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -271,7 +271,7 @@ def by_movingpandas(reports: Reports) -> NDArray[np.int64]:
     frame["mmsi"], frame["t"] = reports.mmsi, reports.t.astype("datetime64[s]")
     tracks = movingpandas.TrajectoryCollection(frame, traj_id_col="mmsi", t="t", x="lon", y="lat")
     tracks = movingpandas.OutlierCleaner(tracks).clean(v_max=settings.max_speed_knots, units=("nm", "h"))
-    split = movingpandas.ObservationGapSplitter(tracks).split(gap=timedelta(seconds=settings.max_gap_seconds))
+    split: Any = movingpandas.ObservationGapSplitter(tracks).split(gap=timedelta(seconds=settings.max_gap_seconds))
     found = np.full(len(reports.t), _DROPPED, np.int64)
     for number, track in enumerate(split):
         found[track.df["row"].to_numpy()] = number
