@@ -595,7 +595,7 @@ def _baseline(facts: CardFacts) -> list[Block]:
         )
         for method, kinds in report.items()
         if isinstance(kinds, Mapping) and "moving" in kinds
-        for minutes, of in kinds["moving"].items()
+        for minutes, of in sorted(kinds["moving"].items(), key=lambda of: float(of[0]))
         if of["mean"] is not None
     ]
     names = ("method", "ahead", "windows", "vessels", "mean", "95 % by vessel", "median", "p90")

@@ -137,6 +137,11 @@ def test_the_card_answers(danish: CardFacts, question: str) -> None:
     assert re.search(ASKED[question], card_markdown(danish), re.MULTILINE), question
 
 
+def test_horizons_are_in_order_however_the_report_was_stored() -> None:
+    card = card_markdown(card_facts(load_settings(source="simulated"), baseline=report((120, 5, 30))))
+    assert re.findall(r"\| kalman \| (\d+) min", card) == ["5", "30", "120"]
+
+
 def test_every_table_of_the_card_is_one(danish: CardFacts) -> None:
     rendered = MarkdownIt("commonmark", {"html": True}).enable("table").render(card_markdown(danish))
     assert rendered.count("<table>") == card_markdown(danish).count("\n|--")

@@ -23,6 +23,7 @@ from ais_assets.publishing.figures.picture import (
 _COLOURS: Final = {"last_position": GREEN, "dead_reckoning": BLUE, "kalman": RED}
 _LINES: Final = {"kalman": "o--"}
 """A filter's forecasts may lie upon dead reckoning's, which is to be seen through them."""
+_MOST_NAMES: Final = 13
 _KINDS: Final = ("moving", "all")
 
 
@@ -60,7 +61,7 @@ def error_by_horizon(report: Mapping[str, Any]) -> Picture:
             empty(axes, "no window is long enough to be scored")
             continue
         axes.set_xlabel("minutes ahead")
-        axes.set_xticks(sorted({float(m) for of in methods.values() for m in of[kind]}))
+        axes.set_xticks(_apart(sorted({float(m) for of in methods.values() for m in of[kind]})))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set_ylim(bottom=0)
         axes.set_title("ships under way" if kind == "moving" else "all ships", fontsize=9)
@@ -74,3 +75,12 @@ def error_by_horizon(report: Mapping[str, Any]) -> Picture:
     headed(figure, title, note)
     alt = f"Mean error in nautical miles. {'; '.join(told) or 'No window is long enough'}."
     return Picture("error_by_horizon", title, alt, figure)
+
+
+def _apart(minutes: list[float]) -> list[float]:
+    """Those of the horizons, in order, that have room for their names beside each other."""
+    shown: list[float] = []
+    for minute in minutes:
+        if not shown or minute - shown[-1] >= minutes[-1] / _MOST_NAMES:
+            shown.append(minute)
+    return shown
