@@ -73,6 +73,18 @@ def each_tensor(batch: Batch, change: Callable[[torch.Tensor], torch.Tensor]) ->
     return change(features), {name: change(column) for name, column in provenance.items()}
 
 
+def delivered(batches: Iterator[Batch], device: torch.device | None, epoch: Callable[[], int]) -> Iterator[Batch]:
+    """An epoch's batches, on the device if there is one, for as long as `epoch` says the same.
+
+    Raises RuntimeError once another epoch was begun.
+    """
+    this_epoch = epoch()
+    for batch in batches if device is None else on_device(batches, device):
+        if this_epoch != epoch():
+            raise RuntimeError("another epoch of this dataset was begun: one can be iterated at a time")
+        yield batch
+
+
 def on_device(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
     """Copies batches to the device, one ahead of the batch that is yielded.
 

@@ -21,11 +21,11 @@ from ais_assets import schema
 from ais_assets.loader.device import (
     Batch,
     check_worker,
+    delivered,
     destination,
     empty_batch,
     features_of,
     filled,
-    on_device,
 )
 from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.mds.rows import PROVENANCE
@@ -122,13 +122,8 @@ class ValidationDataset(IterableDataset):
         check_not_shared_out_again(self._world)
         first, last = self._windows_of_worker()
         self._begin_epoch()
-        this_epoch = self._epochs_begun
-        batches: Iterator[Batch] = _one_ahead(self._read(min(first + self._skipped, last), last))
-        if self.device is not None:
-            batches = on_device(batches, self.device)
-        for batch in batches:
-            if this_epoch != self._epochs_begun:
-                raise RuntimeError("another epoch of this dataset was begun: one can be iterated at a time")
+        batches = _one_ahead(self._read(min(first + self._skipped, last), last))
+        for batch in delivered(batches, self.device, lambda: self._epochs_begun):
             features = features_of(batch)
             self._yielded += len(features)
             if self.normalize is not None:

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ais_assets import schema
-from ais_assets.loader.device import Batch, check_worker, destination, features_of, on_device
+from ais_assets.loader.device import Batch, check_worker, delivered, destination, features_of
 from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.mds.barrier import EpochBarrier
 from ais_assets.loader.mds.epoch_order import epoch_order, own_share
@@ -285,13 +285,7 @@ class AISMDSDataset(IterableDataset):
     def __iter__(self) -> Iterator[Any]:
         """The batches of the next epoch, or of the rest of one after `load_state_dict`."""
         sample_ids = self._begin_epoch()
-        this_epoch = self._epochs_begun
-        batches: Iterator[Batch] = self._gathered(sample_ids)
-        if self.device is not None:
-            batches = on_device(batches, self.device)
-        for batch in batches:
-            if this_epoch != self._epochs_begun:
-                raise RuntimeError("another epoch of this dataset was begun: one can be iterated at a time")
+        for batch in delivered(self._gathered(sample_ids), self.device, lambda: self._epochs_begun):
             features = features_of(batch)
             self._samples_yielded += len(features)
             if self.normalize is not None:

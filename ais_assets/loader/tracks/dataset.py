@@ -232,9 +232,9 @@ class TrackWindowDataset(EpochDataset):
         """As `EpochDataset.threads_ahead`: a device has its own queue, which the caller's thread fills."""
         return 1 if self.resident else super().threads_ahead()
 
-    def next_batches(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """As `EpochDataset.next_batches`; those that are gathered on the device are there."""
-        return batches if self.resident else super().next_batches(batches)
+    def copied_to(self) -> torch.device | None:
+        """As `EpochDataset.copied_to`; batches that are gathered on the device are there."""
+        return None if self.resident else super().copied_to()
 
     def at_places(self, places: NDArray[np.int64]) -> Batch:
         """The windows at places of this dataset's epochs laid end to end, normalized, on the host."""

@@ -23,7 +23,7 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ais_assets.loader.batch_memory import BatchMemory
-from ais_assets.loader.device import Batch, check_worker, destination, empty_tensor, on_device
+from ais_assets.loader.device import Batch, check_worker, delivered, destination, empty_tensor
 from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.options import check_positive
 from ais_assets.loader.world import World, check_not_shared_out_again
@@ -153,9 +153,9 @@ class EpochDataset(IterableDataset, ABC):
         """That make batches ahead of their use; 1: the caller's own."""
         return self.threads
 
-    def next_batches(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        """The batches, on their way to the device one ahead."""
-        return batches if self.device is None else on_device(batches, self.device)
+    def copied_to(self) -> torch.device | None:
+        """The device that batches are copied to, one ahead; None: they stay where they are made."""
+        return self.device
 
     def __len__(self) -> int:
         """Batches of an epoch on this rank, whatever the number of DataLoader workers."""
@@ -170,7 +170,6 @@ class EpochDataset(IterableDataset, ABC):
         world = self._world.with_workers()
         check_not_shared_out_again(world)
         epoch, done = self._begin_epoch()
-        this_epoch = self._epochs_begun
         steps = self._steps(done)
         mine = range(world.worker_of_rank, steps.count, world.workers_per_rank)
 
@@ -183,10 +182,9 @@ class EpochDataset(IterableDataset, ABC):
         threads = max(1, self.threads_ahead() // world.workers_per_rank)
         # A thread is through with what it hands over; the caller's own makes a batch when it is asked for.
         make = made if threads == 1 else lambda some: list(made(some))
-        batches = self.next_batches(chain.from_iterable(ahead(make, groups, threads)))
+        cut = chain.from_iterable(ahead(make, groups, threads))
+        batches = delivered(cut, self.copied_to(), lambda: self._epochs_begun)
         for step, batch in zip(mine, batches, strict=True):
-            if this_epoch != self._epochs_begun:
-                raise RuntimeError("another epoch of this dataset was begun: one can be iterated at a time")
             self._check_open()
             self._reached = steps.bounds(step)[1]
             yield self.finished(batch)
