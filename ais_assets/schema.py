@@ -253,6 +253,7 @@ VESSELS: Final = pa.schema(
         _field("draught", pa.float32(), "metre", "largest draught reported", nullable=True),
         _field("names", pa.list_(pa.string()), "1", "every name this MMSI showed"),
         _field("callsigns", pa.list_(pa.string()), "1", "every call sign it showed"),
+        _field("ship_types", pa.list_(pa.string()), "1", "every type of ship it showed"),
         _field("imos", pa.list_(pa.int32()), "1", "every IMO ship number it showed with a right check digit"),
         _field("invalid_imos", pa.list_(pa.int32()), "1", "every number in its place with a wrong one"),
         _field(

@@ -86,9 +86,11 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         cut=days,
         deps=["raw_records"],
         made_with=(
-            *("shards", "repeat_seconds", "moving_knots", "ships_only", "classes", "ship_types"),
+            *("shards", "repeat_seconds", "moving_knots", "ships_only", "classes"),
             *("drop_position_at_zero", "region", "land_metres", "drop_on_land"),
         ),
+        # 2: types of ship are chosen where tracks are made.
+        code_version="2",
         automation_condition=by_itself,
     )
     def clean_records(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
@@ -130,8 +132,8 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         stored_as="parquet",
         deps=[every("raw_records")],
         made_with=("validation_fraction", "test_fraction", "seed"),
-        # 2: the column identities.
-        code_version="2",
+        # 2: the column identities. 3: ship_types.
+        code_version="3",
     )
     def vessels(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """Who each vessel MMSI is (name, IMO, type, size, class, flag), from every day; conflicts shown, not hidden."""
@@ -209,16 +211,14 @@ def typed_records(lake: Lake, source: Source, day: date, settings: Settings) -> 
 
 def cleaned_records(lake: Lake, day: date, settings: Settings) -> RecordStream:
     """The day's usable positions; `transforms/clean.py` has the rules. Raises LostDayError when there is none."""
-    columns = (*RAW_COLUMNS, "ship_type") if settings.ship_types else RAW_COLUMNS
     stream = clean_day(
-        lake.row_groups("raw_records", day.isoformat(), columns),
+        lake.row_groups("raw_records", day.isoformat(), RAW_COLUMNS),
         day,
         shards=settings.shards,
         repeat_seconds=settings.repeat_seconds,
         moving_knots=settings.moving_knots,
         ships_only=settings.ships_only,
         classes=settings.classes,
-        ship_types=settings.ship_types,
         drop_position_at_zero=settings.drop_position_at_zero,
         region=settings.region,
         land_metres=settings.land_metres,

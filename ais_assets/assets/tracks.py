@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from dagster import AssetExecutionContext, AssetsDefinition
+from numpy.typing import NDArray
 
 from ais_assets.assets import partitions
 from ais_assets.assets.ingest import days_present
@@ -16,6 +18,7 @@ from ais_assets.resources.io_managers import Partitions
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
 from ais_assets.stream import RecordStream
+from ais_assets.transforms.ship_types import vessels_of_types
 from ais_assets.transforms.track_table import track_table
 from ais_assets.transforms.tracks import CLEAN_COLUMNS, build_tracks
 
@@ -23,6 +26,7 @@ GROUP = "tracks"
 TRACKED_BY = (
     *("shards", "max_gap_seconds", "max_speed_knots", "min_track_positions", "thin_seconds"),
     *("stationary_seconds", "stationary_knots", "validation_fraction", "test_fraction", "seed"),
+    "ship_types",
 )
 """Settings that tracks are made by."""
 
@@ -100,9 +104,17 @@ def tracks_of_shard(lake: Lake, shard: int, days: Mapping[str, str], settings: S
         stationary_seconds=settings.stationary_seconds,
         stationary_knots=settings.stationary_knots,
         hulls=_shared_hulls(lake),
+        vessels=_wanted_vessels(lake, settings),
     )
     stream.facts |= {"days": len(days), "days_absent": sorted(set(settings.day_keys) - set(days))}
     return stream
+
+
+def _wanted_vessels(lake: Lake, settings: Settings) -> NDArray[np.int32] | None:
+    """The vessels of AIS_SHIP_TYPES by all that the lake knows of them; None where these are all."""
+    if not settings.ship_types:
+        return None
+    return vessels_of_types(lake.dataset("vessels").to_table(columns=["mmsi", "ship_types"]), settings.ship_types)
 
 
 def _shared_hulls(lake: Lake) -> dict[int, int]:

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
-from ais_assets.assets.checks import shared_hulls
+from ais_assets.assets.checks import hulls_in_two_splits
 from ais_assets.assets.training import HORIZONS_MINUTES
 from ais_assets.bench.race import TURN_SECONDS, machine
 from ais_assets.io.lake import Lake
@@ -241,7 +241,7 @@ def _measure_reading(stages: _Stages, folder: Path, packed: NDArray[np.uint32], 
 
     def check() -> float:
         publish_track_index(lake, many, release="rates")
-        shared_hulls(lake, many)
+        hulls_in_two_splits(lake, many)
         counted_in_tracks(lake, many)
         return _COPIES * len(packed)
 

@@ -20,7 +20,7 @@ import pyarrow.dataset as ds
 from numpy.typing import NDArray
 
 from ais_assets import schema
-from ais_assets.assets.checks import shared_hulls
+from ais_assets.assets.checks import hulls_in_two_splits
 from ais_assets.io.kept_tracks import TRACKS_INDEX_KEY, published_tracks
 from ais_assets.io.lake import Lake, PartitionMissingError
 from ais_assets.io.layout import Kind, place_of
@@ -134,7 +134,7 @@ def index_part(lake: Lake, settings: Settings) -> Part:
 def splits_part(lake: Lake, settings: Settings) -> Part:
     """Whether a hull is in more than one split."""
     try:
-        shared = shared_hulls(lake, settings)
+        shared = hulls_in_two_splits(lake, settings)
     except (PartitionMissingError, OSError, DamagedFileError) as error:
         return Part("no hull is in two splits", 0, "", (Fault("splits", str(error)),))
     faults = [Fault(f"hull {hull}", "is in more than one split; `ais build --all`") for hull in shared]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import date
 
 from ais_assets.io.lake import Lake
 from ais_assets.settings import Settings
+from ais_assets.transforms.quality import judged_days
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,7 @@ class Days:
     Attributes:
         wanted: days of the range.
         with_positions: whose clean records have rows.
+        not_judged: of these, which too few days before them say what is usual for (`quality.departures`).
         empty: which were published and have no clean record.
         unpublished: which the source never had.
         not_made: which have not been landed, typed and cleaned, or are not in what is looked at.
@@ -23,6 +26,7 @@ class Days:
 
     wanted: int
     with_positions: int
+    not_judged: int
     empty: int
     unpublished: int
     not_made: int
@@ -30,7 +34,8 @@ class Days:
     def __str__(self) -> str:
         counts = {"unpublished": self.unpublished, "empty": self.empty, "not made": self.not_made}
         others = "".join(f", {days:,} {name}" for name, days in counts.items() if days)
-        return f"{self.with_positions:,} of {self.wanted:,} days with positions{others}"
+        not_judged = f" ({self.not_judged:,} not judged by those before)" if self.not_judged else ""
+        return f"{self.with_positions:,} of {self.wanted:,} days with positions{not_judged}{others}"
 
 
 def days_of(lake: Lake, settings: Settings, among: Collection[str] | None = None) -> Days:
@@ -41,11 +46,15 @@ def days_of(lake: Lake, settings: Settings, among: Collection[str] | None = None
         day for day in wanted if day in landed and not lake.manifest("raw_archives", day)["facts"]["published"]
     }
     made = [day for day in wanted if day in cleaned - unpublished and (among is None or day in among)]
-    with_positions = sum(lake.ledger("clean_records", day).rows_out > 0 for day in made)
+    with_positions = [day for day in made if lake.ledger("clean_records", day).rows_out > 0]
+    measured = set(lake.partitions("daily_quality"))
+    measured = [date.fromisoformat(day) for day in with_positions if day in measured]
+    judged = judged_days(measured, settings.quality_days)
     return Days(
         len(wanted),
-        with_positions,
-        len(made) - with_positions,
+        len(with_positions),
+        len(with_positions) - len(judged),
+        len(made) - len(with_positions),
         len(unpublished),
         len(wanted) - len(made) - len(unpublished),
     )

@@ -140,7 +140,8 @@ class Settings(BaseSettings):
         (), description="transponder classes to keep, separated by commas; default: all"
     )
     ship_types: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="types of ship to keep, in the source's words, separated by commas; default: all"
+        (),
+        description="types of ship that tracks are made of, in the source's words, separated by commas; default: all",
     )
     drop_position_at_zero: bool = Field(True, description="drop positions at exactly 0° N 0° E")
     region: Annotated[Region | None, NoDecode] = Field(
@@ -161,6 +162,9 @@ class Settings(BaseSettings):
     )
     allow_lost_days: bool = Field(
         False, description="whether a day may lose every row, or never be published, without that being a fault"
+    )
+    least_hours: int = Field(
+        12, ge=0, le=24, description="a day with positions in fewer of its hours is warned of, whatever those before"
     )
     quality_days: int = Field(30, ge=7, description="days before each one that say what is usual")
     quality_deviations: float = Field(

@@ -32,7 +32,6 @@ from ais_assets.transforms.reports.row_rules import (
     POSITION_AT_ZERO,
     RowRules,
 )
-from ais_assets.transforms.reports.ship_types import OTHER_TYPE, ShownTypes
 from ais_assets.transforms.reports.vessel_rules import (
     EXACT_DUPLICATE,
     MOVING_KNOTS,
@@ -51,7 +50,6 @@ RULES: Final = (
     POSITION_AT_ZERO,
     OUTSIDE_REGION,
     ON_LAND,
-    OTHER_TYPE,
     EXACT_DUPLICATE,
     REBROADCAST,
     SAME_SECOND,
@@ -72,7 +70,6 @@ def clean_day(
     moving_knots: float = MOVING_KNOTS,
     ships_only: bool = True,
     classes: Collection[str] = (),
-    ship_types: Collection[str] = (),
     drop_position_at_zero: bool = True,
     region: Region | None = None,
     land_metres: float | None = None,
@@ -81,15 +78,13 @@ def clean_day(
     """Drops what no model should see from a day's records, and sorts the rest.
 
     Args:
-        records: `schema.RAW_RECORDS`, any number of tables; RAW_COLUMNS are needed, and ship_type where `ship_types`
-            are given. Read once, table by table.
+        records: `schema.RAW_RECORDS`, any number of tables; RAW_COLUMNS are needed. Read once, table by table.
         day: the day (UTC) that the records are of.
         shards: number of vessel shards, at least 1.
         repeat_seconds: how long a moving fix may be seen again to be a REBROADCAST; 0: keep them.
         moving_knots: SOG from which on a ship is under way; in steps of 0.1, above 0.
         ships_only: whether NOT_A_VESSEL is on.
         classes: mobile types to keep, the rest being OTHER_CLASS; none: keep all.
-        ship_types: types to keep, the rest being OTHER_TYPE; none: keep all.
         drop_position_at_zero: whether POSITION_AT_ZERO is on.
         region: where positions are wanted, the others being OUTSIDE_REGION; None: everywhere.
         land_metres: how far inside land a position counts as there; None: that is not looked at.
@@ -129,22 +124,20 @@ def clean_day(
         "moving_knots": moving_knots,
         "ships_only": ships_only,
         "classes": sorted(classes),
-        "ship_types": sorted(ship_types),
         "drop_position_at_zero": drop_position_at_zero,
         "region": None if region is None else region.digest,
         "land_metres": land_metres,
         "drop_on_land": drop_on_land,
     }
-    reports, types = DayReports(rules, Places(region, land_metres), shards), ShownTypes(ship_types)
+    reports = DayReports(rules, Places(region, land_metres), shards)
     repeats = RepeatRule(repeat_seconds, moving_sog, travel_within_step=0)
-    tables = _clean_tables(records, reports, types, repeats, ledger, day.isoformat())
+    tables = _clean_tables(records, reports, repeats, ledger, day.isoformat())
     return RecordStream(schema.CLEAN_RECORDS, tables, ledger, facts)
 
 
 def _clean_tables(
     records: Iterator[pa.Table],
     reports: DayReports,
-    types: ShownTypes,
     repeats: RepeatRule,
     ledger: Ledger,
     where: str,
@@ -154,20 +147,16 @@ def _clean_tables(
         ledger.rows_in += table.num_rows
         for name, count in reports.take(table, place).items():
             (ledger.drop if name in RULES else ledger.note)(name, count)
-        types.take(table, place)
     repeats = repeats._replace(travel_within_step=travel_within_step(reports.coordinate_step()))
     for mmsi, bounds, packed in reports.by_shard():
         starts, ends = bounds[:-1], bounds[1:].copy()
-        unwanted = types.unwanted(mmsi)
-        ledger.drop(OTHER_TYPE, int((ends - starts)[unwanted].sum()))
-        ends[unwanted] = starts[unwanted]
         duplicates, rebroadcasts, losers = judge_vessels(packed, starts, ends, repeats)
         ledger.drop(EXACT_DUPLICATE, duplicates)
         ledger.drop(REBROADCAST, rebroadcasts)
         ledger.drop(SAME_SECOND, losers)
         table = clean_table(packed, starts, ends, mmsi, reports.rules.midnight)
         ledger.rows_out += table.num_rows
-        ledger.note("vessels", mmsi.size - int(np.count_nonzero(unwanted)))
+        ledger.note("vessels", mmsi.size)
         ledger.note("sog_missing", table["sog_tenths"].null_count)
         ledger.note("cog_missing", table["cog_tenths"].null_count)
         yield table

@@ -7,7 +7,7 @@ like any other: one rule judges them all, and one line of SQL draws any of them 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
@@ -154,6 +154,14 @@ def departures(quality: pa.Table, *, days: int, deviations: float) -> list[Depar
             if abs(value - usual) > allowed:
                 found.append(Departure(day, measure, value, usual, allowed))
     return sorted(found, key=lambda departure: (-departure.day.toordinal(), departure.measure))
+
+
+def judged_days(measured: Collection[date], days: int) -> set[date]:
+    """Those of the days with measures that `departures` judges: FEWEST_DAYS of the `days` before have some, too."""
+    known = set(measured)
+    return {
+        day for day in known if sum(day - timedelta(days=back) in known for back in range(1, days + 1)) >= FEWEST_DAYS
+    }
 
 
 def newest(found: list[Departure], quality: pa.Table) -> list[Departure]:

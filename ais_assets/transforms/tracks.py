@@ -16,6 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ais_assets import schema
+from ais_assets.ledger import Ledger
 from ais_assets.stream import RecordStream, arrow_array
 from ais_assets.transforms.chains import (
     COARSE,
@@ -33,6 +34,7 @@ from ais_assets.transforms.chains import (
 )
 from ais_assets.transforms.kernels import empty_columns, run_starts, stored_integers
 from ais_assets.transforms.motion import MotionLimits, fill_motion
+from ais_assets.transforms.ship_types import OTHER_TYPE, positions_of
 from ais_assets.transforms.split import split_codes
 
 CLEAN_COLUMNS: Final = (
@@ -124,6 +126,7 @@ def build_tracks(
     stationary_knots: float = 0.5,
     hulls: Mapping[int, int] | None = None,
     test_fraction: float = 0.0,
+    vessels: NDArray[np.int32] | None = None,
 ) -> RecordStream:
     """Tracks of one vessel shard, by the rules of `chains` and `motion`.
 
@@ -143,6 +146,7 @@ def build_tracks(
         stationary_knots: see there; above 0.
         hulls: of vessels that are split as another, `schema.VESSELS`' hull by MMSI; the others' is their own.
         test_fraction: share of hulls kept for the last test; with the former less than 1.
+        vessels: those that are wanted, positions of others being OTHER_TYPE; None: all.
 
     Returns:
         `schema.TRACK_POSITIONS` by (mmsi, track, t), in tables of up to `TABLE_POSITIONS` cut between
@@ -192,6 +196,8 @@ def build_tracks(
         "dt_seconds": {"edges": list(DT_EDGES), "counts": [0] * len(DT_EDGES)},
     }
     split = _Split(validation_fraction, test_fraction, seed, dict(hulls or {}))
+    if vessels is not None:
+        days = _of_vessels(days, vessels, stream.ledger)
     stream.tables = _track_tables(days, chain_limits, motion_limits, split, stream)
     return stream
 
@@ -209,7 +215,7 @@ def _track_tables(
     for name in ("vessels", "tracks", "sog_held", "cog_held", "sog_not_borne_out"):
         ledger.note(name, 0)
     compact = [_compact_day(table, number) for number, table in enumerate(days)]
-    ledger.rows_in = sum(len(day.reports.t) for day in compact)
+    ledger.rows_in = sum(len(day.reports.t) for day in compact) + ledger.dropped.get(OTHER_TYPE, 0)
     histogram = np.zeros(len(DT_EDGES), np.int64)
     for block in _blocks(compact):
         chains = _by_chain(block, chain_limits, stream)
@@ -221,6 +227,14 @@ def _track_tables(
             ledger.rows_out += end - start
             yield _table(_TrackColumns._make(column[start:end] for column in positions))
     stream.facts["dt_seconds"]["counts"] = histogram.tolist()
+
+
+def _of_vessels(days: Iterator[pa.Table], vessels: NDArray[np.int32], ledger: Ledger) -> Iterator[pa.Table]:
+    ledger.drop(OTHER_TYPE, 0)
+    for table in days:
+        wanted = positions_of(table, vessels)
+        ledger.drop(OTHER_TYPE, table.num_rows - wanted.num_rows)
+        yield wanted
 
 
 def _compact_day(table: pa.Table, number: int) -> VesselReports:

@@ -73,6 +73,7 @@ select mmsi, is_ship,
        {_EVERY.format("invalid_imo", "invalid_imos")},
        {_EVERY.format("callsign", "callsigns")},
        {_EVERY.format("name", "names")},
+       {_EVERY.format("ship_type", "ship_types")},
        {_EVERY.format("identity", "identities")},
        list_filter(
            [{", ".join(f"case when count(distinct {field}) > 1 then '{field}' end" for field in CONFLICTING)}],

@@ -247,7 +247,6 @@ SWITCHES = st.fixed_dictionaries(
         "moving_knots": st.sampled_from([0.1, 0.6, 50.0]),
         "ships_only": st.booleans(),
         "classes": st.sampled_from([(), ("class A",), ("class B", "unknown")]),
-        "ship_types": st.sampled_from([(), ("cargo",), ("Tanker", "unknown")]),
         "drop_position_at_zero": st.booleans(),
     },
 )
@@ -294,7 +293,7 @@ def test_order_repetition_and_tables_of_the_input_do_not_matter(
 def test_clean_records_are_clean(records: list[Record], switches: dict[str, Any]) -> None:
     once = kept(records, **switches)
     # Clean records have no types any more.
-    again, ledger = cleaned(raw_table(once), **{**switches, "ship_types": ()})
+    again, ledger = cleaned(raw_table(once), **switches)
     assert as_records(again[0]) == once
     assert ledger.rows_dropped == 0
 
@@ -338,7 +337,6 @@ def test_what_it_was_built_with_is_in_the_facts() -> None:
         "moving_knots": 0.5,
         "ships_only": True,
         "classes": [],
-        "ship_types": [],
         "drop_position_at_zero": True,
         "region": None,
         "land_metres": None,
@@ -597,32 +595,6 @@ def test_the_real_ferry_moves_on_every_position(real_data: Path) -> None:
     under_way = [(a, b) for a, b in pairwise(way) if min(a.sog or 0, b.sog or 0) >= 20]
     assert len(under_way) > 400
     assert all((a.lat, a.lon) != (b.lat, b.lon) for a, b in under_way)
-
-
-def test_types_shown_at_any_time_of_the_day_decide() -> None:
-    cargo = [Record(0), Record(60, ship_type="Cargo"), Record(120, lat=55_000_009)]
-    both = [Record(s, mmsi=OTHER_SHIP, ship_type=kind) for s, kind in ((0, "Tanker"), (60, "Cargo"))]
-    silent = [Record(0, mmsi=211_000_003, lat=55_000_007)]
-    everyone = [*cargo, *both, *silent]
-
-    def ships(*types: str) -> set[int]:
-        return {record.mmsi for record in kept(everyone, ship_types=types, repeat_seconds=0)}
-
-    assert ships() == {SHIP, OTHER_SHIP, 211_000_003}
-    assert ships("cargo") == {SHIP, OTHER_SHIP}
-    assert ships("TANKER") == {OTHER_SHIP}
-    assert ships("unknown", "fishing") == {211_000_003}
-    assert dropped(everyone, ship_types=["Tanker"], repeat_seconds=0) == {"other_type": 4}
-    _, ledger = cleaned(raw_table(everyone), ship_types=["Tanker"])
-    assert ledger.notes["vessels"] == 1
-
-
-def test_types_need_their_column() -> None:
-    stream = clean_day(
-        iter([raw_table([Record()]).drop_columns("ship_type")]), DAY, shards=1, repeat_seconds=0, ship_types=["Cargo"]
-    )
-    with pytest.raises(ValueError, match="column 'ship_type' is missing"):
-        list(stream.tables)
 
 
 @pytest.mark.parametrize(("decimals", "knots", "seconds"), [(4, 1, 10), (4, 5, 2), (5, 0.5, 2), (6, 0.5, 1)])
