@@ -494,18 +494,33 @@ def _clean_with_other_settings(settings: Settings) -> None:
         rebuild(other, instance, "clean_records", only="2024-03-02")
 
 
-def _reorder_a_day(settings: Settings) -> None:
-    rewrite(
-        Lake(settings.lake), "clean_records", "2024-03-02", lambda table: table.take(np.arange(table.num_rows)[::-1])
-    )
+def _rewrite_a_day(settings: Settings) -> None:
+    def moved(table: pa.Table) -> pa.Table:
+        place = table.schema.get_field_index("lat_microdegrees")
+        return table.set_column(
+            place, table.schema.field(place), pa.array(table["lat_microdegrees"].to_numpy() + 1, pa.int32())
+        )
+
+    rewrite(Lake(settings.lake), "clean_records", "2024-03-02", moved)
 
 
 def _land_another_archive(settings: Settings) -> None:
     lake = Lake(settings.lake)
     facts = lake.manifest("raw_archives", "2024-03-02")["facts"]
-    with lake.store.staging() as folder:
-        (folder / facts["files"][0]["file"]).write_bytes(b"another file")
+    name = facts["files"][0]["file"]
+    with lake.local_file("raw_archives", "2024-03-02", name) as former, lake.store.staging() as folder:
+        shutil.copyfile(former, folder / name)
         lake.write_folder("raw_archives", "2024-03-02", Folder(folder, "c0ffee" * 4, Ledger(), facts))
+
+
+def build_what_is_stale(settings: Settings) -> None:
+    """What `ais build` does: of each stage in turn what is missing or stale."""
+    lake, job = Lake(settings.lake), build_definitions(settings).resolve_implicit_global_asset_job_def()
+    with dg.DagsterInstance.ephemeral() as instance:
+        for stage in stages_of(settings).values():
+            for key in stage.to_build(Chain(lake), settings):
+                tags = {RANGE_START: key, RANGE_END: key} if key else {}
+                assert run(job, instance, stage.asset, tags).success
 
 
 @pytest.mark.parametrize(
@@ -516,7 +531,7 @@ def _land_another_archive(settings: Settings) -> None:
             "clean_records[2024-03-02]",
             "was made with AIS_REPEAT_SECONDS=0, now AIS_REPEAT_SECONDS=120 is asked for",
         ),
-        (_reorder_a_day, "track_shards[0000]", "was made before clean_records[2024-03-02], which has changed since"),
+        (_rewrite_a_day, "track_shards[0000]", "was made before clean_records[2024-03-02], which has changed since"),
         (
             _land_another_archive,
             "raw_records[2024-03-02]",
@@ -534,11 +549,14 @@ def test_what_changed_anywhere_in_the_chain_is_not_published(
     settings = copy_of(built[0], tmp_path)
     assert run_status(settings, "--check")["faults"] == []
     change(settings)
-    refused(settings, re.escape(f"{stale} is stale: it {because}"))
+    refused(settings, re.escape(f"{stale} is stale: it {because}") + ".*`ais build` does so")
     asset, _, key = stale.rstrip("]").partition("[")
     shown = run_status(settings, "--check", exit_code=1)
     (of_asset,) = (stage for stage in shown["stages"] if stage["asset"] == asset)
     assert of_asset["stale"][key].startswith(because)
+    build_what_is_stale(settings)
+    assert run_status(settings, "--check")["faults"] == []
+    publish(Lake(settings.lake), settings)
 
 
 def test_partitions_of_other_settings_are_counted(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path) -> None:
@@ -832,6 +850,24 @@ def _validate_with_training_vessels(lake: Lake) -> None:
     rewrite(lake, "validation", None, lambda table: next(first, table.slice(0, 0)))
 
 
+def _lose_most_hours(lake: Lake) -> None:
+    former = lake.describe("daily_quality", "2024-03-02")
+    stream = RecordStream(former.schema.remove_metadata(), iter(()), former.ledger, former.facts)
+    stream.facts["hours_without_positions"] = 13
+    stream.tables = (table.replace_schema_metadata() for table in list(lake.row_groups("daily_quality", "2024-03-02")))
+    lake.write("daily_quality", "2024-03-02", stream)
+
+
+def _show_one_callsign(lake: Lake) -> None:
+    def renamed(table: pa.Table) -> pa.Table:
+        for name in ("name", "callsign"):
+            place = table.schema.get_field_index(name)
+            table = table.set_column(place, table.schema.field(place), pa.array(["SAME"] * table.num_rows))
+        return table
+
+    rewrite(lake, "vessels", None, renamed)
+
+
 def _take_a_day_for_unpublished(lake: Lake) -> None:
     lake.write_folder("raw_archives", "2024-03-01", Folder(Path("no such"), "none", Ledger(), {"published": False}))
 
@@ -852,6 +888,8 @@ def _take_a_day_for_unpublished(lake: Lake) -> None:
             lambda lake: rewrite(lake, "clean_records", "2024-03-01", lambda table: table, more_in=1),
         ),
         ("raw_archives", "every_day_published", _take_a_day_for_unpublished),
+        ("daily_quality", "most_hours_have_positions", _lose_most_hours),
+        ("vessels", "hulls_are_told_apart", _show_one_callsign),
     ],
 )
 def test_each_check_fails_of_what_it_is_for(
