@@ -524,7 +524,10 @@ def _protocol(facts: CardFacts) -> list[Block]:
         audit.append(f"vessels (MMSI) with tracks in more than one split: {len(shared):,}{named}")
     if facts.vessels.types:
         audit.append(f"hulls in more than one split: {facts.vessels.hulls_in_two_splits:,}")
-    audit.append("A ship that changed her MMSI and showed no IMO number would count as two hulls; such are not found.")
+    audit.append(
+        "A ship that changed her MMSI and showed no IMO number would count as two hulls; the check "
+        "hulls_are_told_apart names what suggests so."
+    )
     order: list[Block] = (
         [
             Paragraph(

@@ -66,7 +66,7 @@ def card_facts(settings: Settings, **changes: Any) -> CardFacts:
             "typed records": Ledger(900, 400, {"exact_duplicate": 450, "not_a_vessel": 50}),
             "windows that the tracks hold": Ledger(950, 950, {}, {"windows_training": 900}),
         },
-        "days": Days(5, 2, 1, 1, 1),
+        "days": Days(5, 2, 0, 1, 1, 1),
         "terms": terms_of(settings),
         "code": "0.1.0, commit abc",
         "empty": ["2024-03-03"],
