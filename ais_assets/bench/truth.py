@@ -23,6 +23,8 @@ from ais_assets.settings import Settings
 from ais_assets.sources.simulated import Fleet, position_reports
 from ais_assets.sources.simulation.faults import FAULTS, NO_FAULT, FaultRates, Reports, with_faults
 
+_SLOW: Final = "MovingPandas"
+"""Takes minutes for each fault, and is an optional peer: run only when asked for."""
 _FALSE_SILENCE: Final = 900
 """Seconds between two positions of a track, between which the ship was heard all the same."""
 _HEARD: Final = 3
@@ -134,7 +136,7 @@ def verdicts(reports: Reports, rates: FaultRates, seed: int, rules: list[str]) -
 
 
 def _installed(rule: str) -> bool:
-    if rule != "MovingPandas":
+    if rule != _SLOW:
         return True
     from importlib.util import find_spec  # noqa: PLC0415
 
@@ -145,12 +147,14 @@ def _installed(rule: str) -> bool:
 @click.option("--vessels", type=click.IntRange(min=2), default=60, show_default=True, help="Simulated fleet.")
 @click.option("--days", type=click.IntRange(min=1), default=2, show_default=True, help="Simulated days.")
 @click.option("--seed", type=click.IntRange(min=0), default=17, show_default=True, help="Of simulation and faults.")
-@click.option("--rule", "rules", multiple=True, type=click.Choice(list(RULES)), help="Only these.  [default: all]")
+@click.option(
+    "--rule", "rules", multiple=True, type=click.Choice(list(RULES)), help=f"Only these.  [default: all but {_SLOW}]"
+)
 @click.option("--many", type=click.FloatRange(0, 1), default=0.2, show_default=True, help="Vessels in shared eights.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line instead of a table.")
 def command(*, vessels: int, days: int, seed: int, rules: tuple[str, ...], many: float, as_json: bool) -> None:
     """What each fault of a feed does to tracks, by the truth that a simulator knows."""
-    chosen = [rule for rule in rules or RULES if _installed(rule)]
+    chosen = [rule for rule in rules or (rule for rule in RULES if rule != _SLOW) if _installed(rule)]
     table = Table("fault", "rule", *(name.replace("_", " ") for name in Verdict._fields))
     rates = FaultRates(shared_by_many=many)
     for fault, rule, verdict in verdicts(true_reports(vessels, days, seed), rates, seed, chosen):
@@ -159,5 +163,6 @@ def command(*, vessels: int, days: int, seed: int, rules: tuple[str, ...], many:
         table.add_row(fault, rule, *(f"{count:,}" for count in verdict))
     if not as_json:
         Console(width=200).print(table)
-        for rule in [rule for rule in RULES if not _installed(rule)]:
-            click.echo(f"{rule} is not installed and was left out.")
+        if _SLOW not in chosen:
+            missing = "takes minutes for each fault" if _installed(_SLOW) else "is not installed"
+            click.echo(f"{_SLOW} {missing} and was left out.")

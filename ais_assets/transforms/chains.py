@@ -312,6 +312,11 @@ def metres_off(a: Fix, b: Fix, limits: ChainLimits) -> Any:
     Whole metres. One that has no SOG or COG, or alone a SOG over the limit, does not count; where neither counts, it is
     the distance.
     """
+    return int(math.sqrt(_square_metres_off(a, b, limits)))
+
+
+@njit(cache=True, nogil=True)
+def _square_metres_off(a: Fix, b: Fix, limits: ChainLimits) -> Metres:
     most = -1.0
     if _reckons(a, b, limits):
         most = _square_off(a, a, b)
@@ -320,7 +325,7 @@ def metres_off(a: Fix, b: Fix, limits: ChainLimits) -> Any:
     if most < 0:
         north, east = way_between(a, b)
         most = north * north + east * east
-    return int(math.sqrt(most))
+    return most
 
 
 @njit(cache=True, nogil=True)
@@ -331,11 +336,9 @@ def _reckons(who: Fix, other: Fix, limits: ChainLimits) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def is_expected(a: Fix, b: Fix, limits: ChainLimits) -> bool:
-    """Whether report b is about where a ship is to be that sent report a."""
-    if _stands_still(a, b):
-        return False
-    return metres_off(a, b, limits) <= _most_off(seconds_between(a, b))
+def _is_expected(a: Fix, b: Fix, off: Metres) -> bool:
+    """Whether report b, so many metres off, is about where a ship is to be that sent report a (step 3)."""
+    return off <= _most_off(seconds_between(a, b)) and not _stands_still(a, b)
 
 
 @njit(cache=True, nogil=True)
@@ -371,21 +374,24 @@ def link(block: VesselReports, limits: ChainLimits, previous: NDArray[np.int64],
         count = 0
         for i in range(block.starts[vessel], block.starts[vessel + 1]):
             here = fix_at(reports, i)
-            if count == 1 and _surely_goes_on(fix_at(reports, chains.end[0]), here, limits):
-                previous[i] = chains.end[0]
-                in_a_row[i] = in_a_row[chains.end[0]] + 1
-                chains.end[0] = i
-                chains.positions[0] += 1
+            ship = _without_rival(chains, count, here, reports, in_a_row)
+            if ship >= 0 and _surely_goes_on(fix_at(reports, chains.end[ship]), here, limits):
+                previous[i] = chains.end[ship]
+                in_a_row[i] = in_a_row[chains.end[ship]] + 1
+                chains.end[ship] = i
+                chains.positions[ship] += 1
                 continue
             count = _close_silent(reports, i, limits, chains, count)
-            back, chosen, links = _where_from(reports, i, limits, chains, count, previous, in_a_row)
-            expected = back >= 0 and is_expected(fix_at(reports, back), here, limits)
+            back, chosen, links, off = _where_from(reports, i, limits, chains, count, previous, in_a_row)
             previous[i] = back
-            in_a_row[i] = in_a_row[back] + 1 if expected else 1
+            in_a_row[i] = 1
+            if back >= 0 and _is_expected(fix_at(reports, back), here, off):
+                in_a_row[i] = in_a_row[back] + 1
             if links == 0:
                 chains.end[chosen] = i
                 chains.positions[chosen] += 1
-                count = _give_up_behind(chains, count, chosen)
+                if count > 1:
+                    count = _give_up_behind(chains, count, chosen)
                 continue
             if count == OPEN_CHAINS:
                 count, chosen = _close_least(chains, count, chosen)
@@ -399,18 +405,47 @@ def link(block: VesselReports, limits: ChainLimits, previous: NDArray[np.int64],
 
 
 @njit(cache=True, nogil=True)
+def _without_rival(
+    chains: _OpenChains, count: int, here: Fix, reports: PositionReports, in_a_row: NDArray[np.int32]
+) -> int:
+    """The only open chain, or the one heard last if any other costs over EXPECTED_METRES for being tentative; −1: none.
+
+    Nearly every report goes on from that one, and need not look at the others.
+    """
+    if count <= 1:
+        return count - 1
+    ship = 0
+    for k in range(1, count):
+        if chains.end[k] > chains.end[ship]:
+            ship = k
+    if in_a_row[chains.end[ship]] < TENTATIVE_POSITIONS:
+        return -1
+    for k in range(count):
+        if k == ship:
+            continue
+        end = chains.end[k]
+        lacking = TENTATIVE_POSITIONS - in_a_row[end]
+        least = lacking * (TENTATIVE_METRES + TENTATIVE_METRES_PER_SECOND * (here.t - np.int64(reports.t[end])))
+        if chains.first[k] == chains.first[ship] or lacking <= 0 or least <= EXPECTED_METRES:
+            return -1
+    return ship
+
+
+@njit(cache=True, nogil=True)
 def _surely_goes_on(end: Fix, here: Fix, limits: ChainLimits) -> bool:
-    """Whether a report goes on from the end of the only open chain: to leave that out would cost more."""
-    near = can_have_come(end, here, limits) and metres_off(end, here, limits) <= EXPECTED_METRES
-    return near and not _stands_still(end, here)
+    """Whether a report goes on from the end of a chain without rival: to leave that out would cost more."""
+    if not can_have_come(end, here, limits) or _stands_still(end, here):
+        return False
+    return _square_metres_off(end, here, limits) < (EXPECTED_METRES + 1) ** 2
 
 
 @njit(cache=True, nogil=True)
 def _close_silent(reports: PositionReports, i: Row, limits: ChainLimits, chains: _OpenChains, count: int) -> int:
     """Closes the chains that report i comes too late for; returns how many are open."""
+    heard_since = np.int64(reports.t[i]) - limits.max_gap_seconds
     still_open = 0
     for k in range(count):
-        if np.int64(reports.t[i]) - np.int64(reports.t[chains.end[k]]) <= limits.max_gap_seconds:
+        if np.int64(reports.t[chains.end[k]]) >= heard_since:
             _move(chains, k, still_open)
             still_open += 1
     return still_open
@@ -446,9 +481,10 @@ def _close_least(chains: _OpenChains, count: int, chosen: int) -> tuple[int, int
 
 @njit(cache=True, nogil=True)
 def _move(chains: _OpenChains, there: int, here: int) -> None:
-    chains.first[here] = chains.first[there]
-    chains.end[here] = chains.end[there]
-    chains.positions[here] = chains.positions[there]
+    if here != there:
+        chains.first[here] = chains.first[there]
+        chains.end[here] = chains.end[there]
+        chains.positions[here] = chains.positions[there]
 
 
 @njit(cache=True, nogil=True)
@@ -460,11 +496,12 @@ def _where_from(
     count: int,
     previous: NDArray[np.int64],
     in_a_row: NDArray[np.int32],
-) -> tuple[Row, int, int]:
-    """The report that i goes on from, its open chain, and its links from that one's end; −1 each where i begins one."""
+) -> tuple[Row, int, int, Metres]:
+    """The report that i goes on from, its open chain, its links from that one's end, and by how many metres it is off;
+    −1 each where i begins a chain."""
     here = fix_at(reports, i)
     chosen = chosen_links = -1
-    chosen_back = np.int64(-1)
+    chosen_back = chosen_off = np.int64(-1)
     least = np.int64(0)
     for links in range(FORK_POSITIONS + 1):
         if chosen >= 0 and least < links * EXPECTED_METRES:
@@ -488,8 +525,8 @@ def _where_from(
             if lacking > 0:
                 cost += lacking * (TENTATIVE_METRES + TENTATIVE_METRES_PER_SECOND * seconds)
             if chosen < 0 or cost < least or (cost == least and back > chosen_back):
-                chosen, chosen_back, chosen_links, least = k, back, links, cost
-    return chosen_back, chosen, chosen_links
+                chosen, chosen_back, chosen_links, chosen_off, least = k, back, links, off, cost
+    return chosen_back, chosen, chosen_links, chosen_off
 
 
 @njit(cache=True, nogil=True)

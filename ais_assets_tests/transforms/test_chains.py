@@ -220,3 +220,45 @@ def test_the_reach_is_the_distance_that_it_says(seconds: int, sog: int | None) -
 def test_the_antimeridian_and_the_poles_are_no_jumps(before: tuple[int, int], after: tuple[int, int]) -> None:
     reports = [Report(SHIP, NOON, *before), Report(SHIP, NOON + 10, *after)]
     assert times_of(tracks_of(reports)) == [[0, 10]]
+
+
+@pytest.mark.parametrize("lat", [-55, 0, 80])
+@pytest.mark.parametrize("at", [(0,), (359,), (100, 160), (100, 101)])
+def test_strays_of_one_place_at_either_end_and_twice_cost_themselves(at: tuple[int, ...], lat: int) -> None:
+    reports = sailing(360, course=90, lat=lat * DEGREE, lon=179.9 * DEGREE)
+    reports = [report._replace(lon=(report.lon + 180 * DEGREE) % (360 * DEGREE) - 180 * DEGREE) for report in reports]
+    for k in at:
+        reports[k] = reports[k]._replace(lat=reports[0].lat + 20_000, lon=reports[0].lon)
+    assert lengths(reports) == [360 - len(at)]
+
+
+def test_three_ships_under_one_mmsi_are_three_tracks() -> None:
+    ships = [sailing(200, step=30, knots=12, course=80 * k, start=7 * k, lat=(54 + k) * DEGREE) for k in range(3)]
+    assert lengths([report for ship in ships for report in ship]) == [200, 200, 200]
+
+
+def test_half_an_hour_of_jamming_leaves_the_ship_whole() -> None:
+    reports = sailing(720)
+    for k in range(200, 380, 3):
+        reports[k] = reports[k]._replace(lat=reports[0].lat + 30 * NAUTICAL_MILE, lon=reports[0].lon)
+    assert lengths(reports) == [660]
+
+
+@pytest.mark.parametrize("coarse", [False, True])
+def test_a_ship_heard_every_three_minutes_loses_the_stray_alone(coarse: bool) -> None:
+    reports = [report._replace(coarse=coarse) for report in sailing(120, step=180, knots=8, course=30)]
+    reports[60] = reports[60]._replace(lat=reports[60].lat + 3 * NAUTICAL_MILE)
+    assert lengths(reports) == [119]
+
+
+def test_a_stray_without_sog_before_an_outage_does_not_take_the_ship_with_it() -> None:
+    before = sailing(60, knots=10)
+    stray = before[40]._replace(t=before[-1].t + 1, sog=None)
+    after = sailing(60, knots=10, course=270, start=4_200, lat=55.1 * DEGREE)
+    assert lengths([*before, stray, *after]) == [120]
+
+
+def test_strays_do_not_live_for_hours() -> None:
+    first = sailing(1, knots=12, lat=54 * DEGREE)
+    later = sailing(60, knots=12, course=90, start=9_000, lat=54.4 * DEGREE)
+    assert lengths([*first, *later]) == [60]
