@@ -98,8 +98,9 @@ class Picture:
         """
         drawn = io.BytesIO()
         with _style():
-            self.figure.savefig(drawn, format="png")
-        image = Image.open(drawn).convert("RGB")
+            self.figure.savefig(drawn, format="rgba")
+            size = self.figure.canvas.get_width_height()
+        image = Image.frombytes("RGBA", size, drawn.getvalue()).convert("RGB")
         reduced = image.quantize(_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
         stored = io.BytesIO()
         reduced.save(stored, format="png", optimize=True)
