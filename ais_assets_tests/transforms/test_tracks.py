@@ -35,6 +35,7 @@ from ais_assets_tests.transforms.track_reports import (
     built,
     clean_table,
     positions_of,
+    sailing,
     straight,
     times_of,
     tracks_of,
@@ -150,6 +151,17 @@ def test_a_gap_of_a_day_and_five_minutes_ends_the_track() -> None:
     # A known defect elsewhere: the seconds of a timedelta, without its days, are only 300 here.
     reports = [Report(SHIP, NOON + t, 55 * DEGREE, 10 * DEGREE) for t in (0, 10, 86_710, 86_720)]
     assert times_of(tracks_of(reports)) == [[0, 10], [86_710, 86_720]]
+
+
+def test_a_rebroadcast_over_midnight_without_sog_is_dropped() -> None:
+    ship = sailing(200, start=43_200 - 1_000)
+    heard_again = ship[90]._replace(t=ship[90].t + 125, sog=None)
+    days = [sorted(report for report in [*ship, heard_again] if report.t // 86_400 == day) for day in (19_783, 19_784)]
+    assert heard_again in days[1]
+    assert ship[90] in days[0]
+    tables, stream = built([clean_table(day) for day in days], Rule())
+    assert {position.t for position in positions_of(tables)} == {report.t for report in ship}
+    assert stream.ledger.dropped["stray_position"] + stream.ledger.dropped["odd_one_out"] == 1
 
 
 def test_the_split_is_by_vessel() -> None:
