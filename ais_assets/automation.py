@@ -100,13 +100,10 @@ def late_day_sensor(settings: Settings) -> SensorDefinition:
 
 def _not_landed(lake: Lake, days: list[date]) -> list[date]:
     """Those of the days that the lake does not have, or has as not published."""
-    there = set(lake.partitions("raw_archives"))
+    versions = lake.versions("raw_archives")
     keys = {day: day.isoformat() for day in days}
-    return [
-        day
-        for day, key in keys.items()
-        if key not in there or not lake.manifest("raw_archives", key)["facts"]["published"]
-    ]
+    landed = lake.entries_of("raw_archives", {key: versions[key] for key in keys.values() if key in versions})
+    return [day for day, key in keys.items() if key not in landed or not landed[key].facts["published"]]
 
 
 def new_day_sensor() -> AutomationConditionSensorDefinition:

@@ -14,6 +14,7 @@ from dagster import (
 )
 
 from ais_assets.assets.figures import figures
+from ais_assets.io.entries import Entry
 from ais_assets.io.lake import Lake
 from ais_assets.publishing.accounts import differing_days
 from ais_assets.publishing.figure_data import daily_counts, recent_days
@@ -30,8 +31,8 @@ def day_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> list[
     def every_day_published(context: AssetCheckExecutionContext, lake: LakeResource) -> AssetCheckResult:
         """Names the days of the run that the source never published; of every day when nothing but this runs."""
         place = lake.open()
-        landed = _days_of_run(context, place, "raw_archives", settings)
-        absent = [day for day in landed if not place.manifest("raw_archives", day)["facts"]["published"]]
+        landed = _of_run(context, place, "raw_archives", settings)
+        absent = [day for day, entry in landed.items() if not entry.facts["published"]]
         return AssetCheckResult(
             passed=not absent or settings.allow_lost_days,
             severity=AssetCheckSeverity.WARN,
@@ -45,9 +46,7 @@ def day_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> list[
     def most_rows_parse(context: AssetCheckExecutionContext, lake: LakeResource) -> AssetCheckResult:
         """Names days of which more than AIS_MOST_LOST_SHARE of the rows were rejected."""
         place = lake.open()
-        ledgers = {
-            day: place.ledger("raw_records", day) for day in _days_of_run(context, place, "raw_records", settings)
-        }
+        ledgers = {day: entry.ledger for day, entry in _of_run(context, place, "raw_records", settings).items()}
         lost = {day: (of_day.rows_dropped, of_day.rows_in) for day, of_day in ledgers.items()}
         return _little_lost("rows rejected", lost, settings.most_lost_share)
 
@@ -55,8 +54,7 @@ def day_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> list[
     def most_records_are_of_their_day(context: AssetCheckExecutionContext, lake: LakeResource) -> AssetCheckResult:
         """Names days of which more than AIS_MOST_LOST_SHARE of the records are of another day."""
         place = lake.open()
-        days = _days_of_run(context, place, "clean_records", settings)
-        ledgers = {day: place.ledger("clean_records", day) for day in days}
+        ledgers = {day: entry.ledger for day, entry in _of_run(context, place, "clean_records", settings).items()}
         lost = {day: (of_day.dropped.get(OTHER_DAY, 0), of_day.rows_in) for day, of_day in ledgers.items()}
         return _little_lost("records of another day", lost, settings.most_lost_share)
 
@@ -66,7 +64,7 @@ def day_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> list[
     ) -> AssetCheckResult:
         """Clean rows in = typed rows out, of each day of the run; of every day when nothing but this runs."""
         place = lake.open()
-        days = _days_of_run(context, place, "clean_records", settings)
+        days = list(_of_run(context, place, "clean_records", settings))
         differing = differing_days(place, days)
         return AssetCheckResult(
             passed=not differing,
@@ -118,8 +116,8 @@ def day_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> list[
     def most_hours_have_positions(context: AssetCheckExecutionContext, lake: LakeResource) -> AssetCheckResult:
         """Names days with positions in fewer than AIS_LEAST_HOURS of their hours, which no day before need judge."""
         place = lake.open()
-        days = _days_of_run(context, place, "daily_quality", settings)
-        facts = {day: place.describe("daily_quality", day).facts for day in days}
+        days = _of_run(context, place, "daily_quality", settings)
+        facts = {day: entry.facts for day, entry in days.items()}
         hours = {
             day: HOURS - int(of_day["hours_without_positions"])
             for day, of_day in facts.items()
@@ -146,11 +144,11 @@ def day_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> list[
     ]
 
 
-def _days_of_run(context: AssetCheckExecutionContext, lake: Lake, asset: str, settings: Settings) -> list[str]:
+def _of_run(context: AssetCheckExecutionContext, lake: Lake, asset: str, settings: Settings) -> dict[str, Entry]:
     """The run's days that are there: other runs may not have come to theirs. All of them when only checks run."""
     of_run = context.has_partition_key or context.has_partition_key_range
     wanted = set(context.partition_keys if of_run else settings.day_keys)
-    return [day for day in lake.partitions(asset) if day in wanted]
+    return lake.entries_of(asset, {day: of for day, of in sorted(lake.versions(asset).items()) if day in wanted})
 
 
 def _little_lost(what: str, lost: dict[str, tuple[int, int]], most: float) -> AssetCheckResult:

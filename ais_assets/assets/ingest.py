@@ -42,6 +42,7 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         stored_as="folder",
         cut=days,
         made_with=("source", "file_zone", "file_margin_hours", *simulation),
+        pool="source",
     )
     def raw_archives(context: AssetExecutionContext, lake: LakeResource, source: SourceResource) -> Partitions:
         """The source's files of the day, as published, landed once: size, sha256 and where they are from.

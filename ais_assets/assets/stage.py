@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+import json
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
@@ -30,13 +31,15 @@ from ais_assets.io.provenance import (
     Chain,
     Inputs,
     named,
-    read_record,
     setting_values,
 )
 from ais_assets.resources.io_managers import Partitions, Payload
 from ais_assets.settings import Settings
+from ais_assets.settings.addresses import shown_address
 from ais_assets.stream import RecordStream
 
+SETTINGS_TAG: Final = "ais/settings"
+"""The tag of an asset's operation that has the settings which its content depends on."""
 OWNERS = ["team:ais-assets"]
 """Who answers for the assets; shown in the UI."""
 
@@ -51,6 +54,7 @@ def stage(
     deps: Sequence[str | AssetDep] = (),
     made_with: Sequence[str] = (),
     code_version: str = "1",
+    pool: str | None = None,
     automation_condition: AutomationCondition[Any] | None = None,
 ) -> Callable[[Callable[..., Any]], AssetsDefinition]:
     """Makes an asset of the function below it, whose name and docstring it gets.
@@ -65,9 +69,11 @@ def stage(
         made_with: names of the settings that its content depends on, its inputs apart. They are kept with each
             partition, which is stale once they have changed.
         code_version: another one makes every partition stale.
+        pool: of what its runs use together, of which `dagster instance concurrency set` bounds how many run at a time.
         automation_condition: when it is materialized by itself; default: never.
     """
     values = setting_values(settings)
+    shaped = {CODE_VERSION: code_version, **{name: values[name] for name in made_with}}
     return asset(
         partitions_def=cut,
         deps=deps,
@@ -75,12 +81,14 @@ def stage(
         owners=OWNERS,
         kinds=kinds,
         code_version=code_version,
+        pool=pool,
         io_manager_key=stored_as,
         backfill_policy=None if cut is None else partitions.per_run(settings),
         automation_condition=automation_condition,
         freshness_policy=_fresh_daily(settings) if isinstance(cut, DailyPartitionsDefinition) else None,
         tags={"cut": "whole" if cut is None else "days" if isinstance(cut, DailyPartitionsDefinition) else "parts"},
-        metadata={MADE_WITH: {CODE_VERSION: code_version, **{name: values[name] for name in made_with}}},
+        metadata={MADE_WITH: shaped},
+        op_tags={SETTINGS_TAG: _told(shaped, settings)},
     )
 
 
@@ -94,6 +102,40 @@ def _fresh_daily(settings: Settings) -> FreshnessPolicy | None:
 _SOON_LATE: Final = timedelta(hours=30)
 """A day and the hours in which a source may be late."""
 _LATE: Final = timedelta(hours=54)
+
+
+def _told(shaped: Mapping[str, Any], settings: Settings) -> str:
+    """The settings that a run of an asset depends on, as a tag has them: no secret is among them."""
+    return json.dumps({**shaped, "lake": shown_address(settings.lake)}, sort_keys=True)
+
+
+class OtherSettingsError(ValueError):
+    """A run was launched by a process with other settings than this one has; the message says which."""
+
+
+def require_settings_of_launch(context: AssetExecutionContext) -> None:
+    """Compares this process's settings with those of the process that launched the run.
+
+    Each asset carries its settings as a tag; Dagster keeps with every run how its assets were defined where it was
+    launched, and executes it by the definitions at hand, which a worker makes of its own environment.
+
+    Raises OtherSettingsError where they differ.
+    """
+    snapshot = context.run.job_snapshot_id
+    if snapshot is None:
+        return
+    defined = context.instance.get_job_snapshot(snapshot).node_defs_snapshot.op_def_snaps
+    tag = next((op.tags.get(SETTINGS_TAG) for op in defined if op.name == context.op_def.name), None)
+    if tag is None:
+        return
+    launched, here = json.loads(tag), json.loads(context.op_def.tags[SETTINGS_TAG])
+    for name in sorted(launched.keys() | here.keys()):
+        if launched.get(name) != here.get(name):
+            what = "code version " if name == CODE_VERSION else f"AIS_{name.upper()}="
+            raise OtherSettingsError(
+                f"this run was launched with {what}{launched.get(name)}, and the process that executes it has "
+                f"{what}{here.get(name)}: give the code server and every worker the same settings"
+            )
 
 
 def every(name: str) -> AssetDep:
@@ -111,6 +153,7 @@ class Making:
     """
 
     def __init__(self, context: AssetExecutionContext, lake: Lake, settings: Settings) -> None:
+        require_settings_of_launch(context)
         lake.cut_by(settings.cutting)
         definition = context.assets_def
         self._context = context
@@ -176,9 +219,10 @@ class Making:
 
     def _require_unchanged(self, partition: str, inputs: Inputs) -> None:
         """To be called once all was read: if it is there now, it is what was read."""
+        now = Chain(self._lake)
         for of, fingerprints in inputs.items():
-            for key, fingerprint in fingerprints.items():
-                if read_record(self._lake, of, key).fingerprint != fingerprint:
+            for key, found in now.fingerprints(of, fingerprints).items():
+                if found != fingerprints[key]:
                     raise ValueError(
                         f"{named(of, key)} was materialized anew while it was being read: materialize "
                         f"{named(self._asset, partition)} once more"

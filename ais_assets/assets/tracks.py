@@ -12,8 +12,7 @@ from ais_assets.assets import partitions
 from ais_assets.assets.ingest import days_present
 from ais_assets.assets.stage import Making, every, stage
 from ais_assets.io.lake import Lake
-from ais_assets.io.parquet import describe
-from ais_assets.io.references import require_same
+from ais_assets.io.row_groups import GroupOfEach
 from ais_assets.resources.io_managers import Partitions
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
@@ -51,8 +50,15 @@ def track_assets(settings: Settings) -> list[AssetsDefinition]:
         if absent:
             context.log.warning(f"{len(absent)} of {len(settings.days)} days are not materialized: {absent[:10]}")
         making = Making(context, place, settings)
+        clean = GroupOfEach(place, "clean_records", CLEAN_COLUMNS)
+        hulls, vessels = _shared_hulls(place), _wanted_vessels(place, settings)
+
+        def tracks_of(shard: str) -> RecordStream:
+            days = making.inputs("clean_records", shard)
+            return tracks_of_shard(clean, int(shard), days, settings, hulls=hulls, vessels=vessels)
+
         return making.each(
-            lambda shard: tracks_of_shard(place, int(shard), making.inputs("clean_records", shard), settings),
+            tracks_of,
             compares=True,
         )
 
@@ -81,19 +87,29 @@ def track_assets(settings: Settings) -> list[AssetsDefinition]:
     return [track_shards, tracks]
 
 
-def tracks_of_shard(lake: Lake, shard: int, days: Mapping[str, str], settings: Settings) -> RecordStream:
+def tracks_of_shard(
+    clean: GroupOfEach,
+    shard: int,
+    days: Mapping[str, str],
+    settings: Settings,
+    *,
+    hulls: dict[int, int],
+    vessels: NDArray[np.int32] | None,
+) -> RecordStream:
     """The tracks of the shard's vessels over these days of clean records; `build_tracks` has the rules.
 
     Args:
-        lake: where the days are.
+        clean: reads the days, of which each shard is a row group.
         shard: its number.
         days: the fingerprint of each day's clean records, in order.
         settings: of the deployment.
+        hulls: the hull, by MMSI, of vessels whose hull is another MMSI's too.
+        vessels: MMSIs of those that are wanted; None: all.
 
     Raises ValueError when a day was written for another number of shards, or has another fingerprint.
     """
     stream = build_tracks(
-        _shard_of_days(lake, days, shard, settings.shards),
+        _shard_of_days(clean, days, shard, settings.shards),
         max_gap_seconds=settings.max_gap_seconds,
         max_speed_knots=settings.max_speed_knots,
         min_track_positions=settings.min_track_positions,
@@ -103,8 +119,8 @@ def tracks_of_shard(lake: Lake, shard: int, days: Mapping[str, str], settings: S
         thin_seconds=settings.thin_seconds,
         stationary_seconds=settings.stationary_seconds,
         stationary_knots=settings.stationary_knots,
-        hulls=_shared_hulls(lake),
-        vessels=_wanted_vessels(lake, settings),
+        hulls=hulls,
+        vessels=vessels,
     )
     stream.facts |= {"days": len(days), "days_absent": sorted(set(settings.day_keys) - set(days))}
     return stream
@@ -123,15 +139,12 @@ def _shared_hulls(lake: Lake) -> dict[int, int]:
     return dict(zip(known["mmsi"].to_pylist(), known["hull"].to_pylist(), strict=True))
 
 
-def _shard_of_days(lake: Lake, days: Mapping[str, str], shard: int, shards: int) -> Iterator[pa.Table]:
-    for day, fingerprint in days.items():
-        with lake.open("clean_records", day) as file:
-            found = describe(file)
-            require_same(found, fingerprint, f"clean_records[{day}]")
-            written_for = found.facts["shards"]
-            if written_for != shards:
-                raise ValueError(
-                    f"clean_records[{day}] was written for AIS_SHARDS={written_for}, this run has {shards}: "
-                    "materialize clean_records again, or set AIS_SHARDS back"
-                )
-            yield file.read_row_group(shard, columns=list(CLEAN_COLUMNS))
+def _shard_of_days(clean: GroupOfEach, days: Mapping[str, str], shard: int, shards: int) -> Iterator[pa.Table]:
+    for day, (found, table) in zip(days, clean.of(days, shard), strict=True):
+        written_for = found.facts["shards"]
+        if written_for != shards or table is None:
+            raise ValueError(
+                f"clean_records[{day}] was written for AIS_SHARDS={written_for}, this run has {shards}: "
+                "materialize clean_records again, or set AIS_SHARDS back"
+            )
+        yield table

@@ -33,12 +33,8 @@ def same_windows_check(settings: Settings, training_dataset: AssetsDefinition) -
 
 def differing_piles(lake: Lake, piles: list[str]) -> list[str]:
     """Piles of which MDS and Parquet were given other windows, or in another order."""
-    return [
-        pile
-        for pile in piles
-        if lake.manifest("mds_shards", pile)["facts"]["features_crc32"]
-        != lake.describe("materialized_windows", pile).facts["features_crc32"]
-    ]
+    shards, windows = lake.entries("mds_shards", piles), lake.entries("materialized_windows", piles)
+    return [pile for pile in piles if shards[pile].facts["features_crc32"] != windows[pile].facts["features_crc32"]]
 
 
 def compared_samples(lake: Lake, settings: Settings) -> tuple[int, int]:

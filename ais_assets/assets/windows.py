@@ -10,8 +10,8 @@ from ais_assets.assets import partitions
 from ais_assets.assets.stage import Making, every, stage
 from ais_assets.io.lake import Lake
 from ais_assets.io.packed import PackedPositions, PackedShard, read_packed
-from ais_assets.io.parquet import describe
 from ais_assets.io.references import holdout_from, references_by_shard, require_same, shuffle_digest
+from ais_assets.io.row_groups import GroupOfEach
 from ais_assets.resources.io_managers import Partitions
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
@@ -117,7 +117,7 @@ def _positions(lake: Lake, shard: str, fingerprint: str) -> Iterator[pa.Table]:
 
 def _require_tracks(lake: Lake, shard: str, fingerprint: str) -> None:
     """To be called once a track file was read: if it is there now, it is what was read."""
-    require_same(lake.describe("track_shards", shard), fingerprint, f"track_shards[{shard}]")
+    require_same(lake.describe("track_shards", shard).fingerprint, fingerprint, f"track_shards[{shard}]")
 
 
 class WindowGather:
@@ -128,6 +128,7 @@ class WindowGather:
         self._settings = settings
         self._shards = references_by_shard(lake, settings)
         self._digest = shuffle_digest(self._shards)
+        self._groups = GroupOfEach(lake, "window_piles")
 
     def piles(self, piles: Sequence[int], context: AssetExecutionContext) -> Iterator[RecordStream]:
         """Each pile's windows in their final order, one pile after the other.
@@ -143,8 +144,9 @@ class WindowGather:
 
     def _mapped(self, piles: Sequence[int]) -> Iterator[RecordStream]:
         positions = PackedPositions(self._settings.cache, self._lake).open([of.shard for of in self._shards])
+        now = self._lake.entries("track_shards", [of.shard for of in self._shards])
         for of in self._shards:
-            _require_tracks(self._lake, of.shard, of.tracks)
+            require_same(now[of.shard].fingerprint, of.tracks, f"track_shards[{of.shard}]")
         window_len, seed = self._settings.window_len, self._settings.seed
         for pile in piles:
             yield pile_windows(self._references(pile), positions, window_len=window_len, seed=seed, pile=pile)
@@ -175,17 +177,18 @@ class WindowGather:
         return packed
 
     def _references(self, pile: int) -> list[pa.Table]:
-        tables, empty = [], schema.WINDOW_REFERENCES.empty_table()
         groups = piles_in_order(
             self._settings.piles,
             with_holdout=self._settings.holdout_from is not None,
             with_test=self._settings.test_fraction > 0,
         )
-        for of in self._shards:
-            with self._lake.open("window_piles", of.shard) as file:
-                found = describe(file)
-                require_same(found, of.references, f"window_piles[{of.shard}]")
-                # Without held-out time there is no row group of it.
-                none = pile not in groups
-                tables.append(empty if none else file.read_row_group(groups.index(pile)))
+        if pile not in groups:
+            # Without held-out time there is no row group of it.
+            return [schema.WINDOW_REFERENCES.empty_table() for _ in self._shards]
+        shards = {of.shard: of.references for of in self._shards}
+        tables = []
+        for shard, (_, table) in zip(shards, self._groups.of(shards, groups.index(pile)), strict=True):
+            if table is None:
+                raise ValueError(f"window_piles[{shard}] has no pile {pile}: materialize window_piles again")
+            tables.append(table)
         return tables

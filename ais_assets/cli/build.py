@@ -11,9 +11,10 @@ import click
 
 from ais_assets.cli.progress import BuildProgress
 from ais_assets.cli.summary import Summary, show
-from ais_assets.cli.terminal import Failure, open_instance, open_lake, settings_or_fail, terminal
+from ais_assets.cli.terminal import Failure, failures, open_instance, open_lake, settings_or_fail, terminal
 from ais_assets.definitions import platform_assets
 from ais_assets.io.layout import PLACES
+from ais_assets.operating.builders import OtherBuildError
 from ais_assets.operating.building import BuildError, Watch, build
 from ais_assets.operating.launched_runs import NotStartedError
 from ais_assets.operating.stages import turns
@@ -35,7 +36,8 @@ def command(*, first: Any, last: Any, assets: Sequence[str], anew: bool, workers
     settings = settings_or_fail()
     days = days_between(settings, first.date() if first else None, last.date() if last else None)
     built = run_build(settings, days=days, assets=assets or None, anew=anew, workers=workers, quiet=as_json)
-    summary = Summary.of(open_lake(settings), settings, built.seconds)
+    with failures():
+        summary = Summary.of(open_lake(settings), settings, built.seconds)
     if as_json:
         click.echo(json.dumps({**summary.as_json(), "warnings": built.notes}, indent=1))
     else:
@@ -73,7 +75,7 @@ def run_build(
             cure = "; AIS_WINDOW_FORMATS says which windows are stored" if asset in PLACES else ""
             raise Failure(f"no asset {asset!r}; there are {', '.join(known)}{cure}")
     progress = BuildProgress(quiet=quiet)
-    with open_instance() as instance, progress:
+    with failures(), open_instance() as instance, progress:
         try:
             build(
                 turns(known.values()),
@@ -86,7 +88,7 @@ def run_build(
                 workers=workers,
                 watch=Watch(progress.start, progress.advance, progress.note),
             )
-        except (BuildError, NotStartedError) as error:
+        except (BuildError, NotStartedError, OtherBuildError) as error:
             raise Failure(str(error)) from None
         except KeyboardInterrupt:
             raise Failure(

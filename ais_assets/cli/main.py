@@ -6,7 +6,10 @@ from importlib import import_module
 
 import click
 
-COMMANDS = ("bench", "build", "demo", "look", "plan", "prune", "settings", "sources", "split", "status", "verify")
+COMMANDS = (
+    *("bench", "build", "demo", "doctor", "look", "plan", "prune", "settings", "sources", "split", "status"),
+    "verify",
+)
 
 
 class Commands(click.Group):

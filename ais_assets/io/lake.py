@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from ais_assets import schema
+from ais_assets.io.entries import AT_ONCE, Entries, Entry, side_by_side
 from ais_assets.io.kept_tracks import keep_published_tracks
 from ais_assets.io.layout import CUTTING_KEY, PLACES, Cut, Kind, place_of
 from ais_assets.io.parquet import PartitionFile, describe, write_parquet
@@ -25,10 +25,11 @@ from ais_assets.io.partition_dataset import PartitionDataset, Watch
 from ais_assets.io.views import columns_in_degrees_and_knots, in_degrees_and_knots
 from ais_assets.ledger import Ledger
 from ais_assets.settings.cutting import Cutting
-from ais_assets.store.objects import Store, open_store
+from ais_assets.store.objects import Opened, Store, open_store
 from ais_assets.store.pinned import ReplacedError
+from ais_assets.store.ranges import Tail
 from ais_assets.store.s3_access import PATIENCE_SECONDS, S3Client
-from ais_assets.store.sealed_parquet import SealedFile, read_footer, verify_pages
+from ais_assets.store.sealed_parquet import DamagedFileError, SealedFile, read_footer, verify_pages
 from ais_assets.stream import REJECTS, RecordStream
 
 if TYPE_CHECKING:
@@ -129,14 +130,86 @@ class Lake:
 
     def partitions(self, asset: str) -> list[str]:
         """Keys of the partitions that are there, sorted. Raises ValueError for an unpartitioned asset."""
+        return sorted(self.versions(asset))
+
+    def versions(self, asset: str) -> dict[str, str]:
+        """By key of each partition that is there, what changes whenever its object does; of one listing.
+
+        Raises ValueError for an unpartitioned asset.
+        """
         place = place_of(asset)
         if place.single is not None:
             raise ValueError(f"{asset} has no partitions")
-        names = self.store.names(place.folder, place.suffix)
         reserved = {other.single for other in PLACES.values() if other.folder == place.folder and other.single}
-        keys = [name.removesuffix(place.suffix) for name in names if name not in reserved | RESERVED_NAMES]
+        listed = {PurePosixPath(each.key).name: each.version for each in self.store.listed(place.folder)}
+        found = {
+            name.removesuffix(place.suffix): version
+            for name, version in listed.items()
+            if name.endswith(place.suffix) and name not in reserved | RESERVED_NAMES
+        }
         # Another name, such as `0000 (1)` of a copy made by hand, is no partition's.
-        return [key for key in keys if _PARTITION.fullmatch(key)]
+        return {key: version for key, version in found.items() if _PARTITION.fullmatch(key)}
+
+    def entries(self, asset: str, partitions: Iterable[str] | None = None) -> dict[str, Entry]:
+        """What partitions (default: all that are there) say of themselves, by key: in few requests, side by side.
+
+        Raises PartitionMissingError where one asked for is not there, DamagedFileError as `entries_of` does.
+        """
+        there = self.versions(asset)
+        wanted = list(there if partitions is None else partitions)
+        _require(self, asset, wanted, there)
+        return self.entries_of(asset, {key: there[key] for key in wanted})
+
+    def entries_of(self, asset: str, versions: Mapping[str, str], *, damaged_too: bool = False) -> dict[str, Entry]:
+        """The same, of a listing that is at hand.
+
+        Raises DamagedFileError for the first that is damaged, unless these are wanted, too.
+        """
+        place = place_of(asset)
+        of_keys = {place.key(partition): partition for partition in versions}
+        entries = Entries(self.store, asset, lambda key: self._entry(asset, of_keys[key]))
+        try:
+            found = entries.of({key: versions[partition] for key, partition in of_keys.items()})
+        except FileNotFoundError as error:
+            raise PartitionMissingError(f"{error} was removed while {asset} was read: run this again") from error
+        damage = next((entry.damage for entry in found.values() if entry.damage is not None), None)
+        if damage is not None and not damaged_too:
+            raise DamagedFileError(damage)
+        return {of_keys[key]: entry for key, entry in found.items()}
+
+    def ledgers(self, asset: str, partitions: Iterable[str]) -> dict[str, Ledger]:
+        """The accounts of the stage that wrote these partitions, by key."""
+        return {key: entry.ledger for key, entry in self.entries(asset, partitions).items()}
+
+    def _entry(self, asset: str, partition: str) -> Entry:
+        opened = self.store.open(place_of(asset).key(partition))
+        with opened.source as source:
+            try:
+                return self._said(asset, partition, source, opened.version)
+            except DamagedFileError as error:
+                nothing = json.loads(Ledger().to_json())
+                return Entry(opened.version, source.size(), 0, nothing, {}, "damaged", damage=str(error))
+
+    def _said(self, asset: str, partition: str, source: pa.NativeFile, version: str) -> Entry:
+        where, cure = self.uri_of(asset, partition), _again(asset, partition)
+        if place_of(asset).kind is not Kind.FOLDER:
+            size = source.size()
+            with SealedFile(source, where, cure) as file:
+                found = describe(file)
+            return Entry(version, size, found.rows, json.loads(found.ledger.to_json()), found.facts, found.fingerprint)
+        try:
+            manifest = json.loads(source.read())
+            return Entry(
+                version=version,
+                size=sum(manifest["files"].values()),
+                rows=manifest["ledger"]["rows_out"],
+                account=manifest["ledger"],
+                facts=manifest["facts"],
+                fingerprint=manifest.get("fingerprint", manifest["folder"]),
+                folder=manifest["folder"],
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DamagedFileError(f"{where}.json is damaged ({error}): {cure}") from error
 
     def cutting(self) -> Cutting | None:
         """How the last run had the datasets cut into partitions; None: there was none yet, and all there is counts."""
@@ -161,13 +234,7 @@ class Lake:
 
     def require(self, asset: str, partitions: Sequence[str]) -> None:
         """Raises PartitionMissingError, naming them, unless all these partitions are there."""
-        missing = sorted(set(partitions) - set(self.partitions(asset)))
-        if missing:
-            shown = ", ".join(missing[:8]) + (", …" if len(missing) > 8 else "")
-            raise PartitionMissingError(
-                f"{asset} has {len(partitions) - len(missing)} of the {len(partitions)} partitions needed in "
-                f"{self.uri}; missing: {shown}. Materialize them first."
-            )
+        _require(self, asset, partitions, self.versions(asset))
 
     def write(self, asset: str, partition: str | None, stream: RecordStream) -> Published:
         """Writes a stream as one Parquet object: whole, or not at all.
@@ -258,10 +325,18 @@ class Lake:
         with self._source(asset, partition) as source, SealedFile(source, where, cure) as file:
             yield file
 
+    def opened(self, asset: str, partition: str, tail: Tail | None = None) -> tuple[SealedFile, Opened]:
+        """The same, to be closed by whoever asks; with `tail`, of the version that it is known of."""
+        try:
+            opened = self.store.open(place_of(asset).key(partition), tail)
+        except FileNotFoundError:
+            raise self._missing(asset, partition) from None
+        return SealedFile(opened.source, self.uri_of(asset, partition), _again(asset, partition)), opened
+
     @contextmanager
     def _source(self, asset: str, partition: str | None) -> Iterator[pa.NativeFile]:
         try:
-            source = self.store.pinned(place_of(asset).key(partition)).open()
+            source = self.store.open(place_of(asset).key(partition)).source
         except FileNotFoundError:
             raise self._missing(asset, partition) from None
         with source:
@@ -306,7 +381,7 @@ class Lake:
         found = self._found(asset, partitions)
         keys = [place.key(partition) for partition in found]
         versions = self.store.versions(keys)
-        with ThreadPoolExecutor(_THREADS, thread_name_prefix="footers") as pool:
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="footers") as pool:
             # Arrow's datasets parse footers unseen.
             list(pool.map(lambda partition: self._verify_footer(asset, partition), found))
 
@@ -337,7 +412,8 @@ class Lake:
     def table(self, asset: str, partitions: Sequence[str] | None = None) -> pa.Table:
         """The rows themselves in memory, `lat`, `lon`, `sog` and `cog` in degrees and knots; default as `dataset`."""
         found = self._found(asset, partitions)
-        tables = [table for partition in found for table in self.row_groups(asset, partition)]
+        parts = side_by_side(self.store, lambda partition: list(self.row_groups(asset, partition)), found)
+        tables = [table for part in parts for table in part]
         nothing = self.describe(asset, found[0]).schema.empty_table()
         return in_degrees_and_knots(pa.concat_tables([nothing, *tables]))
 
@@ -368,13 +444,11 @@ class Lake:
         setting = None if place.cut is None else _CUT_BY.get(place.cut)
         if setting is None:
             return found
-        with ThreadPoolExecutor(_THREADS, thread_name_prefix="footers") as pool:
-            facts = [file.facts for file in pool.map(partial(self.describe, asset), found)]
         wanted = getattr(cutting, setting)
         others = {
-            key: of[MADE_WITH][setting]
-            for key, of in zip(found, facts, strict=True)
-            if of.get(MADE_WITH, {}).get(setting, wanted) != wanted
+            key: entry.facts[MADE_WITH][setting]
+            for key, entry in self.entries(asset, found).items()
+            if entry.facts.get(MADE_WITH, {}).get(setting, wanted) != wanted
         }
         if others:
             key, other = next(iter(others.items()))
@@ -512,8 +586,6 @@ class Lake:
 
 
 _PARTITION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*")
-_THREADS: Final = 16
-"""That read footers side by side."""
 _VERIFIED: Final = ds.ParquetFileFormat(
     default_fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=True, page_checksum_verification=True)
 )
@@ -527,6 +599,16 @@ _SQL_TEXT = re.compile(r"'[^']*'")
 
 RESERVED_NAMES = frozenset({"statistics.json"})
 """Objects that lie beside partitions without being one."""
+
+
+def _require(lake: Lake, asset: str, partitions: Collection[str], there: Collection[str]) -> None:
+    missing = sorted(set(partitions) - set(there))
+    if missing:
+        shown = ", ".join(missing[:8]) + (", …" if len(missing) > 8 else "")
+        raise PartitionMissingError(
+            f"{asset} has {len(partitions) - len(missing)} of the {len(partitions)} partitions needed in "
+            f"{lake.uri}; missing: {shown}. Materialize them first."
+        )
 
 
 def _named(asset: str, partition: str | None) -> str:

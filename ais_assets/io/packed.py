@@ -7,6 +7,7 @@ cache is read from disk.
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from collections.abc import Sequence
@@ -50,21 +51,28 @@ class PackedPositions:
         """
         # Runs that begin together share the work: each begins elsewhere and passes over what another one packs.
         first = os.getpid() % max(1, len(shards))
+        versions = self._lake.versions("track_shards")
         for shard in (*shards[first:], *shards[:first]):
-            if not self._path(shard).exists():
+            if shard not in versions or not self._packed(shard, versions[shard]).exists():
                 self._pack(shard, wait=False)
-        return [self._open(shard) for shard in shards]
+        # Of one listing: packing may have taken long, and others may have published meanwhile.
+        versions = self._lake.versions("track_shards")
+        return [self._open(shard, versions.get(shard)) for shard in shards]
 
     def _path(self, shard: str) -> Path:
-        return self._folder / f"{shard}-{self._lake.object_version('track_shards', shard)}.packed"
+        return self._packed(shard, self._lake.object_version("track_shards", shard))
 
-    def _open(self, shard: str) -> PackedShard:
+    def _packed(self, shard: str, version: str) -> Path:
+        return self._folder / f"{shard}-{version}.packed"
+
+    def _open(self, shard: str, version: str | None) -> PackedShard:
         for _ in range(_ATTEMPTS):
             try:
-                return _mapped(self._path(shard))
+                return _mapped(self._path(shard) if version is None else self._packed(shard, version))
             except FileNotFoundError:
                 # Not packed yet, or the shard was published anew and another run removed what was packed of it.
                 self._pack(shard, wait=True)
+                version = None
         raise OSError(
             f"track_shards[{shard}] was published anew {_ATTEMPTS} times while it was packed into {self._folder}: "
             "materialize windows when no run materializes tracks"
@@ -83,16 +91,30 @@ class PackedPositions:
             for stale in self._folder.glob(f"{shard}-*"):
                 stale.unlink(missing_ok=True)
             part = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+            try:
+                self._write(shard, part)
+                # Published anew meanwhile, it is not known which of the two this is.
+                if self._path(shard) == path:
+                    part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+
+    def _write(self, shard: str, part: Path) -> None:
+        """Packs the shard's positions into a file. Raises OSError, which names disk and setting where that is full."""
+        try:
             with part.open("wb") as out:
                 for packed in pack_tables(self._lake.row_groups("track_shards", shard)):
                     out.write(packed.data)
                 out.flush()
                 os.fsync(out.fileno())
-            # Published anew meanwhile, it is not known which of the two this is.
-            if self._path(shard) == path:
-                part.replace(path)
-            else:
-                part.unlink()
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise OSError(
+                error.errno,
+                f"no space is left for packed positions, 12 bytes each, on the disk of {self._folder} (AIS_CACHE): "
+                "make room, set AIS_CACHE to another disk, or AIS_GATHER_GIGABYTES to do without",
+            ) from error
 
 
 def _mapped(path: Path) -> PackedShard:

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any, Final
 
-from ais_assets.io.lake import MADE_FROM, MADE_WITH, Lake
+from ais_assets.io.entries import Entry
+from ais_assets.io.lake import MADE_FROM, MADE_WITH, Lake, PartitionMissingError
 from ais_assets.io.layout import Kind, place_of
 from ais_assets.settings import Settings
+from ais_assets.store.sealed_parquet import DamagedFileError
 
 CODE_VERSION = "code_version"
 ARCHIVES: Final = "raw_archives"
@@ -43,12 +46,14 @@ class Record:
         made_with: settings and code version that its content depends on.
         files: of a day's archives, where each is from, its sha256, and whether its name says that it is of the day, and
             of which days.
+        damage: what is wrong with it, of one that cannot be read.
     """
 
     fingerprint: str
     made_from: Mapping[str, Mapping[str, str]] | None
     made_with: Mapping[str, Any]
     files: Sequence[Mapping[str, Any]] = ()
+    damage: str | None = None
 
 
 class Chain:
@@ -56,34 +61,61 @@ class Chain:
 
     def __init__(self, lake: Lake) -> None:
         self.lake = lake
-        self._records: dict[tuple[str, str], Record | None] = {}
-        self._there: dict[str, frozenset[str]] = {}
+        self._versions: dict[str, dict[str, str]] = {}
+        self._entries: dict[str, dict[str, Entry]] = defaultdict(dict)
+        self._whole: dict[str, Record | None] = {}
 
     def there(self, asset: str) -> frozenset[str]:
         """Keys of the asset's partitions that are there; `WHOLE` for one without partitions."""
-        if asset not in self._there:
-            if place_of(asset).single is None:
-                self._there[asset] = frozenset(self.lake.partitions(asset))
-            else:
-                self._there[asset] = frozenset([WHOLE] if self.lake.has(asset) else [])
-        return self._there[asset]
+        if place_of(asset).cut is None:
+            return frozenset([] if self._record_of_whole(asset) is None else [WHOLE])
+        return frozenset(self._listed(asset))
+
+    def entries(self, asset: str, partitions: Iterable[str]) -> dict[str, Entry]:
+        """What those of these partitions that are there say of themselves, by key; read side by side where need be."""
+        listed, known = self._listed(asset), self._entries[asset]
+        wanted = [key for key in partitions if key in listed]
+        unread = {key: listed[key] for key in wanted if key not in known}
+        known |= self.lake.entries_of(asset, unread, damaged_too=True)
+        return {key: known[key] for key in wanted}
 
     def record(self, asset: str, partition: str) -> Record | None:
         """What the partition says; None where it is not there."""
-        key = (asset, partition)
-        if key not in self._records:
-            self._records[key] = read_record(self.lake, asset, partition) if partition in self.there(asset) else None
-        return self._records[key]
+        if place_of(asset).cut is None:
+            return self._record_of_whole(asset)
+        entry = self.entries(asset, [partition]).get(partition)
+        return None if entry is None else replace(_record(asset, entry.fingerprint, entry.facts), damage=entry.damage)
+
+    def _record_of_whole(self, asset: str) -> Record | None:
+        if asset not in self._whole:
+            try:
+                self._whole[asset] = read_record(self.lake, asset, WHOLE)
+            except PartitionMissingError:
+                self._whole[asset] = None
+            except DamagedFileError as error:
+                self._whole[asset] = Record("damaged", None, {}, damage=str(error))
+        return self._whole[asset]
+
+    def _listed(self, asset: str) -> dict[str, str]:
+        """By key of each partition that is there, its version."""
+        if asset not in self._versions:
+            self._versions[asset] = self.lake.versions(asset)
+        return self._versions[asset]
 
     def inputs(self, asset: str, partition: str, upstream: Sequence[str], settings: Settings) -> Inputs:
         """Fingerprints of what a partition is to be made from, as far as it is there.
 
         Of assets that are cut as this one is, the same partition; of others every one that the settings name.
         """
-        return {
-            of: {key: found.fingerprint for key in keys if (found := self.record(of, key)) is not None}
-            for of, keys in wanted_inputs(asset, partition, upstream, settings).items()
-        }
+        wanted = wanted_inputs(asset, partition, upstream, settings)
+        return {of: self.fingerprints(of, keys) for of, keys in wanted.items()}
+
+    def fingerprints(self, asset: str, partitions: Iterable[str]) -> dict[str, str]:
+        """Of those of these partitions that are there, by key; of `WHOLE`, of an asset without partitions."""
+        if place_of(asset).cut is None:
+            whole = self._record_of_whole(asset)
+            return {} if whole is None else {WHOLE: whole.fingerprint}
+        return {key: entry.fingerprint for key, entry in self.entries(asset, partitions).items()}
 
 
 def read_record(lake: Lake, asset: str, partition: str) -> Record:
@@ -91,19 +123,17 @@ def read_record(lake: Lake, asset: str, partition: str) -> Record:
     kind = place_of(asset).kind
     if kind is Kind.PARQUET:
         file = lake.describe(asset, partition or None)
-        fingerprint, facts = file.fingerprint, file.facts
-    elif kind is Kind.FOLDER:
+        return _record(asset, file.fingerprint, file.facts)
+    if kind is Kind.FOLDER:
         manifest = lake.manifest(asset, partition)
-        facts = manifest["facts"]
-        fingerprint = manifest.get("fingerprint", manifest["folder"])
-    else:
-        facts = lake.json(asset)
-        fingerprint = facts.get("release") or digest_of(facts)
-    return Record(fingerprint, facts.get(MADE_FROM), facts.get(MADE_WITH, {}), _landed(asset, facts))
+        return _record(asset, manifest.get("fingerprint", manifest["folder"]), manifest["facts"])
+    facts = lake.json(asset)
+    return _record(asset, facts.get("release") or digest_of(facts), facts)
 
 
-def _landed(asset: str, facts: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    return facts.get("files", ()) if asset == ARCHIVES else ()
+def _record(asset: str, fingerprint: str, facts: Mapping[str, Any]) -> Record:
+    landed = facts.get("files", ()) if asset == ARCHIVES else ()
+    return Record(fingerprint, facts.get(MADE_FROM), facts.get(MADE_WITH, {}), landed)
 
 
 def came_later(chain: Chain, day: str) -> str | None:
@@ -165,6 +195,8 @@ def stale_because(
     Raises PartitionMissingError when it is not there.
     """
     record = chain.record(asset, partition) or read_record(chain.lake, asset, partition)
+    if record.damage is not None:
+        return f"cannot be read: {record.damage}"
     if record.made_from is None:
         return "does not say what it was made from"
     fault = next(_faults(record, chain.inputs(asset, partition, upstream, settings), made_with), None)
@@ -189,6 +221,8 @@ def require_fresh(
             return
         seen.add((asset, partition))
         record = chain.record(asset, partition) or read_record(chain.lake, asset, partition)
+        if record.damage is not None:
+            raise _stale(asset, partition, f"cannot be read: {record.damage}")
         if record.made_from is None:
             raise _stale(asset, partition, "does not say what it was made from")
         now: Inputs = {}
@@ -197,6 +231,8 @@ def require_fresh(
                 now[of] = dict(fingerprints)
                 continue
             now[of] = {}
+            if place_of(of).cut is not None:
+                chain.entries(of, fingerprints)
             for key in sorted(fingerprints):
                 found = chain.record(of, key)
                 if found is not None:
@@ -207,6 +243,8 @@ def require_fresh(
             raise _stale(asset, partition, fault)
 
     for asset, partitions in wanted.items():
+        if place_of(asset).cut is not None:
+            chain.entries(asset, partitions)
         for partition in partitions:
             visit(asset, partition)
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 from ais_assets.io.lake import Lake
-from ais_assets.io.parquet import PartitionFile
 from ais_assets.io.provenance import Chain, read_record, require_fresh
 from ais_assets.settings import Settings
 
@@ -55,9 +54,9 @@ def shuffle_digest(shards: Iterable[ShardReferences]) -> str:
     return digest.hexdigest()[:16]
 
 
-def require_same(found: PartitionFile, fingerprint: str, where: str) -> None:
-    """Raises ValueError when what was read, here `where`, is not what was to be read."""
-    if found.fingerprint != fingerprint:
+def require_same(found: str, fingerprint: str, where: str) -> None:
+    """Raises ValueError when what was found, here `where`, is by its fingerprint not what was to be read."""
+    if found != fingerprint:
         raise ValueError(f"{where} was materialized anew while it was being read: materialize this once more")
 
 

@@ -18,6 +18,7 @@ from dagster import DagsterInstance, DagsterRun
 from ais_assets.io.lake import Lake
 from ais_assets.io.provenance import ARCHIVES, WHOLE, Chain
 from ais_assets.machine import MOST_THREADS, usable_cores
+from ais_assets.operating.builders import building
 from ais_assets.operating.launched_runs import LaunchedRuns, launches_elsewhere
 from ais_assets.operating.local_runs import LocalRuns
 from ais_assets.operating.memory import runs_that_fit
@@ -78,15 +79,18 @@ def build(
         parent: the run in which this is asked for, if it is one.
         watch: what is told of the build.
 
-    Raises BuildError after the turn in which a run failed, and at once when a run's process was killed; later turns
-    are not begun.
+    Raises StoreError where the lake cannot be written and OtherBuildError where another build makes something else of
+    it, both before anything is made; BuildError after the turn in which a run failed, and at once when a run's process
+    was killed; later turns are not begun.
     """
     watch = watch or Watch()
     elsewhere = launches_elsewhere(instance)
     at_once = workers or usable_cores()
     threads = settings.mds_threads or max(1, min(MOST_THREADS, usable_cores() // at_once))
     runs = LaunchedRuns(instance, at_once, parent) if elsewhere else LocalRuns(instance, at_once, threads, parent)
-    with runs:
+    lake.store.try_out()
+    made_with = {stage.asset: dict(stage.made_with) for turn in turns for stage in turn}
+    with building(lake, made_with, watch.on_note), runs:
         for turn, again in passes(turns):
             stages = [stage for stage in turn if assets is None or stage.asset in assets]
             tasks = []

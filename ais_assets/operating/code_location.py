@@ -8,6 +8,7 @@ is taken here; what breaks if they move is `ais build` and the job `everything`,
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -16,12 +17,18 @@ from pathlib import Path
 from dagster import AssetKey, DagsterInstance, DagsterRun, RepositoryDefinition
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.execution.api import execute_run
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.remote_origin import RemoteRepositoryOrigin
+from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._core.workspace.context import BaseWorkspaceRequestContext, WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
+from dagster._grpc.client import DagsterGrpcClient
+from dagster._grpc.types import CanCancelExecutionRequest, CanCancelExecutionResult
+from dagster._serdes import deserialize_value
 
 MODULE = "ais_assets.definitions"
 ATTRIBUTE = "defs"
@@ -30,6 +37,10 @@ NAME = "ais_assets"
 
 Reference = InstanceRef
 """How another process finds the instance."""
+Health = CheckRunHealthResult
+"""What a run launcher tells Dagster's run monitoring of the process that executes a run."""
+_ASK_SECONDS = 10
+"""For a code server to say whether it executes a run."""
 
 
 @cache
@@ -74,6 +85,30 @@ def workspace(instance: DagsterInstance) -> Iterator[BaseWorkspaceRequestContext
     """The code location behind a server of its own, as run launchers and run coordinators ask for it."""
     with WorkspaceProcessContext(instance, _target()) as context:
         yield context.create_request_context()
+
+
+def why_gone(run: DagsterRun) -> str | None:
+    """Why nothing can be executing a run that a code server was given; None where it is, or was given to none."""
+    if GRPC_INFO_TAG not in run.tags:
+        return None
+    address = json.loads(run.tags[GRPC_INFO_TAG])
+    client = DagsterGrpcClient(
+        host=address.get("host"),
+        port=address.get("port"),
+        socket=address.get("socket"),
+        use_ssl=bool(address.get("use_ssl", False)),
+    )
+    try:
+        answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id), timeout=_ASK_SECONDS)
+    except DagsterUserCodeUnreachableError:
+        return "the code server that executed this run is gone"
+    executed = deserialize_value(answer, CanCancelExecutionResult).can_cancel
+    return None if executed else "the process that executed this run is gone"
+
+
+def health(why_gone: str | None) -> Health:
+    """For run monitoring: of a run that is executed, or the reason why it is not."""
+    return Health(WorkerStatus.RUNNING) if why_gone is None else Health(WorkerStatus.FAILED, why_gone)
 
 
 def _reconstructable() -> ReconstructableRepository:

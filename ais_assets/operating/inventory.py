@@ -69,39 +69,42 @@ def inventory(lake: Lake, stages: Iterable[Stage], settings: Settings) -> Iterat
 
 def holdings(chain: Chain, stage: Stage, settings: Settings) -> Holdings:
     """What the lake holds of a stage."""
-    lake, named, there = chain.lake, stage.partitions or (WHOLE,), chain.there(stage.asset)
+    named, there = stage.partitions or (WHOLE,), chain.there(stage.asset)
     present = [key for key in named if key in there]
+    ledgers = _ledgers(chain, stage.asset, present)
     stale = {key: reason for key in present if (reason := stage.stale_because(chain, key, settings))}
-    ledgers = _ledgers(lake, stage.asset, present)
-    total = Ledger.total(ledgers.values())
     return Holdings(
         asset=stage.asset,
         partitions=len(named),
         missing=tuple(key for key in named if key not in there),
         stale=stale,
-        unpublished=tuple(key for key in present if _never_published(lake, stage, key)),
+        unpublished=tuple(_never_published(chain, present)) if stage.asset == "raw_archives" else (),
         empty=tuple(key for key in ledgers if stage.of_days and ledgers[key].rows_in and not ledgers[key].rows_out),
         unnamed=tuple(sorted(there - set(named))),
-        size=_size(lake, stage.asset, present) if present else None,
-        ledger=total if ledgers and place_of(stage.asset).kind is not Kind.JSON else None,
+        size=_size(chain, stage.asset, present) if present else None,
+        ledger=Ledger.total(ledgers.values()) if ledgers else None,
     )
 
 
-def _never_published(lake: Lake, stage: Stage, key: str) -> bool:
-    return stage.asset == "raw_archives" and not lake.manifest(stage.asset, key)["facts"]["published"]
+def _never_published(chain: Chain, days: Sequence[str]) -> list[str]:
+    return [day for day, entry in chain.entries("raw_archives", days).items() if entry.facts.get("published") is False]
 
 
-def _ledgers(lake: Lake, asset: str, present: Sequence[str]) -> dict[str, Ledger]:
-    if place_of(asset).kind is Kind.JSON:
-        return {}
-    return {key: lake.ledger(asset, key or None) for key in present}
-
-
-def _size(lake: Lake, asset: str, present: Sequence[str]) -> int:
+def _ledgers(chain: Chain, asset: str, present: Sequence[str]) -> dict[str, Ledger]:
     place = place_of(asset)
-    if place.kind is Kind.FOLDER:
-        return sum(sum(lake.manifest(asset, key)["files"].values()) for key in present)
-    return sum(lake.store.size(place.key(key or None)) for key in present)
+    if place.kind is Kind.JSON:
+        return {}
+    if place.cut is None:
+        whole = {key: chain.record(asset, key) for key in present}
+        return {key: chain.lake.ledger(asset) for key, record in whole.items() if record and record.damage is None}
+    return {key: entry.ledger for key, entry in chain.entries(asset, present).items()}
+
+
+def _size(chain: Chain, asset: str, present: Sequence[str]) -> int:
+    place = place_of(asset)
+    if place.cut is None:
+        return chain.lake.store.size(place.key(None))
+    return sum(entry.size for entry in chain.entries(asset, present).values())
 
 
 _SHOWN = 5

@@ -80,11 +80,17 @@ def run_task(reference: code_location.Reference, task: Task, parent: DagsterRun 
 
 def end_orphans(instance: DagsterInstance) -> None:
     """Marks runs as failed whose building process on this host is gone, so that none seems to go on for ever."""
-    host = socket.gethostname()
     for run in instance.get_runs(RunsFilter(statuses=list(_UNDER_WAY))):
-        owner, _, pid = run.tags.get(BUILDER, "").rpartition(":")
-        if owner == host and not is_alive(int(pid)):
-            instance.report_run_failed(run, f"the process {pid} that executed this run is gone")
+        if (why := why_gone(run)) is not None:
+            instance.report_run_failed(run, why)
+
+
+def why_gone(run: DagsterRun) -> str | None:
+    """Why nothing can be executing a run of a build; None where it is, may be on another host, or is of no build."""
+    owner, _, pid = run.tags.get(BUILDER, "").rpartition(":")
+    if owner != socket.gethostname() or is_alive(int(pid)):
+        return None
+    return f"the process {pid} that executed this run is gone"
 
 
 def _begin(parent: int, threads: int) -> None:

@@ -39,7 +39,9 @@ def _peak(asset: str, lake: Lake, settings: Settings, threads: int) -> float:
     """Bytes that a run may take; 0 where nobody knows, as where the stage before is not there."""
 
     def rows_out(of: str, named: Sequence[str]) -> list[int]:
-        return [lake.ledger(of, key).rows_out for key in lake.partitions(of) if key in set(named)]
+        versions = lake.versions(of)
+        found = lake.entries_of(of, {key: versions[key] for key in named if key in versions}, damaged_too=True)
+        return [entry.ledger.rows_out for entry in found.values()]
 
     def gathering() -> float:
         windows = sum(rows_out("window_piles", settings.shard_keys)) / settings.piles

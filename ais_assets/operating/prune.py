@@ -130,7 +130,7 @@ def _named(lake: Lake, asset: str, going: Collection[str]) -> set[str]:
     """Folders of the asset that its manifests name, but those that are going, or the root index."""
     place = place_of(asset)
     staying = [partition for partition in lake.partitions(asset) if place.key(partition) not in going]
-    named = {lake.manifest(asset, partition)["folder"] for partition in staying}
+    named = {entry.folder or "" for entry in lake.entries(asset, staying).values()}
     if asset == "mds_shards" and lake.has("mds_index"):
         for shard in lake.json("mds_index")["shards"]:
             files = (shard["raw_data"], shard["zip_data"])
@@ -177,8 +177,7 @@ def _folders(objects: list[StoredObject], root: str) -> dict[str, list[StoredObj
 
 def _stale_packed(lake: Lake, folder: Path, before: float) -> Iterator[Leftover]:
     """Packed positions of track shards that the lake no longer has so."""
-    shards = lake.partitions("track_shards")
-    current = {f"{shard}-{lake.object_version('track_shards', shard)}.packed" for shard in shards}
+    current = {f"{shard}-{version}.packed" for shard, version in lake.versions("track_shards").items()}
     for file in local_objects(folder):
         if ".packed" in file.key and file.key not in current and file.modified < before:
             yield Leftover("cache", str(folder / file.key), file.size, file.modified)

@@ -40,6 +40,9 @@ class Stage:
     def to_build(self, chain: Chain, settings: Settings) -> list[str]:
         """Keys of the partitions that are missing or stale, in order; `WHOLE` for an asset without."""
         there = chain.there(self.asset)
+        if self.partitions:
+            # Looked at one by one, each would be a request.
+            chain.entries(self.asset, self.partitions)
         return [
             key
             for key in self.partitions or (WHOLE,)

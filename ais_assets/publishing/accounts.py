@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ais_assets.io.lake import Lake
-from ais_assets.io.provenance import read_record
+from ais_assets.io.lake import MADE_FROM, Lake
 from ais_assets.io.references import holdout_from
 from ais_assets.ledger import Ledger
 from ais_assets.settings import Settings
@@ -31,10 +30,12 @@ def accounts(lake: Lake, settings: Settings) -> dict[str, Ledger]:
     keys = {"raw_records": days, "clean_records": days, "track_shards": shards}
     if settings.window_formats:
         keys["window_piles"] = shards
-    there = {asset: set(lake.partitions(asset)) for asset in keys}
-    return {
-        asset: Ledger.total(lake.ledger(asset, key) for key in keys[asset] if key in there[asset]) for asset in keys
-    }
+    found = {}
+    for asset, wanted in keys.items():
+        versions = lake.versions(asset)
+        entries = lake.entries_of(asset, {key: versions[key] for key in wanted if key in versions})
+        found[asset] = Ledger.total(entry.ledger for entry in entries.values())
+    return found
 
 
 def tracked_days(lake: Lake, settings: Settings) -> list[str]:
@@ -43,10 +44,9 @@ def tracked_days(lake: Lake, settings: Settings) -> list[str]:
     Raises PartitionMissingError when a shard is missing, ValueError when shards were made from different days.
     """
     shards = settings.shard_keys
-    lake.require("track_shards", shards)
     tracked: list[str] | None = None
-    for shard in shards:
-        of_shard = sorted((read_record(lake, "track_shards", shard).made_from or {}).get("clean_records", {}))
+    for shard, entry in lake.entries("track_shards", shards).items():
+        of_shard = sorted((entry.facts.get(MADE_FROM) or {}).get("clean_records", {}))
         tracked = of_shard if tracked is None else tracked
         if of_shard != tracked:
             differing = sorted(set(of_shard) ^ set(tracked))
@@ -106,7 +106,7 @@ def handovers(lake: Lake, settings: Settings, mds_samples: int | None) -> list[H
     if mds_samples is not None:
         found.append(Handover(*training, "training windows in MDS", mds_samples, "mds_shards"))
     if "parquet" in settings.window_formats:
-        windows = sum(lake.describe("materialized_windows", pile).rows for pile in settings.pile_keys)
+        windows = sum(entry.rows for entry in lake.entries("materialized_windows", settings.pile_keys).values())
         found.append(Handover(*training, "training windows in Parquet", windows, "materialized_windows"))
     for split in settings.splits_apart:
         given, taken = (f"{_APART[split]} windows {what}" for what in ("thrown", "in Parquet"))
@@ -148,9 +148,10 @@ def counted_in_tracks(lake: Lake, settings: Settings) -> dict[str, int]:
 
 def differing_days(lake: Lake, days: Sequence[str]) -> dict[str, dict[str, int]]:
     """Days of which cleaning saw other typed records than there are."""
+    all_typed, all_clean = lake.ledgers("raw_records", days), lake.ledgers("clean_records", days)
     differing = {}
     for day in days:
-        typed, seen = lake.ledger("raw_records", day).rows_out, lake.ledger("clean_records", day).rows_in
+        typed, seen = all_typed[day].rows_out, all_clean[day].rows_in
         if typed != seen:
             differing[day] = {"typed": typed, "seen by cleaning": seen}
     return differing

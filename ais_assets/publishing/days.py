@@ -41,12 +41,12 @@ class Days:
 def days_of(lake: Lake, settings: Settings, among: Collection[str] | None = None) -> Days:
     """What there is of the days of the range, and (default: all) `among` these."""
     wanted = settings.day_keys
-    landed, cleaned = set(lake.partitions("raw_archives")), set(lake.partitions("clean_records"))
-    unpublished = {
-        day for day in wanted if day in landed and not lake.manifest("raw_archives", day)["facts"]["published"]
-    }
-    made = [day for day in wanted if day in cleaned - unpublished and (among is None or day in among)]
-    with_positions = [day for day in made if lake.ledger("clean_records", day).rows_out > 0]
+    landed, cleaned = lake.versions("raw_archives"), lake.versions("clean_records")
+    archives = lake.entries_of("raw_archives", {day: landed[day] for day in wanted if day in landed}, damaged_too=True)
+    unpublished = {day for day, entry in archives.items() if entry.facts.get("published") is False}
+    made = [day for day in wanted if day in cleaned and day not in unpublished and (among is None or day in among)]
+    accounts = lake.entries_of("clean_records", {day: cleaned[day] for day in made}, damaged_too=True)
+    with_positions = [day for day, entry in accounts.items() if entry.ledger.rows_out > 0]
     measured = set(lake.partitions("daily_quality"))
     measured = [date.fromisoformat(day) for day in with_positions if day in measured]
     judged = judged_days(measured, settings.quality_days)

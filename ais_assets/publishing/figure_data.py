@@ -185,22 +185,24 @@ def daily_counts(lake: Lake, days: Sequence[date], among: Collection[str] | None
     wanted = list(days)
     rows, positions, vessels = np.full((3, len(wanted)), np.nan)
     counts = DailyCounts(wanted, rows, positions, vessels, {}, np.full((len(wanted), HOURS), np.nan))
+    keys = [day.isoformat() for day in wanted if among is None or day.isoformat() in among]
     landed, typed, cleaned, measured = (
-        set(lake.partitions(asset)) for asset in ("raw_archives", "raw_records", "clean_records", "daily_quality")
+        lake.entries(asset, sorted(lake.versions(asset).keys() & set(keys)))
+        for asset in ("raw_archives", "raw_records", "clean_records", "daily_quality")
     )
     for place, day in enumerate(wanted):
         key = day.isoformat()
-        if key not in typed & cleaned or (among is not None and key not in among):
+        if key not in typed.keys() & cleaned.keys():
             continue
-        if key in landed and not lake.manifest("raw_archives", key)["facts"].get("published", True):
+        if key in landed and not landed[key].facts.get("published", True):
             continue
-        accounts = (lake.ledger("raw_records", key), lake.ledger("clean_records", key))
+        accounts = (typed[key].ledger, cleaned[key].ledger)
         counts.rows[place], counts.positions[place] = accounts[0].rows_in, accounts[1].rows_out
         for account in accounts:
             for rule, rows in account.dropped.items():
                 counts.dropped.setdefault(rule, np.zeros(len(wanted)))[place] += rows
         if key in measured:
-            facts = lake.describe("daily_quality", key).facts
+            facts = measured[key].facts
             counts.vessels[place] = facts.get("vessels", 0)
             counts.by_hour[place] = facts.get("positions_by_hour", [0] * HOURS)
     return counts

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from ais_assets.io.entries import side_by_side
 from ais_assets.io.lake import Lake
 from ais_assets.io.layout import place_of
 from ais_assets.io.mds import root_index
@@ -73,17 +74,18 @@ def publish_dataset(lake: Lake, settings: Settings, facts: Mapping[str, Any]) ->
 
 def _mds(lake: Lake, settings: Settings, facts: Mapping[str, Any], intervals: dict[str, list[int]]) -> PublishedMds:
     """The piles' current folders; readers of MDS leave alone what else, as these facts, the index says."""
-    manifests = [lake.manifest("mds_shards", pile) for pile in settings.pile_keys]
-    folders = [manifest["folder"] for manifest in manifests]
-    root = json.loads(root_index([(name, lake.store.read(f"{_MDS_FOLDER}/{name}/{INDEX_FILE}")) for name in folders]))
+    piles = list(lake.entries("mds_shards", settings.pile_keys).values())
+    folders = [pile.folder or "" for pile in piles]
+    indices = side_by_side(lake.store, lambda name: lake.store.read(f"{_MDS_FOLDER}/{name}/{INDEX_FILE}"), folders)
+    root = json.loads(root_index(list(zip(folders, indices, strict=True))))
     index = json.dumps({**root, **facts}, sort_keys=True).encode()
     return PublishedMds(
         uri=f"{lake.uri}/{_MDS_FOLDER}",
-        samples=sum(manifest["ledger"]["rows_out"] for manifest in manifests),
+        samples=sum(pile.rows for pile in piles),
         shards=len(root["shards"]),
         size=sum(shard["zip_data"]["bytes"] for shard in root["shards"]),
         statistics={
-            **window_statistics([manifest["facts"] for manifest in manifests]),
+            **window_statistics([pile.facts for pile in piles]),
             "tracks_dt_seconds": intervals,
             "release": facts["release"],
             # The index comes later: whoever finds another one beside these statistics knows that they are not its own.

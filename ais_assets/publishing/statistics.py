@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from ais_assets.transforms.durations import WindowDurations
 from ais_assets.transforms.statistics import WindowStatistics
 
 
-def window_statistics(facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def window_statistics(facts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Of each feature, and of how long windows last, by the facts of each pile of MDS shards."""
     return {
         "features": WindowStatistics.merged(WindowStatistics.from_json(of["statistics"]) for of in facts).summary(),
@@ -33,8 +33,7 @@ def track_intervals(lake: Lake, settings: Settings) -> dict[str, list[int]]:
     Raises PartitionMissingError when a shard is missing, ValueError when shards were counted in different bins.
     """
     shards = settings.shard_keys
-    lake.require("track_shards", shards)
-    intervals = {shard: lake.describe("track_shards", shard).facts["dt_seconds"] for shard in shards}
+    intervals = {shard: entry.facts["dt_seconds"] for shard, entry in lake.entries("track_shards", shards).items()}
     edges = intervals[shards[0]]["edges"]
     for shard, of_shard in intervals.items():
         if of_shard["edges"] != edges:

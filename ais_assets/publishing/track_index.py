@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from ais_assets.io.entries import Entry
 from ais_assets.io.kept_tracks import TRACKS_INDEX_KEY, published_tracks
 from ais_assets.io.lake import Lake
 from ais_assets.io.layout import place_of
@@ -51,22 +52,21 @@ def publish_track_index(
     Raises PartitionMissingError when a shard is missing.
     """
     shards = settings.shard_keys
-    lake.require("track_shards", shards)
+    found = lake.entries("track_shards", shards)
     former = published_tracks(lake.store)
     known = {file.fingerprint: file for file in former.files} if former is not None else {}
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="index") as pool:
-        files = tuple(pool.map(lambda shard: _indexed(lake, shard, known), shards))
+        files = tuple(pool.map(lambda shard: _indexed(lake, shard, found[shard], known), shards))
     index = TracksIndex(files, _kept_vessels(lake), _published_settings(settings), release, facts or {})
     lake.store.publish_bytes(index.to_json(), TRACKS_INDEX_KEY)
     return index
 
 
-def _indexed(lake: Lake, shard: str, known: dict[str, IndexedFile]) -> IndexedFile:
+def _indexed(lake: Lake, shard: str, found: Entry, known: dict[str, IndexedFile]) -> IndexedFile:
     key = place_of("track_shards").key(shard)
-    found = lake.describe("track_shards", shard)
     former = known.get(found.fingerprint)
     name = key.removeprefix(f"{TRACKS_FOLDER}/")
-    if former is not None and former.name == name and former.size == lake.store.size(key):
+    if former is not None and former.name == name and former.size == found.size:
         return former
     data = lake.store.read(key)
     verify_pages(data, lake.uri_of("track_shards", shard), f"materialize track_shards[{shard}] again")

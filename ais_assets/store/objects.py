@@ -9,16 +9,18 @@ import errno
 import hashlib
 import os
 import shutil
+import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Final, TypeVar
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 
 from ais_assets.machine import own_temporary_folder
@@ -34,15 +36,16 @@ from ais_assets.store.pinned import (
     StoreError,
     local_version,
 )
+from ais_assets.store.ranges import TAIL_BYTES, RangedObject, Tail
 from ais_assets.store.s3_access import ANSWER_SECONDS, CONNECT_SECONDS, PATIENCE_SECONDS, S3Access, S3Client, patiently
-from ais_assets.store.s3_answers import s3_refusal, s3_unreachable
+from ais_assets.store.s3_answers import s3_refusal, s3_unreachable, whole_listing
 
 T = TypeVar("T")
 STAGING = ".staging"
 _LOCK = ".lock"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_LOOKS: Final = 16
-"""Objects that are looked at side by side."""
+_FEW: Final = 2
+"""Objects of a folder that are rather looked at one by one than listed."""
 
 
 def checked_key(key: str) -> str:
@@ -54,11 +57,36 @@ def checked_key(key: str) -> str:
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object as a listing shows it: its key, its bytes, counted, and when it came there, Unix time."""
+    """An object as a listing shows it.
+
+    Attributes:
+        key: its name.
+        size: bytes.
+        modified: when it came there, Unix time.
+        version: as `Store.version`.
+    """
 
     key: str
     size: int
     modified: float
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """One version of an object, open for reading.
+
+    Attributes:
+        source: for pyarrow.
+        version: as `Store.version`.
+        tail: its end, with which it can be opened once more without asking for it; None where that costs nothing.
+        hold: reads these bytes, from one place up to another, at once, where a read costs a request.
+    """
+
+    source: pa.NativeFile
+    version: str
+    tail: Tail | None = None
+    hold: Callable[[int, int], None] = lambda start, end: None
 
 
 def local_objects(root: Path, folder: str = "") -> Iterator[StoredObject]:
@@ -92,6 +120,8 @@ class Store(ABC):
     uri: str
     staging_is: ClassVar[str]
     """What the folder of unpublished files is, and which setting moves it, for whoever has to make room."""
+    requests_cost: ClassVar[bool]
+    """Whether each look at an object is a request over a network, so that many of them are made side by side."""
 
     @abstractmethod
     def publish(self, local: Path, key: str) -> None:
@@ -117,8 +147,25 @@ class Store(ABC):
         """Changes whenever the object does. Raises FileNotFoundError where there is none."""
 
     @abstractmethod
+    def listed(self, folder: str) -> Iterator[StoredObject]:
+        """Objects directly inside a folder, in any order; none where the folder is absent."""
+
     def names(self, folder: str, suffix: str) -> list[str]:
         """Names ending in `suffix` directly inside a folder, sorted; none where the folder is absent."""
+        names = (PurePosixPath(each.key).name for each in self.listed(folder))
+        return sorted(name for name in names if name.endswith(suffix))
+
+    @abstractmethod
+    def open(self, key: str, tail: Tail | None = None) -> Opened:
+        """One version of an object, for reading parts of it.
+
+        Args:
+            key: its name.
+            tail: of the version that is wanted, where it is known.
+
+        Raises FileNotFoundError where there is none; then or at any read ReplacedError where it is another version by
+        now, StoreError where the store cannot be reached.
+        """
 
     @abstractmethod
     def keep(self, key: str, kept: str) -> None:
@@ -166,14 +213,17 @@ class Store(ABC):
     def versions(self, keys: Sequence[str]) -> list[str]:
         """As `version`, of each; an empty one of an object that is not there."""
 
-        def version(key: str) -> str:
-            try:
-                return self.version(key)
-            except FileNotFoundError:
-                return ""
+        folders = {str(PurePosixPath(key).parent) for key in keys}
+        if self.requests_cost and len(keys) > _FEW * len(folders):
+            listed = {each.key: each.version for folder in folders for each in self.listed(folder)}
+            return [listed.get(key, "") for key in keys]
+        return [self._version_or_none(key) for key in keys]
 
-        with ThreadPoolExecutor(min(_LOOKS, max(1, len(keys))), thread_name_prefix="looks") as pool:
-            return list(pool.map(version, keys))
+    def _version_or_none(self, key: str) -> str:
+        try:
+            return self.version(key)
+        except FileNotFoundError:
+            return ""
 
     @abstractmethod
     def staging_root(self) -> Path:
@@ -185,6 +235,29 @@ class Store(ABC):
             local = folder / "object"
             local.write_bytes(data)
             self.publish(local, key)
+
+    def try_out(self) -> None:
+        """Writes, lists, reads and deletes an object of its own below this place, as a build will.
+
+        Raises StoreError, which says what of this is refused, and why.
+        """
+        folder = f".trial-{uuid.uuid4().hex}"
+        key = f"{folder}/object"
+        steps: dict[str, Callable[[], object]] = {
+            "written": lambda: self.publish_bytes(b"a trial", key),
+            "listed": lambda: list(self.listed(folder)),
+            "read": lambda: self.read(key),
+            "deleted": lambda: self.delete(folder),
+        }
+        for what, step in steps.items():
+            try:
+                step()
+            except OSError as error:
+                raise StoreError(f"nothing can be {what} in {self.uri}: {error}") from error
+
+    def clock_ahead_seconds(self) -> float | None:
+        """How far this machine's clock is ahead of the store's, within a second; None where they are one."""
+        return None
 
     def unfinished_uploads(self) -> Iterator[UnfinishedUpload]:
         """Those below this place, of whomever: also of one that is under way."""
@@ -257,6 +330,7 @@ class LocalStore(Store):
     """A folder of this machine (or a network file system with atomic renames)."""
 
     staging_is = "which is the lake's own (AIS_LAKE)"
+    requests_cost = False
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
@@ -297,11 +371,24 @@ class LocalStore(Store):
     def version(self, key: str) -> str:
         return local_version(self._file(key).stat())
 
-    def names(self, folder: str, suffix: str) -> list[str]:
+    def listed(self, folder: str) -> Iterator[StoredObject]:
         directory = self._file(folder)
         if not directory.is_dir():
-            return []
-        return sorted(entry.name for entry in directory.iterdir() if entry.is_file() and entry.name.endswith(suffix))
+            return
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.is_file():
+                    stat = entry.stat()
+                    yield StoredObject(
+                        f"{folder}/{entry.name}", stat.st_size, max(stat.st_mtime, stat.st_ctime), local_version(stat)
+                    )
+
+    def open(self, key: str, tail: Tail | None = None) -> Opened:
+        del tail
+        while True:
+            pinned = self.pinned(key)
+            with suppress(ReplacedError):
+                return Opened(pinned.open(), pinned.version)
 
     def keep(self, key: str, kept: str) -> None:
         target = self._file(kept)
@@ -357,6 +444,7 @@ class S3Store(Store):
     """
 
     staging_is = "where all that goes to S3 is spooled first (TMPDIR)"
+    requests_cost = True
 
     def __init__(
         self, uri: str, client: S3Client, profile: str | None = None, patience_seconds: float = PATIENCE_SECONDS
@@ -430,10 +518,7 @@ class S3Store(Store):
         return True
 
     def read(self, key: str) -> bytes:
-        def whole() -> bytes:
-            return self._client.get_object(Bucket=self._bucket, Key=self._key(key))["Body"].read()
-
-        return self._ask(key, whole)
+        return self._ask(key, lambda: self._get(key)[1])
 
     def _head(self, key: str) -> dict[str, Any]:
         return self._ask(key, lambda: self._client.head_object(Bucket=self._bucket, Key=self._key(key)))
@@ -443,24 +528,56 @@ class S3Store(Store):
 
     def version(self, key: str) -> str:
         head = self._head(key)
-        stamp = f"{head['ETag']} {head['LastModified'].timestamp()} {head['ContentLength']}"
-        return hashlib.sha256(stamp.encode()).hexdigest()[:20]
+        return _object_version(head["ETag"], head["ContentLength"])
 
-    def names(self, folder: str, suffix: str) -> list[str]:
-        prefix = self._key(folder) + "/"
-        pages = self._pages(folder, Delimiter="/")
-        names = [entry["Key"].removeprefix(prefix) for page in pages for entry in page]
-        return sorted(name for name in names if name.endswith(suffix))
+    def listed(self, folder: str) -> Iterator[StoredObject]:
+        for page in self._pages(folder, Delimiter="/"):
+            yield from map(self._stored, page)
+
+    def open(self, key: str, tail: Tail | None = None) -> Opened:
+        known = tail or self._ask(key, partial(self._tail, key))
+        file = RangedObject(known, partial(self._read_range, key, known.etag))
+        return Opened(pa.PythonFile(file, mode="r"), _object_version(known.etag, known.size), known, file.hold)
+
+    def _tail(self, key: str) -> Tail:
+        from botocore.exceptions import ClientError  # noqa: PLC0415 - a local lake needs no boto
+
+        try:
+            answer, data = self._get(key, Range=f"bytes=-{TAIL_BYTES}")
+        except ClientError as error:
+            # An empty object has no last bytes.
+            if error.response.get("Error", {}).get("Code", "") not in ("InvalidRange", "416"):
+                raise
+            answer, data = self._get(key)
+        size = int(answer["ContentRange"].rpartition("/")[2]) if "ContentRange" in answer else len(data)
+        return Tail(answer["ETag"], size, data)
+
+    def _get(self, key: str, **wanted: str) -> tuple[dict[str, Any], bytes]:
+        answer = self._client.get_object(Bucket=self._bucket, Key=self._key(key), **wanted)
+        return answer, answer["Body"].read()
+
+    def _stored(self, entry: dict[str, Any]) -> StoredObject:
+        key = entry["Key"].removeprefix(f"{self._prefix}/" if self._prefix else "")
+        version = _object_version(entry["ETag"], entry["Size"])
+        return StoredObject(key, entry["Size"], entry["LastModified"].timestamp(), version)
 
     def _pages(self, folder: str, **options: str) -> Iterator[list[dict[str, Any]]]:
         """Objects below a folder as S3 lists them, at most 1,000 at a time."""
         wanted = {"Bucket": self._bucket, "Prefix": self._key(folder) + "/", **options}
         while True:
-            page = self._ask(folder, lambda: self._client.list_objects_v2(**wanted))
+            page = self._ask(folder, partial(whole_listing, self._client.list_objects_v2, **wanted))
             yield page.get("Contents", [])
             if not page.get("IsTruncated"):
                 return
             wanted["ContinuationToken"] = page["NextContinuationToken"]
+
+    def clock_ahead_seconds(self) -> float | None:
+        answer = self._ask(
+            "", partial(self._client.list_objects_v2, Bucket=self._bucket, Prefix=self._prefix, MaxKeys=1)
+        )
+        said = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        # It has whole seconds, cut off.
+        return None if said is None else time.time() - parsedate_to_datetime(said).timestamp() - 0.5
 
     def keep(self, key: str, kept: str) -> None:
         source = {"Bucket": self._bucket, "Key": self._key(key)}
@@ -468,9 +585,7 @@ class S3Store(Store):
 
     def objects(self, folder: str) -> Iterator[StoredObject]:
         for page in self._pages(folder):
-            for entry in page:
-                key = entry["Key"].removeprefix(f"{self._prefix}/" if self._prefix else "")
-                yield StoredObject(key, entry["Size"], entry["LastModified"].timestamp())
+            yield from map(self._stored, page)
 
     def delete(self, folder: str) -> None:
         for page in self._pages(folder):
@@ -492,7 +607,7 @@ class S3Store(Store):
         within = f"{self._prefix}/" if self._prefix else ""
         wanted = {"Bucket": self._bucket, "Prefix": within}
         while True:
-            page = self._ask("", partial(self._client.list_multipart_uploads, **wanted))
+            page = self._ask("", partial(whole_listing, self._client.list_multipart_uploads, **wanted))
             for entry in page.get("Uploads", []):
                 yield UnfinishedUpload(
                     entry["Key"].removeprefix(within), entry["UploadId"], entry["Initiated"].timestamp()
@@ -541,18 +656,14 @@ class S3Store(Store):
         return pafs.S3FileSystem(**options)
 
     def pinned(self, key: str) -> PinnedS3Object:
-        head = self._head(key)
-        return PinnedS3Object(partial(self._read_range, key, head["ETag"]), head["ContentLength"])
+        tail = self._ask(key, partial(self._tail, key))
+        return PinnedS3Object(tail, partial(self._read_range, key, tail.etag))
 
     def _read_range(self, key: str, version: str, start: int, end: int) -> bytes:
         """Bytes from `start` to before `end` of this very version. Raises ReplacedError where it is another by now."""
-
-        def of_version() -> bytes:
-            wanted = {"Range": f"bytes={start}-{end - 1}", "IfMatch": version}
-            return self._client.get_object(Bucket=self._bucket, Key=self._key(key), **wanted)["Body"].read()
-
+        wanted = {"Range": f"bytes={start}-{end - 1}", "IfMatch": version}
         try:
-            return self._ask(key, of_version)
+            return self._ask(key, lambda: self._get(key, **wanted)[1])
         except FileNotFoundError:
             raise ReplacedError(f"{self.uri}/{key}") from None
 
@@ -569,6 +680,11 @@ class S3Store(Store):
             return own_temporary_folder() / "staging"
         except PermissionError as error:
             raise StoreError(str(error)) from error
+
+
+def _object_version(etag: str, size: int) -> str:
+    """A name for what an object holds: S3's own, which is another one for other content."""
+    return hashlib.sha256(f"{etag} {size}".encode()).hexdigest()[:20]
 
 
 def _tries(patience_seconds: float) -> int:

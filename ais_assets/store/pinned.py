@@ -9,20 +9,16 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-reads.html
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-_PIECE_BYTES: Final = 1 << 23
-"""Of a longer read, that are asked for at a time: S3 gives each connection some 90 MB/s."""
-_CONNECTIONS: Final = 8
+from ais_assets.store.ranges import RangedObject, Tail
 
 
 class StoreError(OSError):
@@ -86,51 +82,21 @@ class PinnedS3Object:
     """An object of a bucket.
 
     Attributes:
+        tail: its end, by which its version is known.
         read: gives the bytes from one place up to another; raises ReplacedError where it is another object by now.
-        size: bytes.
     """
 
+    tail: Tail
     read: Callable[[int, int], bytes]
-    size: int
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.tail.size
 
     def open(self) -> pa.NativeFile:
         """The object, read as it is asked for."""
-        return pa.PythonFile(_S3File(self), mode="r")
-
-
-class _S3File(io.RawIOBase):
-    """What pyarrow reads of it, one call at a time; long reads in pieces side by side."""
-
-    def __init__(self, pinned: PinnedS3Object) -> None:
-        self._pinned = pinned
-        self._place = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Moves to a place."""
-        self._place = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._pinned.size}[whence]
-        return self._place
-
-    def read(self, size: int = -1, /) -> bytes:
-        """All of so many bytes that there are; the rest of the object, if negative."""
-        begin = self._place
-        end = self._pinned.size if size is None or size < 0 else min(begin + size, self._pinned.size)
-        self._place = max(begin, end)
-        if end <= begin:
-            return b""
-        if end - begin <= _PIECE_BYTES:
-            return self._pinned.read(begin, end)
-        starts = range(begin, end, _PIECE_BYTES)
-        with ThreadPoolExecutor(min(_CONNECTIONS, len(starts)), thread_name_prefix="ranges") as pool:
-            return b"".join(pool.map(lambda start: self._pinned.read(start, min(start + _PIECE_BYTES, end)), starts))
+        return pa.PythonFile(RangedObject(self.tail, self.read), mode="r")
 
 
 class PinnedFiles(pafs.FileSystemHandler):

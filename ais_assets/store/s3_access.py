@@ -17,6 +17,8 @@ S3Client = Any
 PATIENCE_SECONDS: Final = 60.0
 _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 20.0
+CONNECTIONS: Final = 32
+"""Kept open to a server: requests are made so many at a time, in all."""
 CONNECT_SECONDS: Final = 10
 ANSWER_SECONDS: Final = 60
 
@@ -42,7 +44,7 @@ class S3Access:
         from boto3.session import Session  # noqa: PLC0415 - a local lake needs no boto
         from botocore.config import Config  # noqa: PLC0415
 
-        config = Config(connect_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS)
+        config = Config(connect_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS, max_pool_connections=CONNECTIONS)
         session = Session(profile_name=self.profile, region_name=self.region)
         return session.client("s3", endpoint_url=self.endpoint_url, config=config)
 

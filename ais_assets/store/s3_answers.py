@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 _CURES: Final = {
     "403": "check the credentials and their rights on this bucket",
@@ -34,6 +35,7 @@ def may_pass(error: BaseException | None) -> bool:
     """Whether the same request may well succeed later: a busy or failing server, a connection that breaks."""
     from boto3.exceptions import RetriesExceededError, S3UploadFailedError  # noqa: PLC0415 - a local lake needs no boto
     from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError, SSLError  # noqa: PLC0415
+    from botocore.parsers import ResponseParserError  # noqa: PLC0415 - an answer that was cut short
 
     if isinstance(error, ClientError):
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -42,7 +44,17 @@ def may_pass(error: BaseException | None) -> bool:
         return may_pass(error.__context__)
     if isinstance(error, SSLError):
         return False
-    return isinstance(error, HTTPClientError | IncompleteReadError | RetriesExceededError)
+    return isinstance(error, HTTPClientError | IncompleteReadError | ResponseParserError | RetriesExceededError)
+
+
+def whole_listing(ask: Callable[..., dict[str, Any]], **wanted: str) -> dict[str, Any]:
+    """What a listing answers. Raises IncompleteReadError for a lost body, which botocore takes for an empty listing."""
+    from botocore.exceptions import IncompleteReadError  # noqa: PLC0415 - a local lake needs no boto
+
+    answer = ask(**wanted)
+    if "IsTruncated" not in answer:
+        raise IncompleteReadError(actual_bytes=0, expected_bytes=1)
+    return answer
 
 
 def s3_refusal(where: str, code: str, no_bucket: str) -> str:

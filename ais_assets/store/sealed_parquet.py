@@ -128,8 +128,24 @@ class SealedFile(pq.ParquetFile):
         """As pyarrow's."""
         try:
             return super().read_row_group(i, columns, use_threads, use_pandas_metadata)
+        except StoreError:
+            raise
         except (OSError, pa.ArrowException) as error:
             raise self._explained(error, f" in row group {i}") from error
+
+    def bytes_of(self, group: int, columns: Sequence[str]) -> tuple[int, int]:
+        """From where to where in the file a row group's pages of these columns are, with what may lie between."""
+        of_group = self.metadata.row_group(group)
+        chunks = [of_group.column(number) for number in range(of_group.num_columns)]
+        wanted = [chunk for chunk in chunks if chunk.path_in_schema.partition(".")[0] in columns]
+        starts = [
+            chunk.data_page_offset
+            if chunk.dictionary_page_offset is None
+            else min(chunk.dictionary_page_offset, chunk.data_page_offset)
+            for chunk in wanted
+        ]
+        ends = [start + chunk.total_compressed_size for start, chunk in zip(starts, wanted, strict=True)]
+        return min(starts, default=0), max(ends, default=0)
 
     def iter_batches(self, *args: Any, **options: Any) -> Iterator[pa.RecordBatch]:
         """As pyarrow's."""
@@ -139,6 +155,8 @@ class SealedFile(pq.ParquetFile):
                 batch = next(batches)
             except StopIteration:
                 return
+            except StoreError:
+                raise
             except (OSError, pa.ArrowException) as error:
                 raise self._explained(error, "") from error
             yield batch
@@ -147,6 +165,8 @@ class SealedFile(pq.ParquetFile):
         """As pyarrow's."""
         try:
             return super().read(*args, **options)
+        except StoreError:
+            raise
         except (OSError, pa.ArrowException) as error:
             raise self._explained(error, "") from error
 
@@ -154,6 +174,6 @@ class SealedFile(pq.ParquetFile):
         if isinstance(error, StoreError):
             return error
         why = " ".join(str(error).split())
-        if "AWS Error" in why or isinstance(error, FileNotFoundError):
+        if "AWS Error" in why:
             return OSError(f"{self._where} cannot be read: {why}")
         return DamagedFileError(f"{self._where} is damaged{place} ({why}): {self._cure}")

@@ -138,6 +138,26 @@ def test_a_home_that_cannot_be_made_is_named(workplace: Workplace) -> None:
     assert re.search("runs cannot be recorded in .*file/home.* Set DAGSTER_HOME", refused.stderr.replace("\n", " "))
 
 
+def test_what_is_damaged_at_rest_is_named_and_built_anew(workplace: Workplace) -> None:
+    write_archive(workplace.source, "2024-03-01", 500)
+    assert workplace.ais("build", *DAY_STAGES).returncode == 0
+    whole = {}
+    for name in ("raw_records/2024-03-01.parquet", "raw_archives/2024-03-01.json"):
+        path = workplace.folder / "lake" / name
+        whole[path] = path.read_bytes()
+        # The last byte but the footer's length, and the first of JSON.
+        place = len(whole[path]) - 20 if name.endswith(".parquet") else 0
+        path.write_bytes(whole[path][:place] + b"\xff" + whole[path][place + 1 :])
+    told = workplace.ais("status", "--check")
+    assert told.returncode == 1
+    assert "Traceback" not in told.stderr
+    for asset in ("raw_records", "raw_archives"):
+        assert re.search(rf"{asset}: 1 stale: 2024-03-01, which cannot be read: .*{asset}/2024-03-01", told.stdout)
+    built = workplace.ais("build", *DAY_STAGES)
+    assert built.returncode == 0, built.stderr
+    assert {path: path.read_bytes() for path in whole} == whole
+
+
 def test_an_empty_day(workplace: Workplace) -> None:
     write_archive(workplace.source, "2024-03-01", 0)
     failed = workplace.ais("build", *DAY_STAGES)
@@ -192,7 +212,9 @@ def test_unreachable_buckets_and_wrong_keys(workplace: Workplace, s3_environment
     write_archive(workplace.source, "2024-03-01", 3)
     absent = workplace.ais("build", *DAY_STAGES, AIS_LAKE="s3://no-such-bucket-at-all/p")
     assert absent.returncode != 0
+    assert "nothing can be written in s3://no-such-bucket-at-all/p" in absent.stderr.replace("\n", " ")
     assert "NoSuchBucket" in absent.stderr
+    assert "raw_archives" not in absent.stderr, "it is found before anything is made"
     wrong = workplace.ais("build", *DAY_STAGES, AIS_LAKE="s3://no-such-bucket-at-all/p", AWS_SECRET_ACCESS_KEY="wrong")
     assert wrong.returncode != 0
     assert "AWS_SECRET_ACCESS_KEY" in wrong.stderr

@@ -42,10 +42,14 @@ from ais_assets.publishing.dataset import TrainingDataset
 from ais_assets.publishing.figures.picture import MOST_BYTES
 from ais_assets.publishing.index import publish_dataset
 from ais_assets.settings import Settings, load_settings
+from ais_assets.store import s3_access
+from ais_assets.store.objects import StoredObject
 from ais_assets.stream import RecordStream
 from ais_assets_tests.conftest import PROJECT
 from ais_assets_tests.integration.test_faults import run_ais
 from ais_assets_tests.loader.mds.mds_datasets import stock_dataset
+from ais_assets_tests.s3_server import S3Server
+from ais_assets_tests.sources.landing.web_server import broken_after, running_web_server, status
 
 SMALL = {
     "simulated_vessels": 14,
@@ -449,13 +453,13 @@ def test_accounts_list_each_folder_once(
 ) -> None:
     lake = Lake(built[0].lake)
     listed: Counter[str] = Counter()
-    names = lake.store.names
+    listing = lake.store.listed
 
-    def counted(folder: str, suffix: str) -> list[str]:
+    def counted(folder: str) -> Iterator[StoredObject]:
         listed[folder] += 1
-        return names(folder, suffix)
+        return listing(folder)
 
-    monkeypatch.setattr(lake.store, "names", counted)
+    monkeypatch.setattr(lake.store, "listed", counted)
     assert set(accounts(lake, built[0])) == {"raw_records", "clean_records", "track_shards", "window_piles"}
     # Once more for the days that the tracks were made from.
     assert listed == {"raw_records": 1, "clean_records": 1, "track_shards": 2, "window_piles": 1}
@@ -695,11 +699,24 @@ def test_references_that_change_before_they_are_read_are_noticed(
         next(gather.piles([0], dg.build_asset_context()))
 
 
-def test_s3_has_the_same_bytes(built: tuple[Settings, dg.DagsterInstance], bucket: str, tmp_path: Path) -> None:
+def test_s3_has_the_same_bytes_though_it_fails_now_and_then(
+    built: tuple[Settings, dg.DagsterInstance],
+    bucket: str,
+    s3_environment: S3Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     settings, _ = built
     remote = load_settings(lake=f"s3://{bucket}/some/prefix", cache=tmp_path / "cache", **SMALL)
-    with dg.DagsterInstance.ephemeral() as instance:
+    monkeypatch.setattr(s3_access, "_FIRST_PAUSE_SECONDS", 0.01)
+    with running_web_server() as web, dg.DagsterInstance.ephemeral() as instance:
+        web.behind = s3_environment.endpoint.removeprefix("http://")
+        # Busy, failing, and gone in the middle of an answer, also of one to what was done.
+        web.storm, web.calm = [status(503), broken_after(0), status(500), broken_after(37)], 23
+        monkeypatch.setenv("AWS_ENDPOINT_URL", web.url)
         materialize(remote, instance, together=True)
+        assert len(web.requests) > 10 * web.calm
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_environment.endpoint)
     assert digests(remote) == digests(settings)
 
 

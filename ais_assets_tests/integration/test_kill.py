@@ -83,6 +83,28 @@ def test_killed_builds_leave_nothing_behind_that_matters(tmp_path: Path) -> None
     assert not any((lake / STAGING).iterdir())
 
 
+def test_an_interrupted_build_says_how_to_go_on_and_does(tmp_path: Path) -> None:
+    variables = environment(tmp_path / "x") | {"AIS_LAST_DAY": "2024-03-01"}
+    # What a shell starts in the background ignores the signal, and so would what that starts.
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    ais = [sys.executable, "-c", f"{heeding}; from ais_assets.cli.main import main; main()"]
+    command = [*ais, "build", "--workers", "1", "--only", "raw_archives", "--only", "raw_records"]
+    with (tmp_path / "said").open("wb") as said:
+        process = subprocess.Popen(
+            command, env=variables, cwd=tmp_path, stdout=said, stderr=said, start_new_session=True
+        )
+        wait_for(tmp_path / "x" / "lake" / "raw_archives" / "2024-03-01.json", process)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(PATIENCE_SECONDS) == 1
+    message = " ".join((tmp_path / "said").read_text().split())
+    assert "interrupted. What was built is kept" in message
+    assert "`ais build` goes on with what is missing or stale" in message
+    assert "Traceback" not in message
+    assert not list((tmp_path / "x" / "lake" / ".builders").iterdir()), "nobody builds it any more"
+    assert subprocess.run(command, env=variables, cwd=tmp_path, timeout=PATIENCE_SECONDS, check=False).returncode == 0
+    assert (tmp_path / "x" / "lake" / "raw_records" / "2024-03-01.parquet").exists()
+
+
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     process = build(tmp_path, environment(tmp_path / "x"))
     wait_for(tmp_path / "x" / "lake" / "raw_archives", process)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import multiprocessing
 import os
@@ -109,6 +110,21 @@ def test_a_shard_published_while_it_is_packed(lake: Lake, tmp_path: Path, monkey
     opened = PackedPositions(tmp_path / "cache", lake).open(SHARDS)
     monkeypatch.undo()
     assert_packed(opened, lake)
+
+
+def test_a_full_disk_is_named_and_nothing_half_packed_stays(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    cache = tmp_path / "cache"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match=rf"no space is left .* on the disk of {cache}.*AIS_CACHE.*GATHER_GIGABYTES"):
+            PackedPositions(cache, lake).open(SHARDS)
+    assert files(cache) == {}
+    assert_packed(PackedPositions(cache, lake).open(SHARDS), lake)
 
 
 def hold(lock: Path, leftover: Path, ready: Path) -> None:

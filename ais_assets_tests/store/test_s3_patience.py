@@ -58,6 +58,17 @@ def test_a_download_a_listing_and_a_head_too(store: S3Store, web: WebServer, tmp
     assert store.names("clean_records", ".parquet") == ["2024-03-01.parquet"]
 
 
+@pytest.mark.parametrize("sent", [0, 37, 200])
+def test_a_listing_that_is_cut_short_is_no_empty_folder(store: S3Store, web: WebServer, sent: int) -> None:
+    bucket = f"/{store.path(KEY).partition('/')[0]}"
+    web.next_answers[bucket] = [broken_after(sent)] * 2
+    assert store.names("clean_records", ".parquet") == ["2024-03-01.parquet"]
+    assert [each.key for each in store.objects("clean_records")] == [KEY]
+    web.next_answers[bucket] = [broken_after(sent)] * 2
+    assert list(store.unfinished_uploads()) == []
+    assert not web.next_answers[bucket]
+
+
 def test_an_upload_is_made_again(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3_access, "_FIRST_PAUSE_SECONDS", 0.01)
     client = Session().client("s3")

@@ -25,6 +25,8 @@ class WebServer:
         ranges: whether ranges and entity tags are given.
         etag: of every file.
         behind: host and port of a server that answers instead of the files, where it is not told to misbehave.
+        storm: misbehaviours that come in turn, one after so many requests that are answered as usual.
+        calm: so many requests.
     """
 
     port: int = 0
@@ -35,6 +37,13 @@ class WebServer:
     etag: str = '"1"'
     behind: str = ""
     scheme: str = "http"
+    storm: list[Answer] = field(default_factory=list)
+    calm: int = 0
+
+    def due(self) -> Answer | None:
+        """The misbehaviour of the storm that is due now."""
+        number, left = divmod(len(self.requests), self.calm + 1)
+        return self.storm[number % len(self.storm)] if self.storm and left == 0 else None
 
     @property
     def url(self) -> str:
@@ -45,16 +54,32 @@ class Handler(BaseHTTPRequestHandler):
     """One request."""
 
     site: WebServer
+    body = b""
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         self.site.requests.append((self.path, dict(self.headers)))
-        waiting = self.site.next_answers.get(path, [])
+        waiting, due = self.site.next_answers.get(path, []), self.site.due()
+        if due is not None and due(self):
+            return
         if waiting and waiting.pop(0)(self):
             return
         self.send_usual()
 
     def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_PUT(self) -> None:
+        """With a body, which the server behind gets, or nobody."""
+        if self.headers.get("Expect") == "100-continue":
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.do_GET()
+
+    def do_POST(self) -> None:
+        self.do_PUT()
+
+    def do_DELETE(self) -> None:
         self.do_GET()
 
     def send_usual(self, only: int | None = None) -> None:
@@ -73,8 +98,9 @@ class Handler(BaseHTTPRequestHandler):
         connection = http.client.HTTPConnection(self.site.behind, timeout=20)
         connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         for name, value in self.headers.items():
-            connection.putheader(name, value)
-        connection.endheaders()
+            if name.lower() != "expect":
+                connection.putheader(name, value)
+        connection.endheaders(self.body)
         answer = connection.getresponse()
         self.send_response_only(answer.status)
         for name, value in answer.headers.items():
