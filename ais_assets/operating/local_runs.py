@@ -61,7 +61,12 @@ class LocalRuns:
 
     def submit(self, task: Task) -> Future[Done]:
         """Executes the task in the next process that is free."""
-        return self._pool.submit(run_task, self._instance.get_ref(), task, self._parent)
+        # A process that is started here must not end of Ctrl-C with a traceback before `_begin` lets it ignore that.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return self._pool.submit(run_task, self._instance.get_ref(), task, self._parent)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _kill(self) -> None:
         for process in set(multiprocessing.active_children()) - self._others:
