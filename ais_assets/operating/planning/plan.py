@@ -177,7 +177,8 @@ def _turns(work: Work, rates: Rates) -> tuple[list[Turn], Gather | None, list[Ga
         listing = before.pop()
         return [*before, Turn([*listing.stages, *fitting([publishing], work)])], None, []
     gather, others = gathers(work, rates)
-    after = [publishing], *([[_reckoning(work, rates)]] if "parquet" in formats else [])
+    # The card shows the baseline.
+    after = *([[_reckoning(work, rates)]] if "parquet" in formats else []), [publishing]
     return [*before, gather.turn, *(Turn(fitting(stages, work)) for stages in after)], gather, others
 
 
