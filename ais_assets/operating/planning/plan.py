@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+from ais_assets.assets.training import MOST_RECKONED
 from ais_assets.operating.planning import peaks
 from ais_assets.operating.planning.gathering import Gather, gathers
 from ais_assets.operating.planning.rates import Rates
@@ -239,8 +240,8 @@ def _publishing(work: Work, rates: Rates) -> Stage:
 
 
 def _reckoning(work: Work, rates: Rates) -> Stage:
-    """The baseline, over the validation windows."""
-    windows = work.validation
+    """The baselines, over a sample of the validation windows."""
+    windows = min(work.validation, MOST_RECKONED)
     return Stage(
         *("dead_reckoning", windows, "windows", 1, _TORCH_SECONDS + windows / rates.windows_reckoned),
         *(windows * rates.window_bytes, 0.0, peaks.loader_peak(windows)),
