@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,11 @@ import pyais
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner
 from pyais.util import checksum
 
-from ais_assets.cli.main import main
 from ais_assets.io.lake import Lake
-from ais_assets.operating import building, code_location
-from ais_assets.operating.local_runs import LocalRuns, run_task
-from ais_assets.operating.tasks import Done, Task
 from ais_assets_tests.conftest import PROJECT
+from ais_assets_tests.integration.test_faults import run_ais
 from ais_assets_tests.sources.csv_rows import HEADER, MARINECADASTRE_HEADER, row
 
 PAGE = PROJECT / "docs" / "your_file.md"
@@ -106,48 +101,27 @@ WRITERS: dict[str, Callable[[Path], None]] = {
 }
 
 
-class RunsHere(LocalRuns):
-    """Runs in this process, one after the other: starting others takes longer than all the work."""
-
-    def submit(self, task: Task) -> Future[Done]:
-        future: Future[Done] = Future()
-        future.set_result(run_task(self._instance.get_ref(), task, self._parent))
-        return future
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where runs are recorded; making that takes a second."""
-    return tmp_path_factory.mktemp("dagster")
-
-
 def test_every_kind_is_here() -> None:
     assert set(SECTIONS) == set(WRITERS)
 
 
 @pytest.mark.parametrize("title", WRITERS)
-def test_the_commands_lead_to_windows(title: str, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_lead_to_windows(title: str, tmp_path: Path) -> None:
     file, block = SECTIONS[title]
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DAGSTER_HOME", str(runs))
-    monkeypatch.setattr(building, "LocalRuns", RunsHere)
-    # Of other settings, in this very process.
-    code_location.repository.cache_clear()
-    for name, value in SMALL.items():
-        monkeypatch.setenv(f"AIS_{name}", value)
-    Path(file).parent.mkdir()
-    WRITERS[title](Path(file))
+    environment = {f"AIS_{name}": value for name, value in SMALL.items()}
+    (tmp_path / file).parent.mkdir()
+    WRITERS[title](tmp_path / file)
     exported, suggested = [], ""
     for line in block.splitlines():
         words = shlex.split(line)
         if words[0] == "export":
             name, _, value = words[1].partition("=")
-            monkeypatch.setenv(name, value)
+            environment[name] = value
             exported.append(f"{name}={value}")
             continue
-        result = CliRunner().invoke(main, [file if word == "FILE" else word for word in words[1:]])
-        assert result.exit_code == 0, result.output
-        suggested = suggested or result.output
+        result = run_ais(tuple(file if word == "FILE" else word for word in words[1:]), environment, tmp_path)
+        assert result.returncode == 0, result.stdout + result.stderr
+        suggested = suggested or result.stdout
     if title != "A table of your own":
         # What the page exports is what `ais look` says.
         said = {shlex.split(line)[1] for line in suggested.splitlines() if line.strip().startswith("export ")}
