@@ -67,7 +67,7 @@ window_formats = click.option(
 def command(*, memory: float, network: float, rates: Path | None, as_json: bool, **load: Any) -> None:
     """Shards, piles, memory, bytes, time and cost of a build, by stage, and what binds each.
 
-    It rests on the rates that `ais bench rates` measured on this machine, or else on those of an EPYC.
+    It rests on the rates that `ais bench rates` measured on this machine, or else on those of a Xeon of 2 vCPUs.
     """
     with failures():
         found = rates or (rates_file() if rates_file().exists() else None)
