@@ -92,4 +92,4 @@ def rates_file() -> Path:
 
 
 MEASURED_RATES: Final = Rates.from_json(Path(__file__).with_name("measured_rates.json").read_text())
-"""What `ais bench rates --json` printed on a Xeon of 2 vCPUs. For any other machine it is a guess; the command says so."""
+"""What `ais bench rates --json` printed on a Xeon of 2 vCPUs. For any other machine it is a guess, and so it says."""
