@@ -7,12 +7,9 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from ais_assets.cli.main import main
 from ais_assets.io.lake import Lake
-from ais_assets.operating import building, code_location
-from ais_assets_tests.integration.test_your_file import RunsHere
+from ais_assets_tests.integration.test_faults import run_ais
 from ais_assets_tests.sources.landing.test_feeds import days_between, zip_of
 from ais_assets_tests.sources.landing.web_server import running_web_server
 
@@ -26,21 +23,19 @@ from ais_assets_tests.sources.landing.web_server import running_web_server
         (date(2025, 2, 24), date(2025, 2, 28), date(2025, 2, 27)),
     ],
 )
-def test_a_build_over_a_boundary_of_layouts(
-    first: date, last: date, missing: date | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(building, "LocalRuns", RunsHere)
-    monkeypatch.chdir(tmp_path)
-    code_location.repository.cache_clear()
+def test_a_build_over_a_boundary_of_layouts(first: date, last: date, missing: date | None, tmp_path: Path) -> None:
     with running_web_server() as web:
         web.files["/2024/aisdk-2024-02.zip"] = zip_of(*days_between(date(2024, 2, 1), date(2024, 2, 29)))
         for day in days_between(max(first, date(2024, 3, 1)), last):
             if day != missing:
                 web.files[f"{f'/{day.year}' if day < date(2025, 2, 26) else ''}/aisdk-{day}.zip"] = zip_of(day)
-        for name, value in {"SOURCE": "dma", "SOURCE_URI": web.url, "FIRST_DAY": first, "LAST_DAY": last}.items():
-            monkeypatch.setenv(f"AIS_{name}", str(value))
-        result = CliRunner().invoke(main, ["build", "--only", "raw_archives", "--only", "raw_records", "--json"])
-    assert result.exit_code == 0, result.output
+        settings = {"SOURCE": "dma", "SOURCE_URI": web.url, "FIRST_DAY": first, "LAST_DAY": last}
+        result = run_ais(
+            ("build", "--only", "raw_archives", "--only", "raw_records", "--workers", "1", "--json"),
+            {f"AIS_{name}": str(value) for name, value in settings.items()},
+            tmp_path,
+        )
+    assert result.returncode == 0, result.stdout + result.stderr
     lake = Lake(str(tmp_path / "data" / "lake"))
     rows = {day: lake.ledger("raw_records", day.isoformat()).rows_out for day in days_between(first, last)}
     assert rows == {day: int(day != missing) for day in days_between(first, last)}
