@@ -22,7 +22,7 @@ from ais_assets_tests.loader.mds.rank_job import WORKERS
 
 COUNT = 203
 GLOBAL_BATCH = 16
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 
 
 def torchrun(ranks: int, remote: Path, out: Path, *arguments: int | Path) -> subprocess.CompletedProcess[str]:
