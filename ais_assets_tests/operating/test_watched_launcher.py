@@ -104,7 +104,7 @@ def test_a_killed_run_is_failed_at_the_next_look(
         os.kill(process, signal.SIGKILL)
     if server_too:
         # Dagster, whose child it is, does not.
-        next(of for of in gc.get_objects() if isinstance(of, subprocess.Popen) and of.pid == server).wait(60)
+        next(of for of in gc.get_objects() if issubclass(type(of), subprocess.Popen) and of.pid == server).wait(60)
     while status_after_a_look(instance, workspace, run.run_id) is DagsterRunStatus.STARTED:
         assert time.monotonic() < deadline, "the run seems to go on"
         time.sleep(0.1)
