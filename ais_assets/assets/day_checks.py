@@ -1,6 +1,7 @@
 """Checks of days: whether they were published, parse, are of their day, and are like the days before."""
 
 from collections.abc import Sequence
+from datetime import date
 
 from dagster import (
     AssetCheckExecutionContext,
@@ -20,7 +21,15 @@ from ais_assets.publishing.accounts import differing_days
 from ais_assets.publishing.figure_data import daily_counts, recent_days
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
-from ais_assets.transforms.quality import HOURS, WARNED_DAYS, Departure, departures, judged_days, newest
+from ais_assets.transforms.quality import (
+    HOURS,
+    WARNED_DAYS,
+    Departure,
+    departures,
+    judged_days,
+    measures_of_facts,
+    newest,
+)
 from ais_assets.transforms.reports.row_rules import OTHER_DAY
 
 
@@ -82,8 +91,10 @@ def day_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> list[
         show the last days of the lake, which Dagster's own plots, of the 120 days before today, may not reach.
         """
         place = lake.open()
-        days = sorted(set(place.partitions("daily_quality")) & set(settings.day_keys))
-        quality = place.table("daily_quality", days)
+        versions = place.versions("daily_quality")
+        days = sorted(versions.keys() & set(settings.day_keys))
+        entries = place.entries_of("daily_quality", {day: versions[day] for day in days})
+        quality = measures_of_facts({date.fromisoformat(day): entry.facts for day, entry in entries.items()})
         found = departures(quality, days=settings.quality_days, deviations=settings.quality_deviations)
         new = newest(found, quality)
         measured = set(quality["day"].to_pylist())

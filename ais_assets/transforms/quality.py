@@ -51,6 +51,11 @@ two quiet days a week do not show in the median absolute deviation."""
 WARNED_DAYS: Final = 7
 """The newest days of which a departure is a warning. One looked at once a week shows; after that it is history."""
 
+_SHARES: Final = ("rejected_", "dropped_", "no_", "vessels_without_")
+"""What the names of measures begin with that are shares; others are counts, or seconds, as their names end."""
+_OF_HOURS: Final = tuple(f"positions_{hour:02}h" for hour in range(HOURS))
+_BY_HOUR: Final = "positions_by_hour"
+"""The fact that holds those."""
 _DAY_SECONDS: Final = 86_400
 _MILLISECONDS: Final = 1_000
 _DEVIATION_OF_MAD: Final = 1.4826
@@ -111,12 +116,40 @@ def day_quality(
         [
             pa.array([day] * len(measures), pa.date32()),
             list(measures),
-            pa.array([value for value, _ in measures.values()], pa.float64()),
-            pa.array([unit for _, unit in measures.values()], pa.string()),
+            pa.array(list(measures.values()), pa.float64()),
+            pa.array([_unit(measure) for measure in measures], pa.string()),
         ],
         schema.DAILY_QUALITY,
     )
     return RecordStream(schema.DAILY_QUALITY, iter([table]), ledger, _facts(measures))
+
+
+def measures_of_facts(facts: Mapping[date, Mapping[str, Any]]) -> pa.Table:
+    """The measures of days by the facts that their partitions carry, for which no rows need be read.
+
+    Args:
+        facts: as `day_quality` gave them, among others, which are no numbers.
+
+    Returns:
+        `schema.DAILY_QUALITY`: the rows of these days, but for the order of a day's measures.
+    """
+    rows = [
+        (day, measure, float(value))
+        for day, of_day in facts.items()
+        for measure, value in {**of_day, **dict(zip(_OF_HOURS, of_day.get(_BY_HOUR, ()), strict=False))}.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    ]
+    days, measures, values = zip(*rows, strict=True) if rows else ((), (), ())
+    units = [_unit(measure) for measure in measures]
+    return pa.table(
+        [
+            pa.array(days, pa.date32()),
+            pa.array(measures, pa.string()),
+            pa.array(values, pa.float64()),
+            pa.array(units, pa.string()),
+        ],
+        schema.DAILY_QUALITY,
+    )
 
 
 def departures(quality: pa.Table, *, days: int, deviations: float) -> list[Departure]:
@@ -182,40 +215,45 @@ def _band(before: NDArray[np.float64], unit: str, deviations: float) -> tuple[fl
 
 def _measures(
     raw: Iterator[pa.Table], clean: Iterator[pa.Table], raw_account: Ledger, clean_account: Ledger
-) -> dict[str, tuple[float, str]]:
+) -> dict[str, float]:
     vessels, by_hour, intervals = _reporting(clean)
     missing, described = _availability(raw)
     records = raw_account.rows_out
-    measures: dict[str, tuple[float, str]] = {
-        "source_rows": (raw_account.rows_in, COUNT),
-        "records": (records, COUNT),
-        "positions": (clean_account.rows_out, COUNT),
-        "vessels": (len(vessels), COUNT),
-        "hours_without_positions": (int(np.count_nonzero(by_hour == 0)), COUNT),
+    measures: dict[str, float] = {
+        "source_rows": raw_account.rows_in,
+        "records": records,
+        "positions": clean_account.rows_out,
+        "vessels": len(vessels),
+        "hours_without_positions": int(np.count_nonzero(by_hour == 0)),
     }
     interval = _median(intervals)
     if interval is not None:
-        measures["median_interval_seconds"] = (interval, SECONDS)
+        measures["median_interval_seconds"] = interval
     for reason, rows in raw_account.dropped.items():
-        measures[f"rejected_{reason}"] = (rows / raw_account.rows_in, SHARE)
+        measures[f"rejected_{reason}"] = rows / raw_account.rows_in
     if records:
         for rule, rows in clean_account.dropped.items():
-            measures[f"dropped_{rule}"] = (rows / records, SHARE)
+            measures[f"dropped_{rule}"] = rows / records
         for field, rows in missing.items():
-            measures[f"no_{field}"] = (rows / records, SHARE)
+            measures[f"no_{field}"] = rows / records
     if vessels:
         for field, showed in described.items():
-            measures[f"vessels_without_{field}"] = (len(vessels - showed) / len(vessels), SHARE)
+            measures[f"vessels_without_{field}"] = len(vessels - showed) / len(vessels)
     for hour, positions in enumerate(by_hour.tolist()):
-        measures[f"positions_{hour:02}h"] = (positions, COUNT)
+        measures[f"positions_{hour:02}h"] = positions
     return measures
 
 
-def _facts(measures: Mapping[str, tuple[float, str]]) -> dict[str, Any]:
-    hours = {f"positions_{hour:02}h" for hour in range(HOURS)}
-    facts: dict[str, Any] = {name: value for name, (value, _) in measures.items() if name not in hours}
+def _unit(measure: str) -> str:
+    if measure.startswith(_SHARES):
+        return SHARE
+    return SECONDS if measure.endswith("_seconds") else COUNT
+
+
+def _facts(measures: Mapping[str, float]) -> dict[str, Any]:
+    facts: dict[str, Any] = {name: value for name, value in measures.items() if name not in _OF_HOURS}
     if measures:
-        facts["positions_by_hour"] = [measures[name][0] for name in sorted(hours)]
+        facts[_BY_HOUR] = [measures[name] for name in _OF_HOURS]
     return facts
 
 

@@ -25,6 +25,7 @@ from ais_assets.transforms.quality import (
     WARNED_DAYS,
     day_quality,
     departures,
+    measures_of_facts,
     newest,
 )
 from ais_assets_tests.transforms.test_vessels import raw_table, record
@@ -63,6 +64,9 @@ def measured(
     table.validate(full=True)
     assert table.schema.equals(schema.DAILY_QUALITY, check_metadata=True)
     assert set(table["day"].to_pylist()) <= {DAY}
+    of_facts = measures_of_facts({DAY: {**stream.facts, "made_from": {"raw_records": {}}, "published": True}})
+    assert of_facts.schema.equals(schema.DAILY_QUALITY, check_metadata=True)
+    assert of_facts.sort_by("measure").equals(table.sort_by("measure")), "as the facts tell them"
     shares = [row["value"] for row in table.to_pylist() if row["unit"] == SHARE]
     assert all(0 <= share <= 1 for share in shares)
     return dict(zip(table["measure"].to_pylist(), table["value"].to_pylist(), strict=True)), stream
