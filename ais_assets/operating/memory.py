@@ -56,12 +56,16 @@ def _peak(asset: str, lake: Lake, settings: Settings, threads: int) -> float:
 
     known: dict[str, Callable[[], float]] = {
         "raw_records": peaks.records_peak,
-        "clean_records": lambda: peaks.clean_peak(max(rows_out("raw_records", settings.day_keys), default=0)),
+        "clean_records": lambda: peaks.clean_peak(
+            max(rows_out("raw_records", settings.day_keys), default=0), judged_by_land=settings.land_metres is not None
+        ),
+        "daily_quality": peaks.quality_peak,
         "track_shards": tracking,
         "window_piles": lambda: peaks.throw_peak(
             max(rows_out("track_shards", settings.shard_keys), default=0) / settings.stride
         ),
         "materialized_windows": gathering,
         "mds_shards": lambda: gathering() + peaks.sharding_bytes(threads),
+        "training_dataset": peaks.checks_peak,
     }
     return known[asset]() if asset in known else 0.0

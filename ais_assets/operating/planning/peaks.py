@@ -15,6 +15,8 @@ _SCAN_BYTES: Final = 1_500e6
 """Of DuckDB for vessels, and of what Arrow reads ahead for it."""
 _TORCH_BYTES: Final = 400e6
 """Of the loader's libraries."""
+MASK_BYTES: Final = 400e6
+"""Of the mask of land, as `transforms.land` unpacks it, in a process that draws a map or judges positions by it."""
 _TABLE_POSITIONS: Final = 1 << 20
 TABLE_WINDOWS: Final = 1 << 10
 ORDERED_BYTES: Final = 56
@@ -28,9 +30,14 @@ def records_peak() -> float:
     return _PROCESS_BYTES + 150e6
 
 
-def clean_peak(records: float) -> float:
+def clean_peak(records: float, *, judged_by_land: bool = False) -> float:
     """Bytes of a run of `clean_records` of days with so many clean records: one, and what is kept of the day before."""
-    return _PROCESS_BYTES + 90 * records
+    return _PROCESS_BYTES + 90 * records + (MASK_BYTES if judged_by_land else 0.0)
+
+
+def quality_peak() -> float:
+    """Bytes of a run of `daily_quality`: blocks of records, and a map of the day."""
+    return records_peak() + MASK_BYTES
 
 
 def tracks_peak(positions: float, days: int) -> float:
@@ -70,8 +77,8 @@ def listing_peak() -> float:
 
 
 def checks_peak() -> float:
-    """Bytes of the run of `training_dataset`."""
-    return _PROCESS_BYTES + _QUERY_BYTES
+    """Bytes of the run of `training_dataset`, which draws maps, too."""
+    return _PROCESS_BYTES + _QUERY_BYTES + MASK_BYTES
 
 
 def loader_peak(windows: float = 0.0) -> float:

@@ -213,7 +213,7 @@ def _before(work: Work, rates: Rates) -> list[list[Stage]]:
         [
             Stage(
                 *("daily_quality", records, "rows", days, records / rates.records_judged),
-                *(record_bytes + clean_bytes, 0.0, peaks.records_peak()),
+                *(record_bytes + clean_bytes, 0.0, peaks.quality_peak()),
             ),
             Stage(
                 *("track_shards", positions, "positions", shards, positions / rates.positions_tracked),
