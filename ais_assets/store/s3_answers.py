@@ -65,7 +65,9 @@ def s3_refusal(where: str, code: str, no_bucket: str) -> str:
 
 def s3_unreachable(where: str, error: Exception) -> str:
     """The message where no answer came, or none that makes sense."""
+    # Of a body that stops, botocore does not know where it was from.
+    why = str(error).replace(' on endpoint URL: "None"', " in the middle of an answer")
     return (
-        f"{where}: S3 cannot be reached or used ({error}): "
+        f"{where}: S3 cannot be reached or used ({why}): "
         "check the endpoint (AIS_S3_ENDPOINT_URL or AWS_ENDPOINT_URL), the network and the credentials"
     )

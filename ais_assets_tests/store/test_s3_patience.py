@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,14 @@ from botocore.exceptions import ClientError
 from ais_assets.store import s3_access
 from ais_assets.store.objects import S3Store, StoreError, open_store
 from ais_assets_tests.s3_server import S3Server
-from ais_assets_tests.sources.landing.web_server import WebServer, broken_after, running_web_server, status
+from ais_assets_tests.sources.landing.web_server import (
+    WebServer,
+    broken_after,
+    reset_after,
+    running_web_server,
+    stalled,
+    status,
+)
 
 KEY = "clean_records/2024-03-01.parquet"
 CONTENT = bytes(range(256)) * 40
@@ -67,6 +75,40 @@ def test_a_listing_that_is_cut_short_is_no_empty_folder(store: S3Store, web: Web
     web.next_answers[bucket] = [broken_after(sent)] * 2
     assert list(store.unfinished_uploads()) == []
     assert not web.next_answers[bucket]
+
+
+def test_a_connection_reset_at_any_byte(store: S3Store, web: WebServer) -> None:
+    places = random.Random(0)
+    for _ in range(20):
+        web.next_answers[path_of(store)] = [reset_after(places.randrange(len(CONTENT)))] * 2
+        assert store.read(KEY) == CONTENT
+        assert not web.next_answers[path_of(store)]
+
+
+@pytest.mark.parametrize("sent", [0, 5_000])
+def test_a_server_that_falls_silent_is_asked_again(
+    store: S3Store, web: WebServer, monkeypatch: pytest.MonkeyPatch, sent: int
+) -> None:
+    monkeypatch.setattr(s3_access, "ANSWER_SECONDS", 0.2)
+    impatient = open_store(store.uri, s3_patience_seconds=20)
+    web.next_answers[path_of(store)] = [stalled(1.0, sent)] * 2
+    assert impatient.read(KEY) == CONTENT
+    assert len(web.requests) == 3
+    web.outage = stalled(1.0, sent)
+    with pytest.raises(StoreError, match=r"S3 cannot be reached or used \(Read timeout in the middle of an answer\)"):
+        open_store(store.uri, s3_patience_seconds=0.1).read(KEY)
+
+
+def test_an_upload_in_parts_whose_last_answer_is_lost(store: S3Store, web: WebServer, tmp_path: Path) -> None:
+    content = bytes(9 << 20)
+    with store.staging() as folder:
+        (folder / "large").write_bytes(content)
+        # The request that puts the parts together is the last one; it is done, and the client does not get to know.
+        web.next_answers[path_of(store)] = [*[lambda handler: False] * 3, broken_after(20)]
+        store.publish(folder / "large", KEY)
+    assert not web.next_answers[path_of(store)]
+    assert store.read(KEY) == content
+    assert list(store.unfinished_uploads()) == []
 
 
 def test_an_upload_is_made_again(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import os
+import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +30,8 @@ class WebServer:
         behind: host and port of a server that answers instead of the files, where it is not told to misbehave.
         storm: misbehaviours that come in turn, one after so many requests that are answered as usual.
         calm: so many requests.
+        outage: the only answer, from the request of the number `outage_from` on; None: there is none.
+        outage_from: counted from the first.
     """
 
     port: int = 0
@@ -39,9 +44,13 @@ class WebServer:
     scheme: str = "http"
     storm: list[Answer] = field(default_factory=list)
     calm: int = 0
+    outage: Answer | None = None
+    outage_from: int = 0
 
     def due(self) -> Answer | None:
-        """The misbehaviour of the storm that is due now."""
+        """The misbehaviour of the outage or the storm that is due now."""
+        if self.outage is not None and len(self.requests) > self.outage_from:
+            return self.outage
         number, left = divmod(len(self.requests), self.calm + 1)
         return self.storm[number % len(self.storm)] if self.storm and left == 0 else None
 
@@ -155,11 +164,39 @@ def broken_after(count: int) -> Answer:
     return answer
 
 
+def reset_after(count: int) -> Answer:
+    """Announces the whole file, sends `count` bytes and resets the connection, with what the client has not read."""
+
+    def answer(handler: Handler) -> bool:
+        handler.send_usual(count)
+        # Nothing lingers: the client gets a reset where it waits for the end.
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(handler.connection.detach())
+        return True
+
+    return answer
+
+
+def refusal(code: int, name: str) -> Answer:
+    """Answers as S3 does where it refuses: with a name in the body, but to a HEAD."""
+
+    def answer(handler: Handler) -> bool:
+        body = b"" if handler.command == "HEAD" else f"<Error><Code>{name}</Code></Error>".encode()
+        handler.send_response(code)
+        handler.send_header("Content-Type", "application/xml")
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+        return True
+
+    return answer
+
+
 def stalled(seconds: float, after: int = 10) -> Answer:
     """Sends so many bytes and then nothing for a while."""
 
     def answer(handler: Handler) -> bool:
-        handler.send_file(handler.site.files[handler.path], after)
+        handler.send_usual(after)
         handler.wfile.flush()
         time.sleep(seconds)
         return True
