@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from absl import logging as absl_logging
 from boto3.session import Session
 from hypothesis import settings
 
@@ -17,6 +19,10 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 # Several processes test at once, and each, and each that it starts, would otherwise have a thread a core for torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A handler of absl, which mlcroissant brings, takes for its own what is standard error when it is imported, here
+# pytest's, and closes it when Dagster configures logging while a test has another one.
+absl_logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 # The same examples every time, so that a red run can be repeated; `make explore` looks for others. No deadlines:
 # compiling a kernel at its first call takes longer than any example may.

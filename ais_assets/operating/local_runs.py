@@ -75,12 +75,17 @@ class LocalRuns:
 
 def run_task(reference: code_location.Reference, task: Task, parent: DagsterRun | None = None) -> Done:
     """Runs one task in this process. A failed run, or check, is reported, not raised."""
-    started = time.monotonic()
     with DagsterInstance.from_ref(reference) as instance:
-        tags = {**task.tags, BUILDER: f"{socket.gethostname()}:{os.getpid()}"}
-        run = code_location.create_run(instance, task.asset, tags, parent, quiet=True)
-        code_location.execute(instance, run)
-        return done(instance, task, run.run_id, time.monotonic() - started)
+        return run_recorded_in(instance, task, parent)
+
+
+def run_recorded_in(instance: DagsterInstance, task: Task, parent: DagsterRun | None = None) -> Done:
+    """As `run_task`, with the instance at hand."""
+    started = time.monotonic()
+    tags = {**task.tags, BUILDER: f"{socket.gethostname()}:{os.getpid()}"}
+    run = code_location.create_run(instance, task.asset, tags, parent, quiet=True)
+    code_location.execute(instance, run)
+    return done(instance, task, run.run_id, time.monotonic() - started)
 
 
 def end_orphans(instance: DagsterInstance) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -16,6 +13,7 @@ import yaml
 
 from ais_assets.cli.terminal import instance_home
 from ais_assets.io.lake import Lake
+from ais_assets_tests.ais_command import ais_here, run_ais
 from ais_assets_tests.s3_server import S3Server
 
 HEADER = (
@@ -44,7 +42,7 @@ def write_archive(folder: Path, day: str, rows: int) -> Path:
 
 
 class Workplace:
-    """A folder with a source, a lake and a Dagster instance, and the `ais` command in it."""
+    """A folder with a source and a lake, and the `ais` command in it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,27 +57,15 @@ class Workplace:
             "AIS_LAST_DAY": "2024-03-01",
             "AIS_SHARDS": "1",
             "AIS_PILES": "1",
-            "DAGSTER_HOME": str(folder / "dagster"),
         }
-        (folder / "dagster").mkdir()
-        (folder / "dagster" / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
 
     def ais(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Runs the command; its output is text."""
+        """Runs the command; its output is text. A stack that a user would see is raised."""
+        return ais_here(arguments, {**self.settings, **settings}, self.folder)
+
+    def shell(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Runs the command as a user's shell does, in processes of its own."""
         return run_ais(arguments, {**self.settings, **settings}, self.folder)
-
-
-def run_ais(arguments: tuple[str, ...], settings: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """The `ais` command as a user's shell would run it."""
-    return subprocess.run(
-        [sys.executable, "-m", "ais_assets.cli", *arguments],
-        env={**os.environ, **settings, "PYTHONWARNINGS": "ignore", "COLUMNS": "200"},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
 
 
 DAY_STAGES = ("--only", "raw_archives", "--only", "raw_records", "--only", "clean_records", "--workers", "1")
@@ -112,7 +98,7 @@ def test_a_truncated_archive_and_its_cure(workplace: Workplace) -> None:
 def test_a_home_that_is_not_there_is_made(workplace: Workplace) -> None:
     write_archive(workplace.source, "2024-03-01", 5)
     # Relative to the folder that the command runs in; Dagster itself takes absolute ones only.
-    built = workplace.ais("build", *DAY_STAGES, DAGSTER_HOME="some/where")
+    built = workplace.shell("build", *DAY_STAGES, DAGSTER_HOME="some/where")
     assert built.returncode == 0, built.stderr
     home = workplace.folder / "some" / "where"
     assert yaml.safe_load((home / "dagster.yaml").read_text())["telemetry"] == {"enabled": False}
@@ -132,7 +118,7 @@ def test_a_dagster_yaml_of_the_users_own_is_left_and_a_missing_one_made(
 
 def test_a_home_that_cannot_be_made_is_named(workplace: Workplace) -> None:
     (workplace.folder / "file").write_text("no folder")
-    refused = workplace.ais("build", *DAY_STAGES, DAGSTER_HOME=str(workplace.folder / "file" / "home"))
+    refused = workplace.shell("build", *DAY_STAGES, DAGSTER_HOME=str(workplace.folder / "file" / "home"))
     assert refused.returncode != 0
     assert "Traceback" not in refused.stderr
     assert re.search("runs cannot be recorded in .*file/home.* Set DAGSTER_HOME", refused.stderr.replace("\n", " "))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ais_assets.io.lake import Lake
-from ais_assets_tests.integration.test_faults import run_ais
+from ais_assets_tests.ais_command import ais_here
 from ais_assets_tests.sources.landing.test_feeds import days_between, zip_of
 from ais_assets_tests.sources.landing.web_server import running_web_server
 
@@ -30,7 +30,7 @@ def test_a_build_over_a_boundary_of_layouts(first: date, last: date, missing: da
             if day != missing:
                 web.files[f"{f'/{day.year}' if day < date(2025, 2, 26) else ''}/aisdk-{day}.zip"] = zip_of(day)
         settings = {"SOURCE": "dma", "SOURCE_URI": web.url, "FIRST_DAY": first, "LAST_DAY": last}
-        result = run_ais(
+        result = ais_here(
             ("build", "--only", "raw_archives", "--only", "raw_records", "--workers", "1", "--json"),
             {f"AIS_{name}": str(value) for name, value in settings.items()},
             tmp_path,

@@ -45,8 +45,8 @@ from ais_assets.settings import Settings, load_settings
 from ais_assets.store import s3_access
 from ais_assets.store.objects import StoredObject
 from ais_assets.stream import RecordStream
+from ais_assets_tests.ais_command import ais_here
 from ais_assets_tests.conftest import PROJECT
-from ais_assets_tests.integration.test_faults import run_ais
 from ais_assets_tests.loader.mds.mds_datasets import stock_dataset
 from ais_assets_tests.s3_server import S3Server
 from ais_assets_tests.sources.landing.web_server import broken_after, running_web_server, status
@@ -940,11 +940,10 @@ def test_a_run_is_judged_by_its_own_days(built: tuple[Settings, dg.DagsterInstan
 def test_a_build_fails_of_a_failed_check(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path) -> None:
     settings = copy_of(built[0], tmp_path)
     variables = {f"AIS_{name.upper()}": str(value) for name, value in SMALL.items()}
-    variables |= {"AIS_LAKE": settings.lake, "DAGSTER_HOME": str(tmp_path / "dagster")}
-    (tmp_path / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    variables |= {"AIS_LAKE": settings.lake}
     command = ("build", "--only", "training_dataset", "--workers", "1")
     _validate_with_training_vessels(Lake(settings.lake))
-    failed = run_ais(command, variables, tmp_path)
+    failed = ais_here(command, variables, tmp_path)
     assert failed.returncode != 0
     assert "the check no_hull_in_two_splits did not pass" in failed.stderr
     assert "hulls are in more than one split" in failed.stderr

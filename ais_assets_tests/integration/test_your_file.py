@@ -17,8 +17,8 @@ import pytest
 from pyais.util import checksum
 
 from ais_assets.io.lake import Lake
+from ais_assets_tests.ais_command import ais_here
 from ais_assets_tests.conftest import PROJECT
-from ais_assets_tests.integration.test_faults import run_ais
 from ais_assets_tests.sources.csv_rows import HEADER, MARINECADASTRE_HEADER, row
 
 PAGE = PROJECT / "docs" / "your_file.md"
@@ -119,7 +119,7 @@ def test_the_commands_lead_to_windows(title: str, tmp_path: Path) -> None:
             environment[name] = value
             exported.append(f"{name}={value}")
             continue
-        result = run_ais(tuple(file if word == "FILE" else word for word in words[1:]), environment, tmp_path)
+        result = ais_here(tuple(file if word == "FILE" else word for word in words[1:]), environment, tmp_path)
         assert result.returncode == 0, result.stdout + result.stderr
         suggested = suggested or result.stdout
     if title != "A table of your own":
