@@ -1,4 +1,4 @@
-# make demo | test | dev | explore | format | lock | hooks | clean: each does its own set-up; a second run reuses it.
+# make demo | test | dev | site | explore | format | lock | hooks | clean: each does its own set-up; a second run reuses it.
 
 PYTHON ?= python3
 VENV := .venv
@@ -15,7 +15,7 @@ export DAGSTER_DG_UPDATE_CHECK_ENABLED := 0
 # uv installs here, and `dg` asks that the environment it runs in be the project's.
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
-.PHONY: demo test dev explore format lock hooks clean
+.PHONY: demo test dev site explore format lock hooks clean
 
 demo: $(READY)
 	$(BIN)/ais demo
@@ -34,6 +34,11 @@ explore: $(READY)
 
 dev: $(READY) $(INSTANCE)
 	DAGSTER_HOME=$(CURDIR)/$(HOME_FOLDER) $(BIN)/dg dev --host 127.0.0.1 --port 3000
+
+# The documentation, into build/site.
+site: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "open build/site/index.html, or: $(BIN)/mkdocs serve"
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from ais_assets.ledger import Ledger
+
+if TYPE_CHECKING:
+    import duckdb
 
 REJECTS: Final = "rejects"
 """The fact that is a sample of rejected rows, each a dict of `schema.REJECTS`. Stored as a table of its own."""
@@ -40,3 +43,15 @@ def arrow_array(kind: pa.DataType, values: NDArray[Any], valid: NDArray[np.bool_
     """A column over the memory of values of the type's own width; null where not valid."""
     validity = None if valid is None or valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
     return pa.Array.from_buffers(kind, values.size, [validity, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def sql_connection() -> duckdb.DuckDBPyConnection:
+    """A new DuckDB in memory, whose times are UTC and which draws no progress bar."""
+    import duckdb  # noqa: PLC0415 - training needs none, unless windows are chosen by SQL
+
+    connection = duckdb.connect()
+    connection.execute("set TimeZone = 'UTC'")
+    # Off already in Jupyter without ipywidgets, where setting it, even to false, is an error.
+    if connection.execute("select current_setting('enable_progress_bar')").fetchall() == [(True,)]:
+        connection.execute("set enable_progress_bar = false")
+    return connection

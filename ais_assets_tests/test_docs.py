@@ -16,9 +16,9 @@ from ais_assets.cli.main import main
 from ais_assets.settings import Settings
 from ais_assets.settings.variables import variable_of
 from ais_assets_tests.conftest import PROJECT
-from ais_assets_tests.settings_page import PAGE, page
+from ais_assets_tests.reference_pages import PAGES as MADE
 
-PAGES = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").glob("*.md"), *(PROJECT / "ais_assets").rglob("*.md")])
+PAGES = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md"), *(PROJECT / "ais_assets").rglob("*.md")])
 BLOCK = re.compile(r"```\n(.*?)```", re.DOTALL)
 INLINE = re.compile(r"`(ais [^`]+)`")
 OPTIONAL = re.compile(r"\[[^]]*\]")
@@ -28,8 +28,9 @@ def name_of(path: Path) -> str:
     return path.relative_to(PROJECT).as_posix()
 
 
-def test_the_page_of_settings_is_of_these_settings() -> None:
-    assert PAGE.read_text() == page(), "run: python -m ais_assets_tests.settings_page"
+@pytest.mark.parametrize("path", MADE, ids=name_of)
+def test_pages_that_are_made_from_code_are_of_this_code(path: Path) -> None:
+    assert path.read_text() == MADE[path](), "run: python -m ais_assets_tests.reference_pages"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)

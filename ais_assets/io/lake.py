@@ -30,7 +30,7 @@ from ais_assets.store.pinned import ReplacedError
 from ais_assets.store.ranges import Tail
 from ais_assets.store.s3_access import PATIENCE_SECONDS, S3Client
 from ais_assets.store.sealed_parquet import DamagedFileError, SealedFile, read_footer, verify_pages
-from ais_assets.stream import REJECTS, RecordStream
+from ais_assets.stream import REJECTS, RecordStream, sql_connection
 
 if TYPE_CHECKING:
     import duckdb
@@ -469,10 +469,7 @@ class Lake:
 
     def sql_over(self, tables: Mapping[str, ds.Dataset], query: str) -> duckdb.DuckDBPyRelation:
         """Runs SQL over these datasets, by the names given."""
-        import duckdb  # noqa: PLC0415 - the loader's users need no DuckDB
-
-        connection = duckdb.connect()
-        connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
+        connection = sql_connection()
         for name, dataset in tables.items():
             connection.register(f"stored {name}", dataset)
             columns = columns_in_degrees_and_knots(dataset.schema)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-import duckdb
 import pyarrow as pa
 
+from ais_assets.stream import sql_connection
 from ais_assets.transforms.split import MOST_OF_A_HULL
 
 _MMSIS_NAMED: Final = 8
@@ -59,7 +59,6 @@ def doubtful_hulls(vessels: pa.Table) -> list[DoubtfulHull]:
 
     `vessels` are `schema.VESSELS`.
     """
-    with duckdb.connect() as connection:
-        connection.execute("set enable_progress_bar = false")
+    with sql_connection() as connection:
         connection.register("vessels", vessels)
         return [DoubtfulHull(*row) for row in connection.sql(_QUERY).fetchall()]

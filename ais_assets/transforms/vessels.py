@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -12,7 +11,7 @@ from pyais.constants import COUNTRY_MAPPING
 
 from ais_assets import schema
 from ais_assets.ledger import Ledger
-from ais_assets.stream import RecordStream
+from ais_assets.stream import RecordStream, sql_connection
 from ais_assets.transforms.mmsi import FIRST_SHIP, LAST_SHIP, MMSI_PER_MID, NINE_ONES, SHIP_TYPES
 from ais_assets.transforms.reports.row_rules import NOT_A_VESSEL
 from ais_assets.transforms.split import hulls, split_codes
@@ -110,8 +109,7 @@ def vessel_table(
         check digit is wrong, which are in `invalid_imos` and not in `imo`; and records with a size above LARGEST,
         which is taken for none.
     """
-    connection = duckdb.connect()
-    connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
+    connection = sql_connection()
     connection.register("records", records)
     senders = connection.sql(_QUERY).to_arrow_table()
     merged = senders.filter(senders["is_ship"])

@@ -18,6 +18,7 @@ from typing import Any
 
 import dagster as dg
 import mlcroissant
+import nbformat
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,6 +27,7 @@ import pytest
 import yaml
 from boto3.session import Session
 from click.testing import CliRunner
+from nbclient import NotebookClient
 
 from ais_assets import schema
 from ais_assets.assets.windows import WindowGather
@@ -1047,7 +1049,7 @@ def test_validation_reads_as_the_readme_says(built: tuple[Settings, dg.DagsterIn
     assert features.shape[1:] == (settings.window_len, 5)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/training.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/training.md", "docs/tutorial.md"])
 def test_the_code_of_the_docs_works(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path, page: str) -> None:
     """Each block in the order of the page, in a process of its own, with this lake's place and its windows' length."""
     settings = copy_of(built[0], tmp_path)
@@ -1072,3 +1074,16 @@ def test_the_code_of_the_docs_works(built: tuple[Settings, dg.DagsterInstance], 
         check=False,
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
+
+
+@pytest.mark.parametrize("name", ["look_at_the_data", "train_on_it"])
+def test_notebooks_run(
+    built: tuple[Settings, dg.DagsterInstance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """As a reader runs them, over this lake; a cell that fails is a CellExecutionError that shows it."""
+    monkeypatch.setenv("AIS_LAKE", copy_of(built[0], tmp_path).lake)
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
+    folder = PROJECT / "docs" / "notebooks"
+    notebook = nbformat.read(folder / f"{name}.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": folder}}).execute()

@@ -18,6 +18,7 @@ from ais_assets.loader.tracks.packed_tracks import PackedTracks
 from ais_assets.loader.tracks.track_cache import TrackCache
 from ais_assets.loader.tracks.window_facts import FACTS, facts_file, track_facts
 from ais_assets.loader.tracks.window_plan import WindowPlan
+from ais_assets.stream import sql_connection
 
 if TYPE_CHECKING:
     import duckdb
@@ -112,8 +113,7 @@ class Selection:
     def _evaluated(self, query: str, option: str, expression: str) -> pa.Table:
         import duckdb  # noqa: PLC0415 - needed where windows are chosen, and nowhere else
 
-        with duckdb.connect() as connection:
-            connection.execute("set TimeZone = 'UTC'; set enable_progress_bar = false")
+        with sql_connection() as connection:
             self._register(connection)
             try:
                 return connection.sql(query).to_arrow_table()
