@@ -29,6 +29,7 @@ from ais_assets_tests.transforms.track_reports import (
 
 MILE = 1_852
 KNOT = MILE / 3_600
+METRES_PER_STEP = 6_371_008.8 * math.pi / 180 / DEGREE
 
 
 def lengths(reports: list[Report]) -> list[int]:
@@ -169,6 +170,40 @@ def test_any_single_fix_costs_at_most_itself_and_its_second(voyage: list[Report]
     (track,) = tracks_of(reports)
     kept = {position.t for position in track} - {stray.t}
     assert kept == {report.t for report in voyage} - {stray.t}
+
+
+@st.composite
+def turning_voyages(draw: st.DrawFn) -> list[Report]:
+    """A ship that keeps her course for a while and then turns at a steady rate; 20 to 60 reports, each truly so."""
+    count, step = draw(st.integers(20, 60)), draw(st.sampled_from([2, 6, 10]))
+    metres = draw(st.sampled_from([5.0, 12.0, 25.0])) * KNOT
+    begin, rate = draw(st.integers(0, count * step)), draw(st.sampled_from([-1.0, -0.3, 0.2, 0.5, 1.0]))
+    course, place = float(draw(st.integers(0, 359))), (draw(st.integers(-60, 60)) * DEGREE, 10.0 * DEGREE)
+    reports = []
+    for second in range(count * step):
+        if second % step == 0:
+            tenths = round(10 * course) % 3_600
+            reports.append(
+                Report(SHIP, NOON + second, round(place[0]), round(place[1]), round(10 * metres / KNOT), tenths)
+            )
+        course += rate if second >= begin else 0.0
+        # On a plane at her latitude, without the rounding that would add up from second to second.
+        north, east = (metres * part(math.radians(course)) for part in (math.cos, math.sin))
+        place = (
+            place[0] + north / METRES_PER_STEP,
+            place[1] + east / METRES_PER_STEP / math.cos(math.radians(place[0] / DEGREE)),
+        )
+    return reports
+
+
+@settings(max_examples=200, deadline=None)
+@given(turning_voyages(), st.data())
+def test_a_late_stamp_in_a_turn_costs_at_most_itself_and_its_second(voyage: list[Report], data: st.DataObject) -> None:
+    of = voyage[data.draw(st.integers(0, len(voyage) - 1))]
+    late = of._replace(t=of.t + data.draw(st.integers(1, 60)))
+    true = [report for report in voyage if report != of and report.t != late.t]
+    (track,) = tracks_of(sorted([*true, late]))
+    assert {position.t for position in track} - {late.t} == {report.t for report in true}
 
 
 def test_a_single_jump_is_left_out_and_harms_nobody() -> None:
