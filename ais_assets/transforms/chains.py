@@ -112,24 +112,24 @@ Row = Any
 Metres = Any
 """A float, or a float64 of NumPy's where a compiled function is called from Python."""
 
+REPORT: Final = np.dtype(
+    [
+        ("t", np.uint32),
+        ("lat", np.int32),
+        ("lon", np.int32),
+        ("sog", np.int16),
+        ("cog", np.int16),
+        ("heading", np.int16),
+        ("nav_status", np.int8),
+        ("flags", np.uint8),
+    ],
+    align=True,
+)
+"""A position report, 20 bytes: Unix time in seconds, micro-degrees, tenths of a knot and of a degree, degrees, the
+place in `schema.NAV_STATUSES`, and SOG_HELD, COG_HELD and COARSE. MISSING or NO_STATUS where not available."""
 
-class PositionReports(NamedTuple):
-    """Position reports in compact form, 20 bytes each: a column an array."""
-
-    t: NDArray[np.uint32]
-    """Unix time in seconds."""
-    lat: NDArray[np.int32]
-    lon: NDArray[np.int32]
-    """Micro-degrees."""
-    sog: NDArray[np.int16]
-    cog: NDArray[np.int16]
-    """Tenths of a knot or degree; MISSING where not available."""
-    heading: NDArray[np.int16]
-    """Degrees; MISSING where not available."""
-    nav_status: NDArray[np.int8]
-    """Code in `schema.NAV_STATUSES`; NO_STATUS where not available."""
-    flags: NDArray[np.uint8]
-    """SOG_HELD, COG_HELD and COARSE."""
+Reports = NDArray[Any]
+"""Of REPORT, (n,)."""
 
 
 class VesselReports(NamedTuple):
@@ -137,7 +137,15 @@ class VesselReports(NamedTuple):
 
     vessels: NDArray[np.int32]
     starts: NDArray[np.int64]
-    reports: PositionReports
+    reports: Reports
+
+
+class Chains(NamedTuple):
+    """Reports by (vessel, chain, time): those of chain k, which mmsi[k] sent, are rows bounds[k] to bounds[k + 1]."""
+
+    mmsi: NDArray[np.int32]
+    bounds: NDArray[np.int64]
+    reports: Reports
 
 
 class ChainLimits(NamedTuple):
@@ -149,15 +157,46 @@ class ChainLimits(NamedTuple):
     min_track_positions: int
 
 
-class _OpenChains(NamedTuple):
-    """The chains of a vessel that are open, and the branches of each."""
+_OpenChains = NDArray[Any]
+"""Of _OPEN, (OPEN_CHAINS,)."""
+_OPEN: Final = np.dtype([("first", np.int64), ("end", np.int64), ("positions", np.int64)])
+"""A chain that is open, or a branch of one: the report that it began with, which all its branches share; its last
+report; and how many there are since it began or branched."""
 
-    first: NDArray[np.int64]
-    """The report that the chain began with, which its branches share."""
-    end: NDArray[np.int64]
-    """The last report."""
-    positions: NDArray[np.int64]
-    """Since the chain began or branched."""
+
+class _Room(NamedTuple):
+    """Room for what is found out of each of a vessel's reports, chains and runs: int32, one for each report."""
+
+    previous: NDArray[np.int32]
+    """The report that it goes on from, or branches off; −1: none."""
+    in_a_row: NDArray[np.int32]
+    """Of each report, how many up to it go on from one another as expected."""
+    longest: NDArray[np.int32]
+    """Of each report, positions of its longest branch."""
+    onward: NDArray[np.int32]
+    """Of each report, the one that this goes on with."""
+    chain_of: NDArray[np.int32]
+    """Of each report, its chain; NO_CHAIN where it is in none."""
+    before: NDArray[np.int32]
+    between: NDArray[np.int32]
+    """Of each chain, the last position that stays, and the one after it."""
+    of_chain: NDArray[np.int32]
+    """Positions of each chain."""
+    run_of_chain: NDArray[np.int32]
+    """Of each chain, its last run."""
+    run_of: NDArray[np.int32]
+    """Of each report, its run."""
+    of_run: NDArray[np.int32]
+    """Positions of each run."""
+    last: NDArray[np.int32]
+    """Of each run, its last report."""
+    until: NDArray[np.int32]
+    """Of each chain, the last report of its last run of TENTATIVE_POSITIONS."""
+    covered: NDArray[np.int32]
+    """How many reports before each one are within the proven part of a chain; one more."""
+
+
+_ROOM: Final = len(_Room._fields)
 
 
 def sine(angle: Any) -> Any:
@@ -193,16 +232,16 @@ class Fix(NamedTuple):
     """1 or 0."""
 
 
-@njit(cache=True, nogil=True, inline="always")
-def fix_at(reports: PositionReports, row: Row) -> Fix:
-    """A row of the reports. Kernels hand over one of these instead of the columns, which takes ten times as long."""
+@njit(cache=True, nogil=True)
+def fix_of(report: Any) -> Fix:
+    """What the rule needs of a REPORT."""
     return Fix(
-        np.int64(reports.t[row]),
-        np.int64(reports.lat[row]),
-        np.int64(reports.lon[row]),
-        np.int64(reports.sog[row]),
-        np.int64(reports.cog[row]),
-        np.int64(reports.flags[row] & COARSE != 0),
+        np.int64(report.t),
+        np.int64(report.lat),
+        np.int64(report.lon),
+        np.int64(report.sog),
+        np.int64(report.cog),
+        np.int64(report.flags & COARSE != 0),
     )
 
 
@@ -358,56 +397,119 @@ def _stands_still(a: Fix, b: Fix) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def link(block: VesselReports, limits: ChainLimits, previous: NDArray[np.int64], in_a_row: NDArray[np.int32]) -> None:
-    """Writes for every report the one that it goes on from, or branches off; −1 where it begins a chain (1 to 4).
+def find_chains(block: VesselReports, limits: ChainLimits, into: Chains) -> tuple[int, int, int]:
+    """Writes the reports chain by chain, without those that are dropped.
 
     Args:
         block: the reports, n of them.
         limits: what the settings say.
-        previous: filled in, int64, (n,).
-        in_a_row: filled in, int32, (n,): how many up to each report go on from one another as expected.
+        into: filled in from the front; has room for n chains of n reports.
+
+    Returns:
+        How many chains there are, reports of them, and odd ones out.
     """
-    reports = block.reports
-    room = np.empty((3, OPEN_CHAINS), np.int64)
-    chains = _OpenChains(room[0], room[1], room[2])
+    most = 0
     for vessel in range(len(block.vessels)):
-        count = 0
-        for i in range(block.starts[vessel], block.starts[vessel + 1]):
-            here = fix_at(reports, i)
-            ship = _without_rival(chains, count, here, reports, in_a_row)
-            if ship >= 0 and _surely_goes_on(fix_at(reports, chains.end[ship]), here, limits):
-                previous[i] = chains.end[ship]
-                in_a_row[i] = in_a_row[chains.end[ship]] + 1
-                chains.end[ship] = i
-                chains.positions[ship] += 1
-                continue
-            count = _close_silent(reports, i, limits, chains, count)
-            back, chosen, links, off = _where_from(reports, i, limits, chains, count, previous, in_a_row)
-            previous[i] = back
-            in_a_row[i] = 1
-            if back >= 0 and _is_expected(fix_at(reports, back), here, off):
-                in_a_row[i] = in_a_row[back] + 1
-            if links == 0:
-                chains.end[chosen] = i
-                chains.positions[chosen] += 1
-                if count > 1:
-                    count = _give_up_behind(chains, count, chosen)
-                continue
-            if count == OPEN_CHAINS:
-                count, chosen = _close_least(chains, count, chosen)
-            chains.end[count] = i
-            chains.positions[count] = 1
-            chains.first[count] = i
-            if chosen >= 0:
-                chains.positions[chosen] = min(chains.positions[chosen], links)
-                chains.first[count] = chains.first[chosen]
-            count += 1
+        most = max(most, block.starts[vessel + 1] - block.starts[vessel])
+    space = np.empty((_ROOM, most + 1), np.int32)
+    open_chains = np.empty(OPEN_CHAINS, _OPEN)
+    chains = rows = odd = 0
+    into.bounds[0] = 0
+    for vessel in range(len(block.vessels)):
+        first, end = block.starts[vessel], block.starts[vessel + 1]
+        reports, own = block.reports[first:end], _room_for(space, end - first)
+        link(reports, limits, open_chains, own.previous, own.in_a_row)
+        count = choose_branches(reports, limits, own)
+        odd += drop_odd_ones(reports, count, own)
+        drop_strays(limits, count, own)
+        chain_of, next_row = own.chain_of, own.of_chain
+        for chain in range(count):
+            positions, next_row[chain] = next_row[chain], rows
+            rows += positions
+            into.mmsi[chains + chain] = block.vessels[vessel]
+            into.bounds[chains + chain + 1] = rows
+        chains += count
+        for i in range(len(reports)):
+            if chain_of[i] >= 0:
+                into.reports[next_row[chain_of[i]]] = reports[i]
+                next_row[chain_of[i]] += 1
+    return chains, rows, odd
 
 
 @njit(cache=True, nogil=True)
-def _without_rival(
-    chains: _OpenChains, count: int, here: Fix, reports: PositionReports, in_a_row: NDArray[np.int32]
-) -> int:
+def _room_for(space: NDArray[np.int32], rows: int) -> _Room:
+    return _Room(
+        space[0, :rows],
+        space[1, :rows],
+        space[2, :rows],
+        space[3, :rows],
+        space[4, :rows],
+        space[5, :rows],
+        space[6, :rows],
+        space[7, :rows],
+        space[8, :rows],
+        space[9, :rows],
+        space[10, :rows],
+        space[11, :rows],
+        space[12, :rows],
+        space[13, : rows + 1],
+    )
+
+
+@njit(cache=True, nogil=True)
+def link(
+    reports: Reports,
+    limits: ChainLimits,
+    chains: _OpenChains,
+    previous: NDArray[np.int32],
+    in_a_row: NDArray[np.int32],
+) -> None:
+    """Writes for every report of a vessel the one that it goes on from, or branches off; −1 where it begins a chain
+    (1 to 4).
+
+    Args:
+        reports: the vessel's, n of them, by time.
+        limits: what the settings say.
+        chains: room for OPEN_CHAINS of _OPEN.
+        previous: filled in, (n,).
+        in_a_row: filled in, (n,): how many up to each report go on from one another as expected.
+    """
+    count = i = 0
+    while i < len(reports):
+        here = fix_of(reports[i])
+        ship = _without_rival(chains, count, here, reports, in_a_row)
+        if ship >= 0:
+            i = _follow(reports, i, limits, chains[ship], previous, in_a_row)
+            if i == len(reports):
+                break
+            here = fix_of(reports[i])
+        count = _close_silent(reports, here, limits, chains, count)
+        back, chosen, links, off = _where_from(reports, here, limits, chains, count, previous, in_a_row)
+        previous[i] = back
+        in_a_row[i] = 1
+        if back >= 0 and _is_expected(fix_of(reports[back]), here, off):
+            in_a_row[i] = in_a_row[back] + 1
+        if links == 0:
+            chains[chosen].end = i
+            chains[chosen].positions += 1
+            if count > 1:
+                count = _give_up_behind(chains, count, chosen)
+            i += 1
+            continue
+        if count == OPEN_CHAINS:
+            count, chosen = _close_least(chains, count, chosen)
+        chains[count].end = i
+        chains[count].positions = 1
+        chains[count].first = i
+        if chosen >= 0:
+            chains[chosen].positions = min(chains[chosen].positions, links)
+            chains[count].first = chains[chosen].first
+        count += 1
+        i += 1
+
+
+@njit(cache=True, nogil=True)
+def _without_rival(chains: _OpenChains, count: int, here: Fix, reports: Reports, in_a_row: NDArray[np.int32]) -> int:
     """The only open chain, or the one heard last if any other costs over EXPECTED_METRES for being tentative; −1: none.
 
     Nearly every report goes on from that one, and need not look at the others.
@@ -416,36 +518,71 @@ def _without_rival(
         return count - 1
     ship = 0
     for k in range(1, count):
-        if chains.end[k] > chains.end[ship]:
+        if chains[k].end > chains[ship].end:
             ship = k
-    if in_a_row[chains.end[ship]] < TENTATIVE_POSITIONS:
+    if in_a_row[chains[ship].end] < TENTATIVE_POSITIONS:
         return -1
     for k in range(count):
         if k == ship:
             continue
-        end = chains.end[k]
+        end = chains[k].end
         lacking = TENTATIVE_POSITIONS - in_a_row[end]
-        least = lacking * (TENTATIVE_METRES + TENTATIVE_METRES_PER_SECOND * (here.t - np.int64(reports.t[end])))
-        if chains.first[k] == chains.first[ship] or lacking <= 0 or least <= EXPECTED_METRES:
+        least = lacking * (TENTATIVE_METRES + TENTATIVE_METRES_PER_SECOND * (here.t - fix_of(reports[end]).t))
+        if chains[k].first == chains[ship].first or lacking <= 0 or least <= EXPECTED_METRES:
             return -1
     return ship
 
 
 @njit(cache=True, nogil=True)
-def _surely_goes_on(end: Fix, here: Fix, limits: ChainLimits) -> bool:
+def _follow(
+    reports: Reports,
+    i: int,
+    limits: ChainLimits,
+    ship: Any,
+    previous: NDArray[np.int32],
+    in_a_row: NDArray[np.int32],
+) -> int:
+    """Has a chain without rival go on with report i and those after it for as long as they surely do.
+
+    While they do, no rival can come up: those that there are grow only older. Returns the first that does not.
+    """
+    first, end = i, ship.end
+    there, row = fix_of(reports[end]), in_a_row[end]
+    while i < len(reports):
+        here = fix_of(reports[i])
+        if not _surely_goes_on(there, here, limits):
+            break
+        row += 1
+        previous[i] = end
+        in_a_row[i] = row
+        end, there = i, here
+        i += 1
+    ship.end = end
+    ship.positions += i - first
+    return i
+
+
+@njit(cache=True, nogil=True)
+def _surely_goes_on(end: Fix, here: Fix, limits: ChainLimits) -> Any:
     """Whether a report goes on from the end of a chain without rival: to leave that out would cost more."""
+    seconds = seconds_between(end, here)
+    # No way is longer, and wherever the SOGs lead, she is off by no more than her way and theirs together. That nearly
+    # always decides, without a look at any course.
+    way = (abs(here.lat - end.lat) + abs(steps_east(end, here))) * METRES_PER_STEP
+    sailed = max(end.sog, here.sog, 0) * METRES_PER_TENTH_KNOT_SECOND * seconds
+    if way + sailed <= EXPECTED_METRES and way <= _reach_metres(end, here, limits):
+        return seconds <= limits.max_gap_seconds and (way > 0 or sailed <= POSITION_TOLERANCE_METRES)
     if not can_have_come(end, here, limits) or _stands_still(end, here):
         return False
     return _square_metres_off(end, here, limits) < (EXPECTED_METRES + 1) ** 2
 
 
 @njit(cache=True, nogil=True)
-def _close_silent(reports: PositionReports, i: Row, limits: ChainLimits, chains: _OpenChains, count: int) -> int:
-    """Closes the chains that report i comes too late for; returns how many are open."""
-    heard_since = np.int64(reports.t[i]) - limits.max_gap_seconds
+def _close_silent(reports: Reports, here: Fix, limits: ChainLimits, chains: _OpenChains, count: int) -> int:
+    """Closes the chains that a report comes too late for; returns how many are open."""
     still_open = 0
     for k in range(count):
-        if np.int64(reports.t[chains.end[k]]) >= heard_since:
+        if here.t - fix_of(reports[chains[k].end]).t <= limits.max_gap_seconds:
             _move(chains, k, still_open)
             still_open += 1
     return still_open
@@ -454,10 +591,10 @@ def _close_silent(reports: PositionReports, i: Row, limits: ChainLimits, chains:
 @njit(cache=True, nogil=True)
 def _give_up_behind(chains: _OpenChains, count: int, leader: int) -> int:
     """Closes the branches that are TENTATIVE_POSITIONS behind another of their chain; returns how many are open."""
-    first, least = chains.first[leader], chains.positions[leader] - TENTATIVE_POSITIONS
+    first, least = chains[leader].first, chains[leader].positions - TENTATIVE_POSITIONS
     still_open = 0
     for k in range(count):
-        if chains.first[k] != first or chains.positions[k] > least:
+        if chains[k].first != first or chains[k].positions > least:
             _move(chains, k, still_open)
             still_open += 1
     return still_open
@@ -472,7 +609,7 @@ def _close_least(chains: _OpenChains, count: int, chosen: int) -> tuple[int, int
     least = -1
     for k in range(count):
         if k != chosen and (
-            least < 0 or (chains.positions[k], -chains.end[k]) < (chains.positions[least], -chains.end[least])
+            least < 0 or (chains[k].positions, -chains[k].end) < (chains[least].positions, -chains[least].end)
         ):
             least = k
     _move(chains, count - 1, least)
@@ -482,24 +619,21 @@ def _close_least(chains: _OpenChains, count: int, chosen: int) -> tuple[int, int
 @njit(cache=True, nogil=True)
 def _move(chains: _OpenChains, there: int, here: int) -> None:
     if here != there:
-        chains.first[here] = chains.first[there]
-        chains.end[here] = chains.end[there]
-        chains.positions[here] = chains.positions[there]
+        chains[here] = chains[there]
 
 
 @njit(cache=True, nogil=True)
 def _where_from(
-    reports: PositionReports,
-    i: Row,
+    reports: Reports,
+    here: Fix,
     limits: ChainLimits,
     chains: _OpenChains,
     count: int,
-    previous: NDArray[np.int64],
+    previous: NDArray[np.int32],
     in_a_row: NDArray[np.int32],
-) -> tuple[Row, int, int, Metres]:
-    """The report that i goes on from, its open chain, its links from that one's end, and by how many metres it is off;
-    −1 each where i begins a chain."""
-    here = fix_at(reports, i)
+) -> tuple[Any, int, int, Metres]:
+    """The report that this one goes on from, its open chain, its links from that one's end, and by how many metres this
+    is off; −1 each where it begins a chain."""
     chosen = chosen_links = -1
     chosen_back = chosen_off = np.int64(-1)
     least = np.int64(0)
@@ -507,13 +641,13 @@ def _where_from(
         if chosen >= 0 and least < links * EXPECTED_METRES:
             break
         for k in range(count):
-            back = chains.end[k]
+            back = chains[k].end
             for _ in range(links):
                 if back >= 0:
-                    back = previous[back]
+                    back = np.int64(previous[back])
             if back < 0:
                 continue
-            there = fix_at(reports, back)
+            there = fix_of(reports[back])
             if not can_have_come(there, here, limits):
                 continue
             seconds, off = seconds_between(there, here), metres_off(there, here, limits)
@@ -532,24 +666,23 @@ def _where_from(
 @njit(cache=True, nogil=True)
 def _behind(chains: _OpenChains, count: int, k: int) -> int:
     """By how many positions a branch is behind another of its chain."""
-    most = chains.positions[k]
+    most = chains[k].positions
     for other in range(count):
-        if chains.first[other] == chains.first[k]:
-            most = max(most, chains.positions[other])
-    return most - chains.positions[k]
+        if chains[other].first == chains[k].first:
+            most = max(most, chains[other].positions)
+    return most - chains[k].positions
 
 
 @njit(cache=True, nogil=True)
-def choose_branches(
-    reports: PositionReports, limits: ChainLimits, previous: NDArray[np.int64], chain_of: NDArray[np.int32]
-) -> int:
+def choose_branches(reports: Reports, limits: ChainLimits, room: _Room) -> int:
     """Numbers the chain of every report once each has gone on with its longest branch (step 4); returns how many.
 
     Of equally long branches, the one of least `metres_off` goes on, of these the first.
     """
-    longest = np.ones(len(previous), np.int32)
-    onward = np.full(len(previous), -1, np.int64)
-    for i in range(len(previous) - 1, -1, -1):
+    previous, chain_of, longest, onward = room.previous, room.chain_of, room.longest, room.onward
+    longest[:] = 1
+    onward[:] = -1
+    for i in range(len(reports) - 1, -1, -1):
         back = previous[i]
         if back < 0:
             continue
@@ -561,7 +694,7 @@ def choose_branches(
         onward[back] = i
         longest[back] = longest[i] + 1
     chains = 0
-    for i in range(len(previous)):
+    for i in range(len(reports)):
         back = previous[i]
         if back >= 0 and onward[back] == i:
             chain_of[i] = chain_of[back]
@@ -572,27 +705,28 @@ def choose_branches(
 
 
 @njit(cache=True, nogil=True)
-def _is_nearer(reports: PositionReports, limits: ChainLimits, back: Row, a: Row, b: Row) -> bool:
+def _is_nearer(reports: Reports, limits: ChainLimits, back: Row, a: Row, b: Row) -> bool:
     """Whether report a is less `metres_off` from a report that both go on from than report b."""
-    there = fix_at(reports, back)
-    return metres_off(there, fix_at(reports, a), limits) < metres_off(there, fix_at(reports, b), limits)
+    there = fix_of(reports[back])
+    return metres_off(there, fix_of(reports[a]), limits) < metres_off(there, fix_of(reports[b]), limits)
 
 
 @njit(cache=True, nogil=True)
-def drop_odd_ones(reports: PositionReports, chains: int, chain_of: NDArray[np.int32]) -> int:
+def drop_odd_ones(reports: Reports, chains: int, room: _Room) -> int:
     """Takes positions out of their chains whose neighbours agree with each other but neither with it (step 5).
 
     Returns how many. The former neighbour is the last position that stays; of two of which one has no SOG or COG, both
     are taken to have the other's.
     """
-    # Of each chain: the last position that stays, and the one after it, which the next decides on.
-    before = np.full(chains, -1, np.int64)
-    between = np.full(chains, -1, np.int64)
+    # Of each chain, which report stays last is known, and the next decides on the one after it.
+    chain_of, before, between = room.chain_of, room.before, room.between
+    before[:chains] = -1
+    between[:chains] = -1
     odd = 0
-    for i in range(len(chain_of)):
+    for i in range(len(reports)):
         chain = chain_of[i]
         a, b = before[chain], between[chain]
-        if a >= 0 and _is_odd(fix_at(reports, a), fix_at(reports, b), fix_at(reports, i)):
+        if a >= 0 and _is_odd(fix_of(reports[a]), fix_of(reports[b]), fix_of(reports[i])):
             chain_of[b] = NO_CHAIN
             odd += 1
         else:
@@ -604,12 +738,14 @@ def drop_odd_ones(reports: PositionReports, chains: int, chain_of: NDArray[np.in
 @njit(cache=True, nogil=True)
 def _is_odd(a: Fix, b: Fix, c: Fix) -> bool:
     """Whether b is off where a's and c's SOG and COG lead to and back, these leading to each other much better."""
+    least = ODD_METRES + _coarse_metres(a, b)
+    if _says_motion(a) and _square_off(a, a, b) <= least * least:
+        return False
     if seconds_between(a, c) > ODD_SECONDS or not (_says_motion(a) or _says_motion(c)):
         return False
     from_a = a if _says_motion(a) else c
     from_c = c if _says_motion(c) else a
     off = _square_off(from_a, a, b)
-    least = ODD_METRES + _coarse_metres(a, b)
     if off <= least * least:
         return False
     back = _square_off(from_c, b, c)
@@ -621,28 +757,36 @@ def _is_odd(a: Fix, b: Fix, c: Fix) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def drop_strays(
-    block: VesselReports,
-    chains: int,
-    limits: ChainLimits,
-    in_a_row: NDArray[np.int32],
-    run_of: NDArray[np.int32],
-    chain_of: NDArray[np.int32],
-) -> int:
-    """Takes the positions of strays out of their chains (step 6); returns how many.
+def drop_strays(limits: ChainLimits, chains: int, room: _Room) -> None:
+    """Takes the positions of strays out of their chains (step 6), and writes how many each chain is left with."""
+    chain_of, of_chain, run_of, of_run = room.chain_of, room.of_chain, room.run_of, room.of_run
+    runs = _count_runs(chains, room)
+    if runs > 1 and of_run[:runs].min() < TENTATIVE_POSITIONS:
+        covered, last = room.covered, room.last
+        _count_proven(chains, room)
+        seen = -1
+        for i in range(len(chain_of)):
+            # Runs are numbered by their first report.
+            if chain_of[i] >= 0 and run_of[i] > seen:
+                seen = run_of[i]
+                if of_run[seen] < TENTATIVE_POSITIONS and covered[last[seen] + 1] > covered[i]:
+                    of_chain[chain_of[i]] -= of_run[seen]
+                    of_run[seen] = 0
+    for i in range(len(chain_of)):
+        if chain_of[i] >= 0 and (of_run[run_of[i]] == 0 or of_chain[chain_of[i]] < limits.min_track_positions):
+            chain_of[i] = NO_CHAIN
+    for chain in range(chains):
+        if of_chain[chain] < limits.min_track_positions:
+            of_chain[chain] = 0
 
-    Args:
-        block: the reports, n of them.
-        chains: how many chains there are.
-        limits: what the settings say.
-        in_a_row: of each report, int32 (n,), as `link` writes it.
-        run_of: filled in, int32 (n,): the run of each report.
-        chain_of: the chain of each report, int32 (n,); NO_CHAIN where it is in none.
-    """
-    of_chain = np.zeros(chains, np.int64)
-    run = np.full(chains, -1, np.int32)
-    of_run = np.zeros(len(chain_of), np.int32)
-    last = np.zeros(len(chain_of), np.int64)
+
+@njit(cache=True, nogil=True)
+def _count_runs(chains: int, room: _Room) -> int:
+    """Numbers the run of every report, and counts those of each and of each chain; returns how many runs there are."""
+    chain_of, in_a_row, run_of, of_run, last = room.chain_of, room.in_a_row, room.run_of, room.of_run, room.last
+    of_chain, run = room.of_chain, room.run_of_chain
+    of_chain[:chains] = 0
+    run[:chains] = -1
     runs = 0
     for i in range(len(chain_of)):
         chain = chain_of[i]
@@ -651,54 +795,28 @@ def drop_strays(
         of_chain[chain] += 1
         if run[chain] < 0 or in_a_row[i] == 1:
             run[chain] = runs
+            of_run[runs] = 0
             runs += 1
         run_of[i] = run[chain]
-        of_run[run_of[i]] += 1
-        last[run_of[i]] = i
-    strays = 0
-    for vessel in range(len(block.vessels)):
-        first, end = block.starts[vessel], block.starts[vessel + 1]
-        covered = np.zeros(end - first + 1, np.int64)
-        _count_proven(first, end, of_run, run_of, chain_of, covered)
-        seen = -1
-        for i in range(first, end):
-            # Runs are numbered by their first report.
-            if chain_of[i] >= 0 and run_of[i] > seen:
-                seen = run_of[i]
-                if of_run[seen] < TENTATIVE_POSITIONS and covered[last[seen] - first + 1] > covered[i - first]:
-                    of_chain[chain_of[i]] -= of_run[seen]
-                    of_run[seen] = 0
-    for i in range(len(chain_of)):
-        if chain_of[i] >= 0 and (of_run[run_of[i]] == 0 or of_chain[chain_of[i]] < limits.min_track_positions):
-            chain_of[i] = NO_CHAIN
-            strays += 1
-    return strays
+        of_run[run[chain]] += 1
+        last[run[chain]] = i
+    return runs
 
 
 @njit(cache=True, nogil=True)
-def _count_proven(
-    first: int,
-    end: int,
-    of_run: NDArray[np.int32],
-    run_of: NDArray[np.int32],
-    chain_of: NDArray[np.int32],
-    covered: NDArray[np.int64],
-) -> None:
-    """Writes how many of a vessel's reports before each one lie within the proven part of a chain.
+def _count_proven(chains: int, room: _Room) -> None:
+    """Writes how many reports before each one lie within the proven part of a chain.
 
     That is from the beginning of its first run of TENTATIVE_POSITIONS to the end of its last one.
     """
-    lowest, chains = 0, 0
-    for i in range(first, end):
-        if chain_of[i] >= 0:
-            lowest = chain_of[i] if chains == 0 else min(lowest, chain_of[i])
-            chains = max(chains, chain_of[i] - lowest + 1)
-    until = np.full(chains, -1, np.int64)
-    for i in range(first, end):
+    chain_of, run_of, of_run, until, covered = room.chain_of, room.run_of, room.of_run, room.until, room.covered
+    until[:chains] = -1
+    for i in range(len(chain_of)):
         if chain_of[i] >= 0 and of_run[run_of[i]] >= TENTATIVE_POSITIONS:
-            until[chain_of[i] - lowest] = i
-    within_until = np.int64(-1)
-    for i in range(first, end):
+            until[chain_of[i]] = i
+    within_until = -1
+    covered[0] = 0
+    for i in range(len(chain_of)):
         if chain_of[i] >= 0 and of_run[run_of[i]] >= TENTATIVE_POSITIONS:
-            within_until = max(within_until, until[chain_of[i] - lowest])
-        covered[i - first + 1] = covered[i - first] + (i <= within_until)
+            within_until = max(within_until, until[chain_of[i]])
+        covered[i + 1] = covered[i] + (i <= within_until)

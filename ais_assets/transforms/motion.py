@@ -34,9 +34,9 @@ from ais_assets.transforms.chains import (
     POSITION_TOLERANCE_METRES,
     SHORTEST_SECONDS,
     SOG_HELD,
-    PositionReports,
-    Row,
-    fix_at,
+    Fix,
+    Reports,
+    fix_of,
     metres_between,
     seconds_between,
     way_between,
@@ -111,7 +111,7 @@ def course_tenths(north: float, east: float) -> int:
 
 @njit(cache=True, nogil=True)
 def fill_motion(
-    reports: PositionReports, bounds: NDArray[np.int64], limits: MotionLimits, track_of: NDArray[np.int32]
+    reports: Reports, bounds: NDArray[np.int64], limits: MotionLimits, track_of: NDArray[np.int32]
 ) -> tuple[int, MotionCounts]:
     """Fills in SOG and COG in place, and numbers the track of every position; NO_TRACK where it is dropped.
 
@@ -140,73 +140,73 @@ def fill_motion(
 
 
 @njit(cache=True, nogil=True)
-def _drop_sog_not_borne_out(reports: PositionReports, first: int, end: int, most: float) -> int:
+def _drop_sog_not_borne_out(reports: Reports, first: int, end: int, most: float) -> int:
     """Takes SOGs over the limit for missing where no way to a neighbour bears them out by half; returns how many."""
     dropped = 0
     for i in range(first, end):
-        sog = reports.sog[i]
+        sog = reports[i].sog
         if sog <= most:
             continue
         least = BORNE_OUT * sog
-        before = i > first and _speed_tenths(reports, i - 1, i) >= least
-        after = i + 1 < end and _speed_tenths(reports, i, i + 1) >= least
+        before = i > first and _speed_tenths(fix_of(reports[i - 1]), fix_of(reports[i])) >= least
+        after = i + 1 < end and _speed_tenths(fix_of(reports[i]), fix_of(reports[i + 1])) >= least
         if not (before or after):
-            reports.sog[i] = MISSING
+            reports[i].sog = MISSING
             dropped += 1
     return dropped
 
 
 @njit(cache=True, nogil=True)
-def _speed_tenths(reports: PositionReports, a: Row, b: Row) -> Any:
+def _speed_tenths(a: Fix, b: Fix) -> Any:
     """Tenths of a knot from report a to report b."""
-    seconds = max(seconds_between(fix_at(reports, a), fix_at(reports, b)), SHORTEST_SECONDS)
-    return metres_between(fix_at(reports, a), fix_at(reports, b)) / (seconds * METRES_PER_TENTH_KNOT_SECOND)
+    seconds = max(seconds_between(a, b), SHORTEST_SECONDS)
+    return metres_between(a, b) / (seconds * METRES_PER_TENTH_KNOT_SECOND)
 
 
 @njit(cache=True, nogil=True)
-def _hold(reports: PositionReports, first: int, end: int) -> None:
+def _hold(reports: Reports, first: int, end: int) -> None:
     """Fills in what was not received of a chain, and marks it."""
     heard_sog = heard_cog = -1
     known_cog = MISSING
     since = first
     known = end
     for i in range(first, end):
-        while since + 1 < i and seconds_between(fix_at(reports, since + 1), fix_at(reports, i)) >= HOLD_SECONDS:
+        while since + 1 < i and seconds_between(fix_of(reports[since + 1]), fix_of(reports[i])) >= HOLD_SECONDS:
             since += 1
         # The first position has only the way ahead of it.
         a, b = (since, i) if i > first else (i, min(i + 1, end - 1))
-        if reports.sog[i] != MISSING:
+        if reports[i].sog != MISSING:
             heard_sog = i
         else:
-            reports.flags[i] |= SOG_HELD
-            if heard_sog >= 0 and seconds_between(fix_at(reports, heard_sog), fix_at(reports, i)) <= HOLD_SECONDS:
-                reports.sog[i] = reports.sog[heard_sog]
+            reports[i].flags |= SOG_HELD
+            if heard_sog >= 0 and seconds_between(fix_of(reports[heard_sog]), fix_of(reports[i])) <= HOLD_SECONDS:
+                reports[i].sog = reports[heard_sog].sog
             else:
-                reports.sog[i] = min(int(_speed_tenths(reports, a, b) + 0.5), _MAX_SOG)
-        if reports.cog[i] != MISSING:
+                reports[i].sog = min(int(_speed_tenths(fix_of(reports[a]), fix_of(reports[b])) + 0.5), _MAX_SOG)
+        if reports[i].cog != MISSING:
             heard_cog = i
         else:
-            reports.flags[i] |= COG_HELD
-            if heard_cog >= 0 and seconds_between(fix_at(reports, heard_cog), fix_at(reports, i)) <= HOLD_SECONDS:
-                reports.cog[i] = reports.cog[heard_cog]
-            elif metres_between(fix_at(reports, a), fix_at(reports, b)) > POSITION_TOLERANCE_METRES:
-                north, east = way_between(fix_at(reports, a), fix_at(reports, b))
-                reports.cog[i] = course_tenths(north, east)
+            reports[i].flags |= COG_HELD
+            if heard_cog >= 0 and seconds_between(fix_of(reports[heard_cog]), fix_of(reports[i])) <= HOLD_SECONDS:
+                reports[i].cog = reports[heard_cog].cog
+            elif metres_between(fix_of(reports[a]), fix_of(reports[b])) > POSITION_TOLERANCE_METRES:
+                north, east = way_between(fix_of(reports[a]), fix_of(reports[b]))
+                reports[i].cog = course_tenths(north, east)
             else:
-                reports.cog[i] = known_cog
-        known_cog = reports.cog[i]
+                reports[i].cog = known_cog
+        known_cog = reports[i].cog
         if known == end and known_cog != MISSING:
             known = i
     if known > first and end > first:
-        north, east = way_between(fix_at(reports, first), fix_at(reports, end - 1))
-        cog = reports.cog[known] if known < end else course_tenths(north, east)
+        north, east = way_between(fix_of(reports[first]), fix_of(reports[end - 1]))
+        cog = reports[known].cog if known < end else course_tenths(north, east)
         for i in range(first, known):
-            reports.cog[i] = cog
+            reports[i].cog = cog
 
 
 @njit(cache=True, nogil=True)
 def _thin(
-    reports: PositionReports, first: int, end: int, limits: MotionLimits, track_of: NDArray[np.int32], tracks: int
+    reports: Reports, first: int, end: int, limits: MotionLimits, track_of: NDArray[np.int32], tracks: int
 ) -> tuple[int, int]:
     """Numbers tracks from `tracks` on, leaving out what comes too soon.
 
@@ -215,11 +215,11 @@ def _thin(
     thinned = 0
     last = -1
     for i in range(first, end):
-        if last >= 0 and seconds_between(fix_at(reports, last), fix_at(reports, i)) < limits.thin_seconds:
+        if last >= 0 and seconds_between(fix_of(reports[last]), fix_of(reports[i])) < limits.thin_seconds:
             track_of[i] = NO_TRACK
             thinned += 1
             continue
-        if last < 0 or seconds_between(fix_at(reports, last), fix_at(reports, i)) > limits.max_gap_seconds:
+        if last < 0 or seconds_between(fix_of(reports[last]), fix_of(reports[i])) > limits.max_gap_seconds:
             tracks += 1
         track_of[i] = tracks - 1
         last = i
@@ -228,7 +228,7 @@ def _thin(
 
 @njit(cache=True, nogil=True)
 def _cut_stationary(
-    reports: PositionReports,
+    reports: Reports,
     first: int,
     end: int,
     limits: MotionLimits,
@@ -245,12 +245,12 @@ def _cut_stationary(
     for i in range(first, end):
         if track_of[i] == NO_TRACK:
             continue
-        is_received = reports.flags[i] & SOG_HELD == 0
-        if track_of[i] != track or (is_received and reports.sog[i] >= limits.slow):
+        is_received = reports[i].flags & SOG_HELD == 0
+        if track_of[i] != track or (is_received and reports[i].sog >= limits.slow):
             taken += _take_out(reports, since, still, limits, track_of)
             since = -1
             track = track_of[i]
-        if is_received and reports.sog[i] < limits.slow:
+        if is_received and reports[i].sog < limits.slow:
             still = i
             if since < 0:
                 since = i
@@ -271,11 +271,9 @@ def _cut_stationary(
 
 
 @njit(cache=True, nogil=True)
-def _take_out(
-    reports: PositionReports, since: int, still: int, limits: MotionLimits, track_of: NDArray[np.int32]
-) -> int:
+def _take_out(reports: Reports, since: int, still: int, limits: MotionLimits, track_of: NDArray[np.int32]) -> int:
     """Takes the stretch from `since` (−1: none) to `still` out of its track if it lasts; returns how many positions."""
-    if since < 0 or seconds_between(fix_at(reports, since), fix_at(reports, still)) < limits.stationary_seconds:
+    if since < 0 or seconds_between(fix_of(reports[since]), fix_of(reports[still])) < limits.stationary_seconds:
         return 0
     taken = 0
     for i in range(since, still + 1):

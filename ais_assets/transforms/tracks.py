@@ -23,14 +23,14 @@ from ais_assets.transforms.chains import (
     COG_HELD,
     MISSING,
     NO_STATUS,
+    REPORT,
     SOG_HELD,
     ChainLimits,
-    PositionReports,
+    Chains,
+    Reports,
     VesselReports,
-    choose_branches,
-    drop_odd_ones,
-    drop_strays,
-    link,
+    find_chains,
+    fix_of,
 )
 from ais_assets.transforms.kernels import empty_columns, run_starts, stored_integers
 from ais_assets.transforms.motion import MotionLimits, fill_motion
@@ -94,12 +94,18 @@ class _Split(NamedTuple):
         )
 
 
-class _Chains(NamedTuple):
-    """Reports by (vessel, chain, time): those of chain k, which mmsi[k] sent, are rows bounds[k] to bounds[k + 1]."""
+class _DayColumns(NamedTuple):
+    """CLEAN_COLUMNS of a day, (n,) each; MISSING and NO_STATUS where null."""
 
     mmsi: NDArray[np.int32]
-    bounds: NDArray[np.int64]
-    reports: PositionReports
+    milliseconds: NDArray[np.int64]
+    lat: NDArray[np.int32]
+    lon: NDArray[np.int32]
+    sog: NDArray[np.int32]
+    cog: NDArray[np.int32]
+    heading: NDArray[np.int16]
+    nav_status: NDArray[np.int8]
+    coarse: NDArray[np.bool_]
 
 
 class _Tracks(NamedTuple):
@@ -215,7 +221,7 @@ def _track_tables(
     for name in ("vessels", "tracks", "sog_held", "cog_held", "sog_not_borne_out"):
         ledger.note(name, 0)
     compact = [_compact_day(table, number) for number, table in enumerate(days)]
-    ledger.rows_in = sum(len(day.reports.t) for day in compact) + ledger.dropped.get(OTHER_TYPE, 0)
+    ledger.rows_in = sum(len(day.reports) for day in compact) + ledger.dropped.get(OTHER_TYPE, 0)
     histogram = np.zeros(len(DT_EDGES), np.int64)
     for block in _blocks(compact):
         chains = _by_chain(block, chain_limits, stream)
@@ -241,22 +247,21 @@ def _compact_day(table: pa.Table, number: int) -> VesselReports:
     try:
         mmsi = stored_integers(table, "mmsi", schema.CLEAN_RECORDS)
         milliseconds = stored_integers(table, "t", schema.CLEAN_RECORDS)
-        t, sog, cog = empty_columns(len(mmsi), (np.uint32, np.int16, np.int16))
-        sog[:] = stored_integers(table, "sog_tenths", schema.CLEAN_RECORDS, MISSING)
-        cog[:] = stored_integers(table, "cog_tenths", schema.CLEAN_RECORDS, MISSING)
-        reports = PositionReports(
-            t,
+        columns = _DayColumns(
+            mmsi,
+            milliseconds,
             stored_integers(table, "lat_microdegrees", schema.CLEAN_RECORDS),
             stored_integers(table, "lon_microdegrees", schema.CLEAN_RECORDS),
-            sog,
-            cog,
+            stored_integers(table, "sog_tenths", schema.CLEAN_RECORDS, MISSING),
+            stored_integers(table, "cog_tenths", schema.CLEAN_RECORDS, MISSING),
             table["heading"].combine_chunks().fill_null(MISSING).to_numpy(),
             _status_codes(table["nav_status"]),
-            table["coarse"].to_numpy().astype(np.uint8) * np.uint8(COARSE),
+            table["coarse"].to_numpy(),
         )
     except ValueError as error:
         raise ValueError(f"clean records, table {number}: {error}") from error
-    if not _in_seconds(mmsi, milliseconds, t):
+    reports = np.empty(len(mmsi), REPORT)
+    if not _packed(columns, reports):
         bad = _first_astray(mmsi, milliseconds)
         before = f" after ({mmsi[bad - 1]}, {_moment(milliseconds[bad - 1])})" if bad else ""
         raise ValueError(
@@ -297,8 +302,7 @@ def _blocks(days: list[VesselReports]) -> Iterator[VesselReports]:
 
 def _merged(days: list[VesselReports], vessels: NDArray[np.int32], starts: NDArray[np.int64]) -> VesselReports:
     rows = int(starts[-1])
-    into = PositionReports(*empty_columns(rows, (column.dtype for column in days[0].reports)))
-    block = VesselReports(vessels, starts, into)
+    block = VesselReports(vessels, starts, np.empty(rows, REPORT))
     ends = starts[:-1].copy()
     for number, day in enumerate(days):
         low = int(np.searchsorted(day.vessels, vessels[0]))
@@ -307,37 +311,29 @@ def _merged(days: list[VesselReports], vessels: NDArray[np.int32], starts: NDArr
         early = _append_day(day, low, slots, ends, block)
         if early >= 0:
             slot = slots[early]
+            begins, before = day.reports[day.starts[low + early]], block.reports[ends[slot] - 1]
             raise ValueError(
-                f"clean records, table {number}: MMSI {vessels[slot]} begins at "
-                f"{_moment(1_000 * int(day.reports.t[day.starts[low + early]]))}, not later than its last position "
-                f"before, {_moment(1_000 * int(into.t[ends[slot] - 1]))}: tables must be whole days, in their order"
+                f"clean records, table {number}: MMSI {vessels[slot]} begins at {_moment(1_000 * int(begins['t']))}, "
+                f"not later than its last position before, {_moment(1_000 * int(before['t']))}: tables must be whole "
+                "days, in their order"
             )
     return block
 
 
-def _by_chain(block: VesselReports, limits: ChainLimits, stream: RecordStream) -> _Chains:
+def _by_chain(block: VesselReports, limits: ChainLimits, stream: RecordStream) -> Chains:
     """The block's reports that are in a chain; accounts for the rest."""
-    reports, ledger = block.reports, stream.ledger
-    previous = np.empty(len(reports.t), np.int64)
-    in_a_row, chain_of, run_of = (np.empty(len(reports.t), np.int32) for _ in range(3))
-    link(block, limits, previous, in_a_row)
-    chains = choose_branches(reports, limits, previous, chain_of)
-    ledger.drop("odd_one_out", drop_odd_ones(reports, chains, chain_of))
-    ledger.drop("stray_position", drop_strays(block, chains, limits, in_a_row, run_of, chain_of))
-    positions = np.zeros(chains, np.int64)
-    first_report = np.zeros(chains, np.int64)
-    _measure(chain_of, positions, first_report)
-    bounds = np.append(0, np.cumsum(positions))
-    ordered = PositionReports(*empty_columns(int(bounds[-1]), (column.dtype for column in reports)))
-    _arrange(reports, chain_of, bounds[:-1].copy(), ordered)
-    mmsi = block.vessels[np.searchsorted(block.starts, first_report, side="right") - 1]
-    return _Chains(mmsi, bounds, ordered)
+    most = len(block.reports)
+    room = Chains(np.empty(most, np.int32), np.empty(most + 1, np.int64), np.empty(most, REPORT))
+    chains, rows, odd = find_chains(block, limits, room)
+    stream.ledger.drop("odd_one_out", odd)
+    stream.ledger.drop("stray_position", most - rows - odd)
+    return Chains(room.mmsi[:chains], room.bounds[: chains + 1], room.reports[:rows])
 
 
-def _tracks_of(chains: _Chains, limits: MotionLimits, stream: RecordStream) -> _Tracks:
+def _tracks_of(chains: Chains, limits: MotionLimits, stream: RecordStream) -> _Tracks:
     """Fills in the motion of a block's chains, cuts them into tracks, and accounts for what is in none."""
     ledger = stream.ledger
-    track_of = np.empty(len(chains.reports.t), np.int32)
+    track_of = np.empty(len(chains.reports), np.int32)
     tracks, counts = fill_motion(chains.reports, chains.bounds, limits, track_of)
     if limits.thin_seconds:
         ledger.drop("thinned", counts.thinned)
@@ -363,7 +359,7 @@ def _tracks_of(chains: _Chains, limits: MotionLimits, stream: RecordStream) -> _
     return _Tracks(track_ids[kept], bounds, track_of, next_row)
 
 
-def _laid_out(reports: PositionReports, tracks: _Tracks) -> _TrackColumns:
+def _laid_out(reports: Reports, tracks: _Tracks) -> _TrackColumns:
     rows = int(tracks.bounds[-1])
     # `_TrackColumns` in its order.
     motion = (np.int64, np.int32, np.int32, np.int32, np.int32)
@@ -403,18 +399,26 @@ def _table(positions: _TrackColumns) -> pa.Table:
 
 
 @njit(cache=True, nogil=True)
-def _in_seconds(mmsi: NDArray[np.int32], milliseconds: NDArray[np.int64], t: NDArray[np.uint32]) -> bool:
-    """Writes times to t; whether all are whole Unix seconds of 32 bits and every row is after the one before it by
-    (mmsi, t)."""
+def _packed(columns: _DayColumns, into: Reports) -> bool:
+    """Writes a day's reports; whether all times are whole Unix seconds of 32 bits and every row is after the one before
+    it by (mmsi, t)."""
+    mmsi, milliseconds, lat, lon = columns.mmsi, columns.milliseconds, columns.lat, columns.lon
+    sog, cog, heading, status, coarse = columns.sog, columns.cog, columns.heading, columns.nav_status, columns.coarse
     astray = False
     for i in range(len(mmsi)):
-        # Exact division of an eighth by 125 is a multiplication by its inverse, of which several are done at a time.
+        # Exact division of an eighth by 125 is a multiplication by its inverse.
         seconds = np.uint32(np.uint32(milliseconds[i] >> 3) * _INVERSE_OF_125)
-        t[i] = seconds
         astray |= np.int64(seconds) * 1_000 != milliseconds[i]
-    for i in range(1, len(mmsi)):
-        before = i - 1
-        astray |= (mmsi[i] < mmsi[before]) | ((mmsi[i] == mmsi[before]) & (t[i] <= t[before]))
+        if i > 0:
+            astray |= (mmsi[i] < mmsi[i - 1]) | ((mmsi[i] == mmsi[i - 1]) & (milliseconds[i] <= milliseconds[i - 1]))
+        into[i].t = seconds
+        into[i].lat = lat[i]
+        into[i].lon = lon[i]
+        into[i].sog = sog[i]
+        into[i].cog = cog[i]
+        into[i].heading = heading[i]
+        into[i].nav_status = status[i]
+        into[i].flags = COARSE if coarse[i] else 0
     return not astray
 
 
@@ -444,96 +448,57 @@ def _append_day(
         first = day.starts[first_vessel + k]
         count = day.starts[first_vessel + k + 1] - first
         end = ends[slot]
-        if end > block.starts[slot] and source.t[first] <= into.t[end - 1]:
+        if end > block.starts[slot] and fix_of(source[first]).t <= fix_of(into[end - 1]).t:
             return k
-        _copy(source, slice(first, first + count), into, slice(end, end + count))
+        for i in range(count):
+            into[end + i] = source[first + i]
         ends[slot] = end + count
     return -1
 
 
 @njit(cache=True, nogil=True)
-def _measure(chain_of: NDArray[np.int32], positions: NDArray[np.int64], first_report: NDArray[np.int64]) -> None:
-    """Counts each chain's positions, and writes the first of its reports."""
-    for i in range(len(chain_of)):
-        chain = chain_of[i]
-        if chain >= 0:
-            if positions[chain] == 0:
-                first_report[chain] = i
-            positions[chain] += 1
-
-
-@njit(cache=True, nogil=True)
-def _arrange(
-    reports: PositionReports, chain_of: NDArray[np.int32], next_row: NDArray[np.int64], into: PositionReports
-) -> None:
-    """Copies every report of a chain to that chain's rows, in the order of time; moves the rows.
-
-    Reports of a chain mostly follow one another, and then are copied together.
-    """
-    first = 0
-    while first < len(chain_of):
-        chain = chain_of[first]
-        end = first + 1
-        while end < len(chain_of) and chain_of[end] == chain:
-            end += 1
-        if chain >= 0:
-            row = next_row[chain]
-            next_row[chain] = row + end - first
-            here, there = slice(row, row + end - first), slice(first, end)
-            _copy(reports, there, into, here)
-        first = end
-
-
-@njit(cache=True, nogil=True)
-def _copy(source: PositionReports, there: slice, into: PositionReports, here: slice) -> None:
-    into.t[here] = source.t[there]
-    into.lat[here] = source.lat[there]
-    into.lon[here] = source.lon[there]
-    into.sog[here] = source.sog[there]
-    into.cog[here] = source.cog[there]
-    into.heading[here] = source.heading[there]
-    into.nav_status[here] = source.nav_status[there]
-    into.flags[here] = source.flags[there]
-
-
-@njit(cache=True, nogil=True)
 def _name_tracks(
-    chains: _Chains, track_of: NDArray[np.int32], positions: NDArray[np.int64], track_ids: NDArray[np.int64]
+    chains: Chains, track_of: NDArray[np.int32], positions: NDArray[np.int64], track_ids: NDArray[np.int64]
 ) -> tuple[int, int]:
     """Counts each track's positions, and writes the id that the first of them gives; returns how many SOGs and COGs
     of them are held."""
     sog_held = cog_held = 0
+    reports = chains.reports
     for chain in range(len(chains.mmsi)):
         for i in range(chains.bounds[chain], chains.bounds[chain + 1]):
             track = track_of[i]
             if track < 0:
                 continue
             if positions[track] == 0:
-                track_ids[track] = (np.int64(chains.mmsi[chain]) << TRACK_SHIFT) | np.int64(chains.reports.t[i])
+                track_ids[track] = (np.int64(chains.mmsi[chain]) << TRACK_SHIFT) | np.int64(reports[i].t)
             positions[track] += 1
-            sog_held += chains.reports.flags[i] & SOG_HELD != 0
-            cog_held += chains.reports.flags[i] & COG_HELD != 0
+            sog_held += reports[i].flags & SOG_HELD != 0
+            cog_held += reports[i].flags & COG_HELD != 0
     return sog_held, cog_held
 
 
 @njit(cache=True, nogil=True)
-def _lay_out(reports: PositionReports, tracks: _Tracks, into: _TrackColumns) -> None:
+def _lay_out(reports: Reports, tracks: _Tracks, into: _TrackColumns) -> None:
     """Copies every report of a track to that track's rows, in the order of time; moves the rows."""
-    for i in range(len(reports.t)):
-        track = tracks.of_report[i]
-        if track < 0 or tracks.next_row[track] < 0:
+    of_report, next_row = tracks.of_report, tracks.next_row
+    t, lat, lon, sog, cog, heading = into.t, into.lat, into.lon, into.sog, into.cog, into.heading
+    status, sog_held, cog_held = into.nav_status, into.sog_held, into.cog_held
+    for i in range(len(reports)):
+        track = of_report[i]
+        if track < 0 or next_row[track] < 0:
             continue
-        row = tracks.next_row[track]
-        tracks.next_row[track] = row + 1
-        into.t[row] = np.int64(reports.t[i]) * 1_000
-        into.lat[row] = reports.lat[i]
-        into.lon[row] = reports.lon[i]
-        into.sog[row] = reports.sog[i]
-        into.cog[row] = reports.cog[i]
-        into.heading[row] = reports.heading[i]
-        into.nav_status[row] = reports.nav_status[i]
-        into.sog_held[row] = reports.flags[i] & SOG_HELD != 0
-        into.cog_held[row] = reports.flags[i] & COG_HELD != 0
+        row = next_row[track]
+        next_row[track] = row + 1
+        report = reports[i]
+        t[row] = np.int64(report.t) * 1_000
+        lat[row] = report.lat
+        lon[row] = report.lon
+        sog[row] = report.sog
+        cog[row] = report.cog
+        heading[row] = report.heading
+        status[row] = report.nav_status
+        sog_held[row] = report.flags & SOG_HELD != 0
+        cog_held[row] = report.flags & COG_HELD != 0
 
 
 @njit(cache=True, nogil=True)
