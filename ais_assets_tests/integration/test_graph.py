@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import mlcroissant
 import nbformat
 import numpy as np
 import pyarrow as pa
@@ -614,6 +613,8 @@ def test_a_dataset_describes_itself(built: tuple[Settings, dg.DagsterInstance]) 
 # pandas, of a type of column that mlcroissant makes.
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 def test_croissant_is_valid_and_reads_what_the_lake_holds(built: tuple[Settings, dg.DagsterInstance]) -> None:
+    import mlcroissant
+
     lake = Lake(built[0].lake)
     described = mlcroissant.Dataset(f"{built[0].lake}/croissant.json")
     assert described.metadata.ctx.issues.errors == set()

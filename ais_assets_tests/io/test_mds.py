@@ -16,8 +16,6 @@ import zstandard
 import zstd
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from streaming import MDSWriter
-from streaming.base.util import merge_index
 
 from ais_assets import schema
 from ais_assets.io.mds import COLUMNS, HASHES, INDEX_FILE, MDSError, MDSFolder, root_index, write_shards
@@ -61,6 +59,8 @@ def write(table: pa.Table, into: Path, *, rows: int = 7, threads: int = 2, windo
 
 def write_with_mds_writer(table: pa.Table, into: Path, *, level: int = 1, limit: int = LIMIT) -> None:
     """What mosaicml-streaming makes of the same rows."""
+    from streaming import MDSWriter
+
     with MDSWriter(
         columns=dict(COLUMNS), out=str(into), compression=f"zstd:{level}", hashes=list(HASHES), size_limit=limit
     ) as writer:
@@ -218,6 +218,8 @@ def test_the_digest_changes_with_any_value(tmp_path: Path) -> None:
 
 @stock_reader
 def test_a_root_index_is_what_merge_index_makes(tmp_path: Path) -> None:
+    from streaming.base.util import merge_index
+
     parts = [windows(30, seed=1), windows(0), windows(5, seed=2), windows(PER_SHARD, seed=3)]
     folders = []
     for number, part in enumerate(parts):
@@ -245,6 +247,8 @@ def test_a_root_index_keeps_the_order_it_is_given(tmp_path: Path) -> None:
 
 
 def test_a_root_index_takes_shards_that_are_not_compressed(tmp_path: Path) -> None:
+    from streaming import MDSWriter
+
     with MDSWriter(columns=dict(COLUMNS), out=str(tmp_path / "x")) as writer:
         for row in rows_of(windows(3)):
             writer.write(row)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from ais_assets.io.streaming_loader import AISMDSDataset, TrackWindowDataset
@@ -27,44 +23,6 @@ pytestmark = [
 
 COUNT = 203
 BATCH = 16
-CHECKPOINT_AFTER = 5
-"""Batches."""
-
-
-class Watcher(LightningModule):
-    """Learns a mean, and remembers the numbers of the samples that it saw, batch by batch, as `read` has them."""
-
-    def __init__(self, stop_after: int | None = None, read: Callable[[Any], list[list[int]]] = numbers) -> None:
-        super().__init__()
-        self.mean = torch.nn.Parameter(torch.zeros(1))
-        self.seen: list[list[int]] = []
-        self._stop_after = stop_after
-        self._read = read
-
-    def training_step(self, batch: torch.Tensor, batch_index: int) -> torch.Tensor:
-        del batch_index
-        self.seen += self._read([batch])
-        if len(self.seen) == self._stop_after:
-            raise InterruptedError("as if the job were ended")
-        return (batch.mean() - self.mean).square().sum()
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.01)
-
-
-def trainer(folder: Path, **options: Any) -> Trainer:
-    return Trainer(
-        default_root_dir=folder,
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **options,
-    )
-
-
-def checkpoints(folder: Path) -> ModelCheckpoint:
-    return ModelCheckpoint(folder, every_n_train_steps=CHECKPOINT_AFTER, save_top_k=-1)
 
 
 @pytest.fixture
@@ -78,6 +36,8 @@ def dataset(remote: Path, cache: Path) -> AISMDSDataset:
 
 @pytest.mark.parametrize("workers", [None, 2])
 def test_two_epochs_are_those_of_a_plain_loop(remote: Path, tmp_path: Path, workers: int | None) -> None:
+    from ais_assets_tests.loader.lightning_training import Watcher, trainer
+
     expected = [numbers(loop) for loop in [dataset(remote, tmp_path / "plain")] for _ in range(2)]
     given = dataset(remote, tmp_path / "lightning")
     loader = given if workers is None else DataLoader(given, batch_size=None, num_workers=workers)
@@ -89,6 +49,8 @@ def test_two_epochs_are_those_of_a_plain_loop(remote: Path, tmp_path: Path, work
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty:UserWarning")
 def test_a_job_goes_on_at_the_batch_of_its_checkpoint(remote: Path, tmp_path: Path) -> None:
+    from ais_assets_tests.loader.lightning_training import CHECKPOINT_AFTER, Watcher, checkpoints, trainer
+
     whole = numbers(dataset(remote, tmp_path / "plain"))
     saved = tmp_path / "saved"
     ended = Watcher(stop_after=CHECKPOINT_AFTER + 2)
@@ -105,6 +67,8 @@ def test_a_job_goes_on_at_the_batch_of_its_checkpoint(remote: Path, tmp_path: Pa
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty:UserWarning")
 def test_windows_of_tracks_go_on_at_the_batch_of_a_checkpoint(tmp_path: Path) -> None:
+    from ais_assets_tests.loader.lightning_training import CHECKPOINT_AFTER, Watcher, checkpoints, trainer
+
     publish(tmp_path / "lake", shard_tables())
 
     def read(batches: Any) -> list[list[int]]:

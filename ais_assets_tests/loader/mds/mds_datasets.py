@@ -1,4 +1,7 @@
-"""Small MDS datasets by mosaicml-streaming's own writer, for tests of the loader."""
+"""Small MDS datasets by mosaicml-streaming's own writer, for tests of the loader.
+
+Importing it costs each process five seconds of a core, so that only those functions do that need it.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,11 @@ import tempfile
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from streaming import MDSWriter, StreamingDataset
-from streaming.base.constant import BARRIER_FILELOCK, CACHE_FILELOCK
 from torch import distributed
 from torch.utils.data import DataLoader
 
@@ -24,6 +25,9 @@ from ais_assets.ledger import Ledger
 from ais_assets.loader.world import World
 from ais_assets.store.file_locks import exclusively
 from ais_assets.stream import RecordStream
+
+if TYPE_CHECKING:
+    from streaming import StreamingDataset
 
 WINDOW = 8
 COLUMNS = {"features": "bytes", "mmsi": "int32", "start": "int64", "track": "int64"}
@@ -80,6 +84,8 @@ def write_dataset(
     limit: int = LIMIT,
 ) -> Path:
     """Writes windows, and a statistics.json that says how long they are; returns the folder."""
+    from streaming import MDSWriter
+
     columns = columns or COLUMNS
     with MDSWriter(
         columns=columns, out=str(into), compression=compression, hashes=list(hashes), size_limit=limit
@@ -103,6 +109,9 @@ def stock_dataset(**options: Any) -> StreamingDataset:
 
     Ranks follow their leader's start, at barriers. The lock files that it leaves are removed at exit.
     """
+    from streaming import StreamingDataset
+    from streaming.base.constant import BARRIER_FILELOCK, CACHE_FILELOCK
+
     leads = World.detect().leads_node
     with exclusively(Path(tempfile.gettempdir()) / "ais_assets_tests_stock_start") if leads else nullcontext():
         if distributed.is_initialized():

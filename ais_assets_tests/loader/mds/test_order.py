@@ -11,7 +11,6 @@ import pytest
 from hypothesis import assume, given, reject, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from streaming.base.shuffle.py1e import get_shuffle_py1e
 
 from ais_assets.loader.mds import py1e
 from ais_assets.loader.mds.epoch_order import epoch_order
@@ -44,6 +43,8 @@ def order_over(sizes: NDArray[np.int64], canonical: int, batch: int, **options: 
 def test_the_shuffle_is_py1e(
     sizes: NDArray[np.int64], nodes: int, seed: int, epoch: int, block: int, at_once: int
 ) -> None:
+    from streaming.base.shuffle.py1e import get_shuffle_py1e
+
     assume(sizes.sum() > nodes)
     with mock.patch.object(py1e, "_SORTED_AT_ONCE", at_once):
         ours = py1e_order(sizes, canonical_nodes=nodes, seed=seed, epoch=epoch, block_size=block, kind=KIND)
