@@ -23,7 +23,7 @@ from dagster._core.instance.ref import InstanceRef
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.remote_origin import RemoteRepositoryOrigin
-from dagster._core.storage.tags import GRPC_INFO_TAG
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, GRPC_INFO_TAG
 from dagster._core.workspace.context import BaseWorkspaceRequestContext, WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
 from dagster._grpc.client import DagsterGrpcClient
@@ -104,6 +104,11 @@ def why_gone(run: DagsterRun) -> str | None:
         return "the code server that executed this run is gone"
     executed = deserialize_value(answer, CanCancelExecutionResult).can_cancel
     return None if executed else "the process that executed this run is gone"
+
+
+def tried_again_in(run: DagsterRun) -> str | None:
+    """The id of the run in which the daemon tries this one, which has failed, again; None as long as there is none."""
+    return run.tags.get(AUTO_RETRY_RUN_ID_TAG)
 
 
 def health(why_gone: str | None) -> Health:

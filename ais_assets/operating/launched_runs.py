@@ -15,6 +15,8 @@ from ais_assets.operating.tasks import Done, Task, done
 
 START_PATIENCE_SECONDS = 1800.0
 """For a run to begin: a cluster may have to start machines first."""
+RETRY_PATIENCE_SECONDS = 300.0
+"""For the daemon to try a run again that has lost its process."""
 _LOOK_SECONDS = 1.0
 _WAITING = (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING)
 
@@ -65,22 +67,42 @@ class LaunchedRuns:
         started = time.monotonic()
         run_id = code_location.create_run(self._instance, task.asset, task.tags, self._parent, quiet=False).run_id
         self._instance.submit_run(run_id, self._workspace)
-        self._under_way.add(run_id)
-        try:
-            self._await(task, run_id, started)
-        finally:
-            self._under_way.discard(run_id)
+        again: str | None = run_id
+        while again is not None:
+            run_id = again
+            self._under_way.add(run_id)
+            try:
+                again = ended(self._instance, task, run_id)
+            finally:
+                self._under_way.discard(run_id)
         return done(self._instance, task, run_id, time.monotonic() - started)
 
-    def _await(self, task: Task, run_id: str, started: float) -> None:
-        """Until the run has ended. Once it has begun, the instance's run monitoring bounds how long it may take."""
-        while True:
-            run = self._instance.get_run_by_id(run_id)
-            if run is None or run.is_finished:
-                return
-            if run.status in _WAITING and time.monotonic() - started > START_PATIENCE_SECONDS:
-                raise NotStartedError(
-                    f"{task} is {run.status.value.lower()} since {START_PATIENCE_SECONDS:,.0f} s (run {run_id}): see "
-                    "whether a daemon is running, which queued runs wait for, and what the run launcher says"
-                )
-            time.sleep(_LOOK_SECONDS)
+
+def ended(instance: DagsterInstance, task: Task, run_id: str) -> str | None:
+    """Until the run has ended; the run in which Dagster's daemon tries it again, if it does.
+
+    Once it has begun, the instance's run monitoring bounds how long it may take. Raises NotStartedError where it, or
+    the run that is to try it again, does not begin.
+    """
+    asked = alive = time.monotonic()
+    while True:
+        run, now = instance.get_run_by_id(run_id), time.monotonic()
+        if run is None:
+            return None
+        if run.is_finished:
+            again = code_location.tried_again_in(run)
+            if again is not None or not run.is_complete_and_waiting_to_retry:
+                return again
+        else:
+            alive = now
+        if run.status in _WAITING and now - asked > START_PATIENCE_SECONDS:
+            raise NotStartedError(
+                f"{task} is {run.status.value.lower()} since {START_PATIENCE_SECONDS:,.0f} s (run {run_id}): see "
+                "whether a daemon is running, which queued runs wait for, and what the run launcher says"
+            )
+        if run.is_finished and now - alive > RETRY_PATIENCE_SECONDS:
+            raise NotStartedError(
+                f"{task} has lost its process (run {run_id}) and is not tried again since "
+                f"{RETRY_PATIENCE_SECONDS:,.0f} s: see whether a daemon is running, which does that"
+            )
+        time.sleep(_LOOK_SECONDS)

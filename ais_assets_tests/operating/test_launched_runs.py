@@ -1,0 +1,54 @@
+"""A build waits for a run that was launched elsewhere to its end, also where Dagster tries it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dagster import DagsterInstance, DagsterRun
+from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG
+
+from ais_assets.cli.terminal import DAGSTER_YAML
+from ais_assets.operating import launched_runs
+from ais_assets.operating.launched_runs import NotStartedError, ended
+from ais_assets.operating.tasks import Task
+from ais_assets_tests.operating.sleeping import sleeping
+
+TASK = Task("track_shards", ("0000",))
+
+
+@pytest.fixture
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DagsterInstance]:
+    """As the project's dagster.yaml sets it up, with runs that are tried again once."""
+    monkeypatch.setattr(launched_runs, "_LOOK_SECONDS", 0.01)
+    (tmp_path / "dagster.yaml").write_text(DAGSTER_YAML.read_text())
+    with DagsterInstance.from_config(str(tmp_path)) as instance:
+        yield instance
+
+
+def lost(instance: DagsterInstance, **tags: str) -> DagsterRun:
+    """A run that run monitoring has found without a process."""
+    run = instance.create_run_for_job(sleeping, tags=tags)
+    instance.report_run_failed(run, "its node is gone")
+    return run
+
+
+def test_a_run_that_lost_its_node_is_followed_to_the_one_that_tries_it_again(instance: DagsterInstance) -> None:
+    first, second = lost(instance), instance.create_run_for_job(sleeping)
+    instance.add_run_tags(first.run_id, {AUTO_RETRY_RUN_ID_TAG: second.run_id})
+    assert ended(instance, TASK, first.run_id) == second.run_id
+
+
+def test_one_that_is_not_tried_again_has_ended(instance: DagsterInstance) -> None:
+    last = lost(instance, **{"dagster/max_retries": "0"})
+    assert ended(instance, TASK, last.run_id) is None
+
+
+def test_without_a_daemon_nobody_waits_for_ever(instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launched_runs, "RETRY_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(launched_runs, "START_PATIENCE_SECONDS", 0.05)
+    with pytest.raises(NotStartedError, match=r"track_shards\[0000\] has lost its process .*see whether a daemon"):
+        ended(instance, TASK, lost(instance).run_id)
+    with pytest.raises(NotStartedError, match=r"track_shards\[0000\] is not_started since .*see whether a daemon"):
+        ended(instance, TASK, instance.create_run_for_job(sleeping).run_id)
