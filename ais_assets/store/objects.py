@@ -521,7 +521,13 @@ class S3Store(Store):
         return self._ask(key, lambda: self._get(key)[1])
 
     def _head(self, key: str) -> dict[str, Any]:
-        return self._ask(key, lambda: self._client.head_object(Bucket=self._bucket, Key=self._key(key)))
+        try:
+            return self._ask(key, lambda: self._client.head_object(Bucket=self._bucket, Key=self._key(key)))
+        except FileNotFoundError:
+            # The answer has no body, which would say whether it is the object that is not there, or the bucket.
+            wanted = {"Bucket": self._bucket, "Prefix": self._key(key), "MaxKeys": 1}
+            self._ask(key, partial(self._client.list_objects_v2, **wanted))
+            raise
 
     def size(self, key: str) -> int:
         return self._head(key)["ContentLength"]

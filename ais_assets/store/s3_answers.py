@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 _CURES: Final = {
+    "400": "renew the credentials, if they can have expired (the answer to a HEAD says no more)",
     "403": "check the credentials and their rights on this bucket",
     "AccessDenied": "check the credentials and their rights on this bucket",
     "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID or the AWS profile",

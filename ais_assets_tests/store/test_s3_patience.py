@@ -16,6 +16,7 @@ from ais_assets_tests.s3_server import S3Server
 from ais_assets_tests.sources.landing.web_server import (
     WebServer,
     broken_after,
+    refusal,
     reset_after,
     running_web_server,
     stalled,
@@ -139,6 +140,16 @@ def test_an_outage_longer_than_the_patience_is_an_error(
         impatient.read(KEY)
     assert 2 <= len(web.requests) < 50
     assert "asking again for 0 s more" in caplog.text
+
+
+def test_a_bucket_that_is_gone_is_no_missing_object(store: S3Store, web: WebServer) -> None:
+    web.outage = refusal(404, "NoSuchBucket")
+    for ask in (store.size, store.exists, store.version, store.read, store.open):
+        with pytest.raises(StoreError, match="NoSuchBucket: create the bucket or correct AIS_LAKE"):
+            ask(KEY)
+    web.outage = refusal(400, "ExpiredToken")
+    with pytest.raises(StoreError, match="400: renew the credentials"):
+        store.size(KEY)
 
 
 def test_what_will_not_pass_is_asked_once(
