@@ -1,10 +1,13 @@
-"""What a forecaster sees and what it should say, in nautical miles ahead and to the right.
+"""What a forecaster sees and what it should say, in nautical miles and knots ahead and to the right.
 
 Latitude and longitude as they are would make a network learn the map. Seen from the ship on her course, all places and
 courses are the same: each position becomes its distance ahead and to the right of the last one seen. That is a flat
-plane, which is good enough to look at; nothing is measured on it. What the network says is how far, and in which
-direction from her course, the ship will be from where dead reckoning has her: on the ellipsoid, as the baselines and
-all errors are (`transforms.geodesy`).
+plane, which is good enough to look at; nothing is measured on it. What the network says is how far off dead reckoning
+is: how far, and in which direction from her course, the ship will be from where it has her, on the ellipsoid, as the
+baselines and all errors are (`transforms.geodesy`), and how much faster she will go ahead and to the right.
+
+It learns from what was received alone: a speed or course that the feed held, or a place that lies between two that were
+heard on a time grid, is no truth to be off from.
 """
 
 from __future__ import annotations
@@ -19,7 +22,14 @@ from numpy.typing import NDArray
 
 from ais_assets import schema
 from ais_assets.loader.normalize import split_input_target
-from ais_assets.transforms.dead_reckoning import Places, Values, dead_reckoned, true_places
+from ais_assets.transforms.dead_reckoning import (
+    Around,
+    Places,
+    Values,
+    around_horizons,
+    dead_reckoned,
+    true_places,
+)
 from ais_assets.transforms.geodesy import (
     EARTH_RADIUS_METRES,
     METRES_PER_NAUTICAL_MILE,
@@ -29,6 +39,7 @@ from ais_assets.transforms.geodesy import (
 )
 
 INPUTS: Final = ("ahead", "right", "sog", "sin(turn)", "cos(turn)", "dt", "sog held", "course held")
+OUTPUTS: Final = ("miles ahead", "miles right", "knots ahead", "knots right")
 
 _LAT, _LON, _SOG, _COG, _DT = (schema.FEATURE_NAMES.index(name) for name in ("lat", "lon", "sog", "cog", "dt_seconds"))
 _MILES_PER_DEGREE: Final = math.radians(EARTH_RADIUS_METRES) / METRES_PER_NAUTICAL_MILE
@@ -59,35 +70,70 @@ def inputs(batch: torch.Tensor, seq_len: int = schema.SEQ_LEN, received: torch.T
 
 
 def corrections(
-    features: NDArray[np.float32], minutes: Sequence[float], seq_len: int = schema.SEQ_LEN
+    features: NDArray[np.float32],
+    minutes: Sequence[float],
+    seq_len: int = schema.SEQ_LEN,
+    received: NDArray[np.bool_] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the network should say: where the ship really was at each horizon, from where dead reckoning has her.
+    """What the network should say: how far off dead reckoning is at each horizon, in place and in motion.
 
     Args:
         features: (B, window, 5) in the units of `schema.FEATURES`.
         minutes: horizons, from the time of the last position seen on.
         seq_len: positions seen.
+        received: bool (B, window, 5), the loader's mask: which values are not held and not interpolated; None: nobody
+            knows, so all.
 
     Returns:
-        (B, horizons, 2) float32 nautical miles ahead and to the right of the last course, and a mask (B, horizons):
-        False, and the miles 0, where `transforms.dead_reckoning` does not score.
+        (B, horizons, 4) float32, as in OUTPUTS, ahead and to the right of the last course; and the loss's mask, bool
+        (B, horizons, 4): False, and the value 0, where `transforms.dead_reckoning` does not score, or what was not
+        received would be learned.
     """
+    around = around_horizons(features, seq_len, minutes)
+    values = np.concatenate([_place_off(features, minutes, seq_len), _motion_off(features, around, seq_len)], axis=-1)
+    scored = ~np.isnan(around.share)[..., None] & np.ones(len(OUTPUTS), np.bool_)
+    if received is not None:
+        scored &= _known(around, received)
+    return torch.from_numpy(np.where(scored, values, 0).astype(np.float32)), torch.from_numpy(scored)
+
+
+def _place_off(features: NDArray[np.float32], minutes: Sequence[float], seq_len: int) -> Values:
+    """Nautical miles ahead and to the right from the reckoned place to the true one: (B, horizons, 2)."""
     reckoned = dead_reckoned(features, seq_len, minutes)
     truth = true_places(features, seq_len, minutes)
     scored = ~np.isnan(truth.lat)
     lat, lon = (np.where(scored, there, here) for there, here in zip(truth, reckoned, strict=True))
     miles = ellipsoid_metres(*reckoned, lat, lon) / METRES_PER_NAUTICAL_MILE
     off_course = np.radians(great_circle_bearing(*reckoned, lat, lon) - _last_course(features, seq_len))
-    ahead_right = np.stack([miles * np.cos(off_course), miles * np.sin(off_course)], axis=-1)
-    return torch.from_numpy(ahead_right.astype(np.float32)), torch.from_numpy(scored)
+    return np.stack([miles * np.cos(off_course), miles * np.sin(off_course)], axis=-1)
+
+
+def _motion_off(features: NDArray[np.float32], around: Around, seq_len: int) -> Values:
+    """Knots ahead and to the right from the motion that dead reckoning holds to the true one: (B, horizons, 2)."""
+    turn = np.radians(features[..., _COG].astype(np.float64) - _last_course(features, seq_len))
+    sog = features[..., _SOG].astype(np.float64)
+    motion = np.stack([sog * np.cos(turn), sog * np.sin(turn)], axis=-1)
+    rows = np.arange(len(features))[:, None]
+    share = np.nan_to_num(around.share)[..., None]
+    there = (1 - share) * motion[rows, around.before] + share * motion[rows, around.after]
+    return there - motion[:, seq_len - 1, None]
+
+
+def _known(around: Around, received: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Whether the positions that a horizon lies between were received, in what each output is made from."""
+    rows = np.arange(len(received))[:, None]
+    # A position at the very horizon says all of it.
+    both = received[rows, around.after] & (received[rows, around.before] | (around.share == 1)[..., None])
+    place, motion = (both[..., columns].all(axis=-1) for columns in ([_LAT, _LON], [_SOG, _COG]))
+    return np.stack([place, place, motion, motion], axis=-1)
 
 
 def corrected(
     miles: NDArray[np.float32], features: NDArray[np.float32], minutes: Sequence[float], seq_len: int = schema.SEQ_LEN
 ) -> Places:
-    """Where dead reckoning and the network's corrections, (B, horizons, 2), have the ship: the inverse."""
+    """Where dead reckoning and the network's corrections, (B, horizons, 2 or all of OUTPUTS), have the ship."""
     reckoned = dead_reckoned(features, seq_len, minutes)
-    ahead, right = np.moveaxis(miles.astype(np.float64), -1, 0)
+    ahead, right = np.moveaxis(miles[..., :2].astype(np.float64), -1, 0)
     course = _last_course(features, seq_len) + np.degrees(np.arctan2(right, ahead))
     return Places(*rhumb_destination(*reckoned, course, np.hypot(ahead, right) * METRES_PER_NAUTICAL_MILE))
 

@@ -31,8 +31,8 @@ Validation = ValidationDataset | TrackWindowDataset
 CHECKPOINT_FILE = "checkpoint.pt"
 METRICS_FILE = "metrics.json"
 
-_MILES_AN_HOUR = 5.0
-"""Of error that count as 1 in the loss, at a horizon of an hour; less at a nearer one, so that each has its say."""
+_KNOTS = 5.0
+"""Of error that count as 1 in the loss; of a place, so many miles for each hour ahead: each horizon has its say."""
 _BEND = 0.05
 """Of the Huber loss: a ship in port should be forecast to lie there, and small errors count little when squared."""
 
@@ -171,7 +171,7 @@ def train(
         for batch in training:
             optimizer.zero_grad()
             windows, received = parts_of(batch)
-            loss = loss_of(model(windows.to(device), _moved(received, device)), windows, plan)
+            loss = loss_of(model(windows.to(device), _moved(received, device)), windows, plan, received)
             loss.backward()
             optimizer.step()
             step += 1
@@ -199,21 +199,32 @@ def _moved(received: torch.Tensor | None, device: torch.device) -> torch.Tensor 
     return None if received is None else received.to(device)
 
 
-def loss_of(forecast: torch.Tensor, batch: torch.Tensor, plan: Plan) -> torch.Tensor:
-    """Huber loss of the forecast corrections' distances to the true ones, over the horizons that are scored.
+def loss_of(
+    forecast: torch.Tensor, batch: torch.Tensor, plan: Plan, received: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Huber loss of the forecast corrections, over those that are scored and whose truth was received.
 
-    Horizons are times, and where a ship was is known where she was heard around them: positions are never held, while a
-    held SOG or course is for the network to weigh.
+    Horizons are times, so a place is known where the ship was heard around it. A held SOG or course is for the network
+    to weigh among what it sees; what it should say is never learned from one.
 
     Args:
-        forecast: (B, horizons, 2), on the network's device.
+        forecast: (B, horizons, 4), as `forecast.OUTPUTS`, on the network's device.
         batch: (B, window, 5) the windows, on the CPU.
         plan: has the horizons.
+        received: bool (B, window, 5), on the CPU: the loader's mask; None: nobody knows, so all count.
     """
-    truth, scored = (each.to(forecast.device) for each in corrections(batch.numpy(), plan.minutes, plan.seq_len))
-    scale = _MILES_AN_HOUR * torch.tensor(plan.minutes, dtype=forecast.dtype, device=forecast.device) / 60
-    losses = smooth_l1_loss(forecast / scale[:, None], truth / scale[:, None], reduction="none", beta=_BEND).sum(dim=-1)
+    mask = None if received is None else received.numpy()
+    truth, scored = (each.to(forecast.device) for each in corrections(batch.numpy(), plan.minutes, plan.seq_len, mask))
+    scale = _scale(plan).to(forecast)
+    losses = smooth_l1_loss(forecast / scale, truth / scale, reduction="none", beta=_BEND)
     return torch.where(scored, losses, 0).sum() / scored.sum().clamp(min=1)
+
+
+def _scale(plan: Plan) -> torch.Tensor:
+    """What counts as 1 in the loss: (horizons, 4), as `forecast.OUTPUTS`."""
+    miles = _KNOTS * torch.tensor(plan.minutes) / 60
+    knots = torch.full_like(miles, _KNOTS)
+    return torch.stack([miles, miles, knots, knots], dim=-1)
 
 
 @torch.inference_mode()
@@ -238,8 +249,8 @@ def evaluate(
         if stop():
             raise PreemptedError("asked to stop while evaluating: the next start evaluates the saved network again")
         features, vessels = batch.numpy(), whose["mmsi"].numpy()
-        miles = network(batch.to(device), _moved(whose.get("mask"), device)).cpu().numpy()
-        errors.add(features, vessels, {"model": corrected(miles, features, plan.minutes, plan.seq_len)})
+        forecast = network(batch.to(device), _moved(whose.get("mask"), device)).cpu().numpy()
+        errors.add(features, vessels, {"model": corrected(forecast, features, plan.minutes, plan.seq_len)})
     first, *others = _gathered(errors)
     return first.joined(others).summary()
 

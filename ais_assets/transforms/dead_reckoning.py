@@ -40,6 +40,17 @@ class Places(NamedTuple):
     lon: Values
 
 
+class Around(NamedTuple):
+    """The positions before and at or after each window's horizons: int64 (n, horizons) each.
+
+    `share` says how far the horizon is between them, 0 to 1; NaN where it is not scored.
+    """
+
+    before: NDArray[np.int64]
+    after: NDArray[np.int64]
+    share: Values
+
+
 def forecast_errors(features: NDArray[np.float32], seq_len: int, minutes: Sequence[float]) -> Values:
     """How far dead reckoning is from the ship's true position, by window and horizon.
 
@@ -61,6 +72,18 @@ def forecast_errors(features: NDArray[np.float32], seq_len: int, minutes: Sequen
 
 def true_places(features: NDArray[np.float32], seq_len: int, minutes: Sequence[float]) -> Places:
     """Where the ship really was; arguments, NaN and errors as of `forecast_errors`."""
+    before, after, share = around_horizons(features, seq_len, minutes)
+    scored = ~np.isnan(share)
+    rows = np.arange(len(features))[:, None]
+    lat, lon = (features[..., column].astype(np.float64) for column in (LAT, LON))
+    places = great_circle_point(
+        lat[rows, before], lon[rows, before], lat[rows, after], lon[rows, after], np.where(scored, share, 0.0)
+    )
+    return Places(*(np.where(scored, degrees, np.nan) for degrees in places))
+
+
+def around_horizons(features: NDArray[np.float32], seq_len: int, minutes: Sequence[float]) -> Around:
+    """The positions that say where the ship was at the horizons; arguments and errors as of `forecast_errors`."""
     if features.ndim != 3 or features.shape[2] != schema.FEATURE_COUNT:
         raise ValueError(f"features have shape {features.shape}; expected is (n, window_len, {schema.FEATURE_COUNT})")
     if not 1 <= seq_len <= features.shape[1]:
@@ -68,18 +91,11 @@ def true_places(features: NDArray[np.float32], seq_len: int, minutes: Sequence[f
     horizons = _seconds(minutes)
     if not np.all(horizons > 0):
         raise ValueError(f"the horizons are {list(minutes)} minutes; each must be more than 0")
-    after, share = np.empty((2, len(features), len(horizons)), np.float64)
+    after = np.empty((len(features), len(horizons)), np.int64)
+    share = np.empty(after.shape, np.float64)
     _around(np.asarray(features, np.float32), seq_len - 1, horizons, after, share)
-    scored = ~np.isnan(share)
-    ends = after.astype(np.int64)
     # Where a window ends with the last position seen, there is none before and after the horizon.
-    starts = np.maximum(ends - 1, 0)
-    rows = np.arange(len(features))[:, None]
-    lat, lon = (features[..., column].astype(np.float64) for column in (LAT, LON))
-    places = great_circle_point(
-        lat[rows, starts], lon[rows, starts], lat[rows, ends], lon[rows, ends], np.where(scored, share, 0.0)
-    )
-    return Places(*(np.where(scored, degrees, np.nan) for degrees in places))
+    return Around(np.maximum(after - 1, 0), after, share)
 
 
 def dead_reckoned(features: NDArray[np.float32], seq_len: int, minutes: Sequence[float]) -> Places:
@@ -112,7 +128,9 @@ def _seconds(minutes: Sequence[float]) -> Values:
 
 
 @njit(cache=True, nogil=True)
-def _around(features: NDArray[np.float32], last_seen: int, horizons: Values, after: Values, share: Values) -> None:
+def _around(
+    features: NDArray[np.float32], last_seen: int, horizons: Values, after: NDArray[np.int64], share: Values
+) -> None:
     """Of each window and horizon: the first position at or after it, and how far the horizon is between that one and
     the position before, 0 to 1; NaN where it is not scored."""
     for i in range(features.shape[0]):

@@ -11,8 +11,9 @@ from geographiclib.geodesic import Geodesic
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ais_assets.training.forecast import INPUTS, corrected, corrections, inputs
+from ais_assets.training.forecast import INPUTS, OUTPUTS, corrected, corrections, inputs
 from ais_assets.training.model import Forecaster
+from ais_assets.training.trainer import Plan, loss_of
 from ais_assets.transforms.dead_reckoning import error_miles, forecast_errors, true_places
 from ais_assets_tests.training.voyages import POSITIONS, SECONDS, SEQ_LEN, voyages
 
@@ -33,21 +34,72 @@ def straight(course: float, lat: float = 55.0, lon: float = 10.0, knots: float =
 
 @pytest.mark.parametrize("turn", [1.0, -1.0])
 def test_a_ship_that_turns_is_to_that_side_of_where_she_is_reckoned(turn: float) -> None:
-    right = corrections(voyages(5, turn=turn), MINUTES, SEQ_LEN)[0][..., 1]
-    assert ((right > 0) == (turn > 0)).all()
+    off = corrections(voyages(5, turn=turn), MINUTES, SEQ_LEN)[0]
+    assert ((off[..., 1] > 0) == (turn > 0)).all()
+    assert ((off[..., 3] > 0) == (turn > 0)).all()
+
+
+def test_motion_is_off_by_what_she_has_turned() -> None:
+    features = voyages(20, turn=0.7)
+    speed = features[:, :1, 2]
+    turned = np.radians(0.7 * np.array([MINUTES]))
+    off, _ = corrections(features, MINUTES, SEQ_LEN)
+    assert off[..., 2].numpy() == pytest.approx(speed * (np.cos(turned) - 1), abs=1e-3)
+    assert off[..., 3].numpy() == pytest.approx(speed * np.sin(turned), abs=1e-3)
+
+
+def test_motion_between_two_positions_is_between_theirs() -> None:
+    window = straight(90.0)
+    window[0, SEQ_LEN + 9, 2], window[0, SEQ_LEN + 10, 2] = 14.0, 18.0
+    off, _ = corrections(window.numpy(), (10.75,), SEQ_LEN)
+    assert off[0, 0, 2:].tolist() == pytest.approx([14 + 0.75 * 4 - 12, 0], abs=1e-5)
+
+
+def place(minute: int) -> int:
+    """The position so many minutes after the last one seen."""
+    return SEQ_LEN - 1 + minute
+
+
+@pytest.mark.parametrize(
+    ("column", "silent"),
+    [(0, [0, 1]), (1, [0, 1]), (2, [2, 3]), (3, [2, 3]), (4, [])],
+    ids=["lat", "lon", "sog", "cog", "dt"],
+)
+def test_a_held_truth_has_no_gradient(column: int, silent: list[int]) -> None:
+    plan = Plan(minutes=MINUTES, seq_len=SEQ_LEN)
+    batch = torch.from_numpy(voyages(4, turn=0.7))
+    received = torch.ones_like(batch, dtype=torch.bool)
+    received[1, place(30), column] = False
+    forecast = torch.zeros(4, len(MINUTES), len(OUTPUTS), requires_grad=True)
+    loss_of(forecast, batch, plan, received).backward()
+    assert forecast.grad is not None
+    untaught = torch.nonzero(forecast.grad == 0).tolist()
+    assert untaught == [[1, MINUTES.index(30.0), output] for output in silent]
+    forecast.grad = None
+    loss_of(forecast, batch, plan).backward()
+    assert (forecast.grad != 0).all()
+
+
+def test_a_truth_between_two_positions_needs_both() -> None:
+    features = voyages(4)
+    minutes = (10.5,)
+    for number, held in enumerate([place(9), place(10), place(11), place(12)]):
+        received = np.ones(features.shape, np.bool_)
+        received[:, held] = False
+        _, scored = corrections(features, minutes, SEQ_LEN, received)
+        assert bool(scored.any()) == bool(scored.all()) == (number in (0, 3))
 
 
 def test_what_is_to_be_learned_is_the_way_from_the_reckoned_place_to_the_true_one() -> None:
     features = voyages(20, turn=0.7)
     miles, scored = corrections(features, MINUTES, SEQ_LEN)
     assert scored.all()
-    assert torch.linalg.vector_norm(miles, dim=-1).numpy() == pytest.approx(
-        forecast_errors(features, SEQ_LEN, MINUTES), rel=1e-5
-    )
+    distances = torch.linalg.vector_norm(miles[..., :2], dim=-1).numpy()
+    assert distances == pytest.approx(forecast_errors(features, SEQ_LEN, MINUTES), rel=1e-5)
     truth = true_places(features, SEQ_LEN, MINUTES)
     off = error_miles(corrected(miles.numpy(), features, MINUTES, SEQ_LEN), truth)
     # The way there is sailed on the ellipsoid, and its direction is the sphere's.
-    assert (off < 0.005 * torch.linalg.vector_norm(miles, dim=-1).numpy() + 1e-3).all()
+    assert (off < 0.005 * distances + 1e-3).all()
 
 
 def test_what_was_held_is_said_of_the_positions_seen() -> None:
@@ -64,9 +116,9 @@ def test_what_was_held_is_said_of_the_positions_seen() -> None:
 @pytest.mark.parametrize("lat", [0.0, 55.0, -75.0])
 def test_a_mile_to_starboard_is_a_mile_to_starboard(lat: float) -> None:
     window = straight(0.0, lat=lat, lon=179.999, knots=0.0).numpy()
-    place = corrected(np.array([[[0.0, 1.0]] * 3], np.float32), window, MINUTES, SEQ_LEN)
+    there = corrected(np.array([[[0.0, 1.0]] * 3], np.float32), window, MINUTES, SEQ_LEN)
     lat, lon = window[0, SEQ_LEN - 1, :2].tolist()
-    way = Geodesic.WGS84.Inverse(lat, lon, place.lat[0, 0], place.lon[0, 0])
+    way = Geodesic.WGS84.Inverse(lat, lon, there.lat[0, 0], there.lon[0, 0])
     assert way["s12"] == pytest.approx(1852, abs=0.5)
     assert way["azi1"] == pytest.approx(90, abs=0.05)
 
@@ -90,5 +142,6 @@ def test_an_untrained_network_is_dead_reckoning(seed: int, turn: float) -> None:
     truth = true_places(features, SEQ_LEN, MINUTES)
     ours = error_miles(corrected(miles, features, MINUTES, SEQ_LEN), truth)
     theirs = forecast_errors(features, SEQ_LEN, MINUTES)
-    assert np.array_equal(corrections(features, MINUTES, SEQ_LEN)[1].numpy(), ~np.isnan(theirs))
+    scored = corrections(features, MINUTES, SEQ_LEN)[1].numpy()
+    assert (scored == ~np.isnan(theirs)[..., None]).all()
     assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-9, nan_ok=True)

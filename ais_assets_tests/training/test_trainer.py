@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -18,10 +19,13 @@ from click.testing import CliRunner
 from ais_assets.io.streaming_loader import AISMDSDataset, TrackWindowDataset, ValidationDataset
 from ais_assets.training.__main__ import main
 from ais_assets.training.checkpoint import Checkpoint, CheckpointError, load
+from ais_assets.training.forecast import OUTPUTS
 from ais_assets.training.preemption import PreemptedError
 from ais_assets.training.trainer import CHECKPOINT_FILE, METRICS_FILE, Log, Plan, train
+from ais_assets_tests.loader.tracks.track_datasets import publish
 from ais_assets_tests.s3_server import S3Server
-from ais_assets_tests.training.voyages import SEQ_LEN, small_lake
+from ais_assets_tests.training.voyages import POSITIONS, SEQ_LEN, small_lake, voyage_tracks, voyages
+from ais_assets_tests.transforms.test_windows import SHIP
 
 STEPS = 20
 """Batches of two epochs of 160 windows, 16 at a time."""
@@ -169,6 +173,20 @@ def test_it_learns_what_dead_reckoning_misses(lake: Path, tmp_path: Path) -> Non
         assert ours["interval"][0] < ours["mean"] < ours["interval"][1]
         assert ours["interval"][1] < metrics["dead_reckoning"]["moving"][minute]["interval"][0]
     assert json.loads((tmp_path / METRICS_FILE).read_text()) == metrics
+
+
+def test_what_was_held_is_not_learned(tmp_path: Path) -> None:
+    # At 30 and 60 minutes every speed is held, and says that the ship has stopped.
+    held = np.arange(POSITIONS) > SEQ_LEN + 20
+    windows = voyages(32)
+    windows[:, held, 2] = 0
+    tracks = [voyage_tracks(windows, "train", SHIP, held=held), voyage_tracks(windows, "validation", SHIP + 32)]
+    publish(tmp_path, tracks, {"seq_len": SEQ_LEN, "max_horizon": POSITIONS - SEQ_LEN, "stride": 32})
+    run(tmp_path, tmp_path, options=("--epochs", "2"))
+    found = load(tmp_path / CHECKPOINT_FILE, {}, "release-1")
+    assert found is not None
+    learned = found.model["head.bias"].view(3, len(OUTPUTS)) != 0
+    assert learned.tolist() == [[True] * 4, [True, True, False, False], [True, True, False, False]]
 
 
 def test_what_each_group_got_is_logged(lake: Path, tmp_path: Path) -> None:

@@ -41,8 +41,13 @@ def voyages(count: int, seed: int = 0, *, turn: float = 0.5) -> NDArray[np.float
     return features
 
 
-def voyage_tracks(features: NDArray[np.float32], split: str, first: int) -> pa.Table:
-    """Each window as the track of a vessel of this split, at the resolution of the sources; MMSIs from `first` on."""
+def voyage_tracks(
+    features: NDArray[np.float32], split: str, first: int, *, held: NDArray[np.bool_] | None = None
+) -> pa.Table:
+    """Each window as the track of a vessel of this split, at the resolution of the sources; MMSIs from `first` on.
+
+    `held`: bool (POSITIONS,), where SOG was held; None: nowhere.
+    """
     count, positions, _ = features.shape
     mmsi = np.repeat(first + np.arange(count), positions).astype(np.int32)
     seconds = np.tile(NOON + (SECONDS * np.arange(positions)).astype(np.int64), count)
@@ -56,6 +61,7 @@ def voyage_tracks(features: NDArray[np.float32], split: str, first: int) -> pa.T
         "sog_tenths": np.rint(10 * sog).astype(np.int32),
         "cog_tenths": np.rint(10 * cog).astype(np.int32) % 3600,
         "split": np.full(len(mmsi), split),
+        "sog_held": np.tile(np.zeros(positions, np.bool_) if held is None else held, count),
     }
     return track_table([positions] * count, columns=columns)
 
