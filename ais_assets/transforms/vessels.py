@@ -45,8 +45,14 @@ Resolution A.1117(30)). The weight of a digit is its place from the right, so di
 _SIZES = ", ".join(f"case when {size} <= {most} then {size} end as {size}" for size, most in LARGEST.items())
 _SIZE_IS_IMPLAUSIBLE = " or ".join(f"coalesce({size} > {most}, false)" for size, most in LARGEST.items())
 
+# A ship says the same many thousand times: what is counted and compared is each thing that she says, once.
 _QUERY = f"""
-with sent as (
+with told as (
+    select mmsi, mobile_type, imo, callsign, name, ship_type, length, width, draught, identity,
+           min(t) as first_t, max(t) as t, count(*) as records
+    from records
+    group by all
+), sent as (
     select * replace (
                cast(mobile_type as varchar) as mobile_type,
                case when {_IMO_IS_VALID} then imo end as imo,
@@ -55,7 +61,7 @@ with sent as (
            case when not ({_IMO_IS_VALID}) then imo end as invalid_imo,
            {_SIZE_IS_IMPLAUSIBLE} as implausible,
            {_IS_SHIP} as is_ship
-    from records
+    from told
 )
 select mmsi, is_ship,
        {_LATEST.format("imo")},
@@ -78,10 +84,10 @@ select mmsi, is_ship,
            [{", ".join(f"case when count(distinct {field}) > 1 then '{field}' end" for field in CONFLICTING)}],
            lambda field: field is not null
        ) as conflicts,
-       count(*) filter (where implausible) as implausible_sizes,
-       min(t) as first_seen,
+       coalesce(sum(records) filter (where implausible), 0)::bigint as implausible_sizes,
+       min(first_t) as first_seen,
        max(t) as last_seen,
-       count(*) as records
+       sum(records)::bigint as records
 from sent
 group by mmsi, is_ship
 order by mmsi
