@@ -29,7 +29,7 @@ from ais_assets.store.objects import Opened, Store, open_store
 from ais_assets.store.pinned import ReplacedError
 from ais_assets.store.ranges import Tail
 from ais_assets.store.s3_access import PATIENCE_SECONDS, S3Client
-from ais_assets.store.sealed_parquet import DamagedFileError, SealedFile, read_footer, verify_pages
+from ais_assets.store.sealed_parquet import DamagedFileError, SealedFile, read_footer
 from ais_assets.stream import REJECTS, RecordStream, sql_connection
 
 if TYPE_CHECKING:
@@ -402,8 +402,8 @@ class Lake:
 
     def verify(self, asset: str, partition: str | None = None) -> None:
         """Reads a partition's file from end to end. Raises DamagedFileError where a byte is not what was written."""
-        with self._source(asset, partition) as source:
-            verify_pages(source.read_buffer(), self.uri_of(asset, partition), _again(asset, partition))
+        with self.open(asset, partition) as file:
+            file.verified_digest()
 
     def _verify_footer(self, asset: str, partition: str | None) -> None:
         with self._source(asset, partition) as source:

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from ais_assets.io.entries import Entry
 from ais_assets.io.kept_tracks import TRACKS_INDEX_KEY, published_tracks
@@ -17,12 +16,11 @@ from ais_assets.io.lake import Lake
 from ais_assets.io.layout import place_of
 from ais_assets.io.references import holdout_from
 from ais_assets.loader.tracks.track_index import KEPT_FOLDER, TRACKS_FOLDER, IndexedFile, TracksIndex
+from ais_assets.machine import usable_cores
 from ais_assets.settings import Settings
-from ais_assets.store.sealed_parquet import verify_pages
+from ais_assets.store.sealed_parquet import SealedFile
 from ais_assets.transforms.kernels import run_starts
 
-_THREADS: Final = 4
-"""That read track files at once, each of them whole."""
 _SETTINGS: Final = (
     "seq_len",
     "max_horizon",
@@ -55,7 +53,7 @@ def publish_track_index(
     found = lake.entries("track_shards", shards)
     former = published_tracks(lake.store)
     known = {file.fingerprint: file for file in former.files} if former is not None else {}
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="index") as pool:
+    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="index") as pool:
         files = tuple(pool.map(lambda shard: _indexed(lake, shard, found[shard], known), shards))
     index = TracksIndex(files, _kept_vessels(lake), _published_settings(settings), release, facts or {})
     lake.store.publish_bytes(index.to_json(), TRACKS_INDEX_KEY)
@@ -68,32 +66,30 @@ def _indexed(lake: Lake, shard: str, found: Entry, known: dict[str, IndexedFile]
     name = key.removeprefix(f"{TRACKS_FOLDER}/")
     if former is not None and former.name == name and former.size == found.size:
         return former
-    data = lake.store.read(key)
-    verify_pages(data, lake.uri_of("track_shards", shard), f"materialize track_shards[{shard}] again")
-    return IndexedFile(
-        name=name,
-        size=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-        kept=f"{KEPT_FOLDER}/{shard}-{found.fingerprint}.parquet",
-        fingerprint=found.fingerprint,
-        rows=found.rows,
-        tracks=_tracks_by_split(data),
-    )
+    with lake.open("track_shards", shard) as file:
+        return IndexedFile(
+            name=name,
+            size=found.size,
+            sha256=file.verified_digest(),
+            kept=f"{KEPT_FOLDER}/{shard}-{found.fingerprint}.parquet",
+            fingerprint=found.fingerprint,
+            rows=found.rows,
+            tracks=_tracks_by_split(file),
+        )
 
 
-def _tracks_by_split(data: bytes) -> dict[str, int]:
+def _tracks_by_split(file: SealedFile) -> dict[str, int]:
     counts: dict[str, int] = {}
     last = None
-    with pq.ParquetFile(pa.BufferReader(data)) as file:
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group, columns=["track", "split"])
-            begins = run_starts(table["track"].to_numpy())
-            if table.num_rows and table["track"][0].as_py() == last:
-                begins = begins[1:]
-            last = table["track"][-1].as_py() if table.num_rows else last
-            splits = pc.value_counts(table["split"].take(pa.array(begins)).cast(pa.string()))  # pyright: ignore[reportAttributeAccessIssue]
-            for entry in splits.to_pylist():
-                counts[entry["values"]] = counts.get(entry["values"], 0) + entry["counts"]
+    for group in range(file.num_row_groups):
+        table = file.read_row_group(group, columns=["track", "split"], use_threads=False)
+        begins = run_starts(table["track"].to_numpy())
+        if table.num_rows and table["track"][0].as_py() == last:
+            begins = begins[1:]
+        last = table["track"][-1].as_py() if table.num_rows else last
+        splits = pc.value_counts(table["split"].take(pa.array(begins)).cast(pa.string()))  # pyright: ignore[reportAttributeAccessIssue]
+        for entry in splits.to_pylist():
+            counts[entry["values"]] = counts.get(entry["values"], 0) + entry["counts"]
     return dict(sorted(counts.items()))
 
 

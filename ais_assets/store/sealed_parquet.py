@@ -31,6 +31,8 @@ _END: Final = 8
 """Bytes behind the footer: its length and the magic number."""
 _TAIL: Final = 1 << 16
 """Bytes read at first, which hold nearly every footer: one request where it is one that costs."""
+_PIECE: Final = 1 << 23
+"""Bytes that are hashed at a time: few requests, and little memory."""
 _VALUE_HEADER: Final = 2
 """Bytes between a key and its value of 64 characters in Thrift's compact protocol: the field's, and the length."""
 
@@ -84,14 +86,6 @@ def read_footer(source: pa.NativeFile, where: str, cure: str) -> pq.FileMetaData
     return pq.read_metadata(pa.BufferReader(_MAGIC + footer + tail[-_END:]))
 
 
-def verify_pages(data: bytes, where: str, cure: str) -> None:
-    """Compares a whole file's bytes with the digests in its footer. Raises DamagedFileError where they differ."""
-    metadata = read_footer(pa.BufferReader(data), where, cure)
-    start = len(data) - _END - int.from_bytes(data[-_END:-4], "little")
-    if hashlib.sha256(memoryview(data)[:start]).hexdigest().encode() != (metadata.metadata or {}).get(PAGES_KEY):
-        raise DamagedFileError(f"{where} is damaged (its pages are not what was written): {cure}")
-
-
 def _place_of_seal(footer: bytes) -> int:
     place = footer.rfind(SEAL_KEY)
     if place < 0:
@@ -115,8 +109,24 @@ class SealedFile(pq.ParquetFile):
     def __init__(self, source: pa.NativeFile, where: str, cure: str) -> None:
         metadata = read_footer(source, where, cure)
         super().__init__(source, metadata=metadata, pre_buffer=True, page_checksum_verification=True)
+        self._source = source
         self._where = where
         self._cure = cure
+
+    def verified_digest(self) -> str:
+        """Reads the file from end to end, a piece at a time, and compares it with the digests in its footer.
+
+        Returns its sha256. Raises DamagedFileError where a byte is not what was written.
+        """
+        size = self._source.size()
+        pages = size - _END - int.from_bytes(self._source.read_at(4, size - _END), "little")
+        digest = hashlib.sha256()
+        for begin in range(0, pages, _PIECE):
+            digest.update(self._source.read_at(min(_PIECE, pages - begin), begin))
+        if digest.hexdigest().encode() != (self.metadata.metadata or {}).get(PAGES_KEY):
+            raise DamagedFileError(f"{self._where} is damaged (its pages are not what was written): {self._cure}")
+        digest.update(self._source.read_at(size - pages, pages))
+        return digest.hexdigest()
 
     def read_row_group(
         self,

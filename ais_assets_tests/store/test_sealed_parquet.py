@@ -12,7 +12,7 @@ import pytest
 from ais_assets import schema
 from ais_assets.io.parquet import write_parquet
 from ais_assets.ledger import Ledger
-from ais_assets.store.sealed_parquet import DamagedFileError, SealedFile, seal, verify_pages
+from ais_assets.store.sealed_parquet import DamagedFileError, SealedFile, seal
 from ais_assets.stream import RecordStream
 
 CURE = "materialize x again"
@@ -89,7 +89,7 @@ def test_whatever_bit_is_flipped_the_file_is_refused_or_says_the_same(
             assert place < footer
             assert all(a.equals(b) for a, b in zip(found, expected, strict=True))
         with pytest.raises(DamagedFileError, match=r"here\.parquet is "):
-            verify_pages(bytes(damaged), "here.parquet", CURE)
+            SealedFile(pa.BufferReader(bytes(damaged)), "here.parquet", CURE).verified_digest()
     assert harmless < len(data) / 3 / 3
 
 
