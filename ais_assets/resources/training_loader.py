@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class TrainingLoaderResource(ConfigurableResource):
-    """Batches of (B, window, 5) float32 from the lake's training dataset and its validation windows.
+    """Batches of (B, window, 5) float32 from the lake's training dataset and the splits beside it.
 
     `format` says from what: "mds", the windows on disk, or "tracks", from which they are cut. Importing this loads no
     torch; asking for batches does.
@@ -31,7 +31,26 @@ class TrainingLoaderResource(ConfigurableResource):
 
     def validation_dataset(self, **options: Any) -> "ValidationDataset | TrackWindowDataset":
         """The validation windows, in order; `options` are those of `ValidationDataset` or `TrackWindowDataset`."""
+        return self._apart("validation", options)
+
+    def test_dataset(self, **options: Any) -> "ValidationDataset | TrackWindowDataset":
+        """The windows of vessels kept for the last test, as `validation_dataset`; none without AIS_TEST_FRACTION.
+
+        No model should have been chosen by them.
+        """
+        return self._apart("test", options)
+
+    def holdout_dataset(self, **options: Any) -> "ValidationDataset | TrackWindowDataset":
+        """The windows of held-out time, as `validation_dataset`; none without AIS_HOLDOUT_FROM."""
+        return self._apart("holdout", options)
+
+    def _apart(
+        self, split: Literal["validation", "test", "holdout"], options: dict[str, Any]
+    ) -> "ValidationDataset | TrackWindowDataset":
+        """A split that is not trained on, in order."""
         options = {"batch_size": self.batch_size, **options}
+        place = self.lake.open()
         if self.format == "tracks":
-            return self.lake.open().loader(self.cache, "tracks", **{"split": "validation", "shuffle": False, **options})
-        return self.lake.open().validation_loader(**options)
+            return place.loader(self.cache, "tracks", **{"split": split, "shuffle": False, **options})
+        loaders = {"validation": place.validation_loader, "test": place.test_loader, "holdout": place.holdout_loader}
+        return loaders[split](**options)

@@ -10,12 +10,16 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from ais_assets.ledger import Ledger
 from ais_assets.resources.lake import LakeResource
 from ais_assets.resources.training_loader import TrainingLoaderResource
 from ais_assets.settings import load_settings
 from ais_assets.store.objects import open_store
+from ais_assets.stream import RecordStream
 from ais_assets_tests.loader.mds.mds_datasets import windows, windows_table, write_dataset, write_windows
+from ais_assets_tests.loader.tracks.track_datasets import publish
 from ais_assets_tests.s3_server import S3Server
+from ais_assets_tests.transforms.test_windows import track_table
 
 COUNT = 60
 # DataLoader forks; Python 3.12 warns of any fork of a process with threads.
@@ -52,6 +56,31 @@ def test_an_asset_gets_the_lakes_batches(filled: str, tmp_path: Path) -> None:
     lake = LakeResource.from_settings(load_settings(lake=filled))
     loader = TrainingLoaderResource(lake=lake, cache=str(tmp_path / "cache"), batch_size=8)
     assert dg.materialize([model], resources={"training_loader": loader}).success
+
+
+def test_splits_that_are_not_trained_on_come_in_order(tmp_path: Path) -> None:
+    lake = LakeResource.from_settings(load_settings(lake=str(tmp_path / "lake")))
+    loader = TrainingLoaderResource(lake=lake, cache=str(tmp_path / "cache"), batch_size=8)
+    splits = {"validation": loader.validation_dataset, "test": loader.test_dataset, "holdout": loader.holdout_dataset}
+    for seed, split in enumerate(splits):
+        table = windows_table(windows(20, seed=seed))
+        lake.open().write(split, None, RecordStream(table.schema, iter([table]), Ledger(20, 20)))
+    for seed, dataset in enumerate(splits.values()):
+        batches = list(dataset())
+        assert [len(batch) for batch in batches] == [8, 8, 4]
+        assert torch.cat(batches).numpy().tobytes() == windows(20, seed=seed).tobytes()
+
+
+def test_splits_are_cut_from_tracks(tmp_path: Path) -> None:
+    lake = LakeResource.from_settings(load_settings(lake=str(tmp_path / "lake")))
+    loader = TrainingLoaderResource(lake=lake, cache=str(tmp_path / "cache"), format="tracks")
+    publish(tmp_path / "lake", [track_table([40], columns={"split": np.full(40, "test")})])
+    ((features, others),) = loader.test_dataset(provenance=True)
+    assert len(features) == 7
+    assert (others["start"].diff() > 0).all()
+    for none in (loader.validation_dataset, loader.holdout_dataset):
+        with pytest.raises(ValueError, match=r"holds no (validation|holdout) window"):
+            none()
 
 
 def test_workers_read_the_validation_file(filled: str, tmp_path: Path) -> None:
