@@ -48,7 +48,7 @@ class ColdStart:
     cached_bytes: int
 
 
-def cold_start(loader: str, remote: Remote, batch_size: int, entries: list[dict[str, Any]], small: Remote) -> ColdStart:
+def cold_start(loader: str, remote: Remote, batch_size: int, entries: list[dict[str, Any]]) -> ColdStart:
     """A first epoch; the process has the loader's libraries and compiled kernels, the cache nothing.
 
     Args:
@@ -56,12 +56,11 @@ def cold_start(loader: str, remote: Remote, batch_size: int, entries: list[dict[
         remote: what it reads.
         batch_size: windows a batch.
         entries: the index's of MDS, by which what mosaicml-streaming has moved is counted.
-        small: what an epoch is read of before the clock starts, unless the loader is mosaicml-streaming's.
     """
     torch.set_num_threads(1)
     import_loader(loader)
     if loader != STOCK:
-        for _ in small.open(loader, batch_size)():
+        for _ in remote.open(loader, batch_size)():
             pass
     moved = _count_reads()
     begun = time.perf_counter()
@@ -72,6 +71,25 @@ def cold_start(loader: str, remote: Remote, batch_size: int, entries: list[dict[
     moved_bytes = sum(moved) if loader != STOCK else sum(shard_bytes(entries, cache))
     windows += sum(len(batch) for batch in batches)
     return ColdStart(first, time.perf_counter() - begun, windows, moved_bytes, bytes_on_disk(cache))
+
+
+def first_batch(remote: Remote, batch_size: int, small: Remote) -> float:
+    """Seconds from the construction of a dataset of tracks over an empty cache to its first batch.
+
+    `small` is what a batch is read of before the clock starts.
+    """
+    torch.set_num_threads(1)
+    next(small.open(TRACKS, batch_size)())
+    begun = time.perf_counter()
+    next(remote.open(TRACKS, batch_size)())
+    return time.perf_counter() - begun
+
+
+def pack(tracks: PublishedTracks) -> None:
+    """Packs the tracks with all that any contender reads of them."""
+    from ais_assets.io.streaming_loader import TrackWindowDataset  # noqa: PLC0415 - loads torch
+
+    TrackWindowDataset(tracks.lake, tracks.cache, **WITH_MORE).close()
 
 
 def _count_reads() -> list[int]:
@@ -91,7 +109,7 @@ def _count_reads() -> list[int]:
 
 
 def prepare_tracks(tracks: PublishedTracks, batch_size: int, threads: int, seconds: float, **options: Any) -> None:
-    """Packs the tracks, unless they are, and reads an epoch of them: files are in memory."""
+    """Reads an epoch: files are in memory, kernels compiled."""
     torch.set_num_threads(1)
     for _ in _opened_tracks(tracks, batch_size, threads, tuple(options.items()))():
         pass

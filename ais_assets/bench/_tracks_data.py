@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +28,7 @@ from ais_assets.loader.tracks.track_cache import (
     mark_of,
 )
 from ais_assets.loader.tracks.track_index import TRACKS_FOLDER, TRACKS_INDEX, IndexedFile, TracksIndex
+from ais_assets.machine import usable_cores
 from ais_assets.settings import Settings
 from ais_assets.stream import RecordStream
 from ais_assets.transforms.tracks import TRACK_SHIFT
@@ -65,15 +67,18 @@ def publish_copies(traffic: Traffic, folder: Path, copies: int) -> PublishedTrac
     settings = Settings.model_construct()
     tables = list(row_groups(traffic.tracks))
     vessels = np.unique(np.concatenate([table["mmsi"].to_numpy() for table in tables]))
-    files = []
-    for copy in range(copies):
+    rows = sum(table.num_rows for table in tables)
+
+    def publish(copy: int) -> IndexedFile:
         path = shards / f"{copy:04d}.parquet"
-        rows = sum(table.num_rows for table in tables)
-        stream = RecordStream(
-            tables[0].schema, (_of_others(table, vessels, copy) for table in tables), Ledger(rows, rows)
-        )
+        of_others = (_of_others(table, vessels, copy) for table in tables)
+        stream = RecordStream(tables[0].schema, of_others, Ledger(rows, rows))
         write_parquet(stream, path, asset=TRACKS_FOLDER, partition=str(copy), level=settings.zstd_level)
-        files.append(IndexedFile(path.name, path.stat().st_size, _digest(path), rows=rows))
+        return IndexedFile(path.name, path.stat().st_size, _digest(path), rows=rows)
+
+    # Arrow encodes and compresses outside of Python's lock.
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        files = list(pool.map(publish, range(copies)))
     _write_index(shards, files, settings)
     published = (*(shards / file.name for file in files), shards / TRACKS_INDEX)
     return PublishedTracks(folder, folder / "cache", published, sum(file.rows for file in files))

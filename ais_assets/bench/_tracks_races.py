@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -20,7 +18,7 @@ from ais_assets.bench._loader_s3 import Bucket, mock_server, uploaded
 from ais_assets.bench._simulated import Traffic
 from ais_assets.bench._tracks_contenders import MDS, STOCK, TRACKS, ColdStart, YearStart
 from ais_assets.bench._tracks_data import PublishedTracks, sparse_year
-from ais_assets.bench.race import TURN_SECONDS, Contender, Race, run_race
+from ais_assets.bench.race import Contender, Race, in_a_process, run_race
 
 BATCH: Final = 64
 BATCHES: Final = (64, 256)
@@ -43,7 +41,7 @@ def stored(traffic: Traffic, fleets: PublishedTracks, on_disk: Windows) -> dict[
 
 
 def cold(fleet: PublishedTracks, fleets: PublishedTracks, on_disk: Windows, repeat: int) -> dict[str, Any]:
-    """First epochs over empty caches: of one fleet from a folder and from S3, and of all fleets from a folder."""
+    """First epochs over empty caches: of one fleet, from a folder and from S3; and all fleets' first batch."""
     found: dict[str, Any] = {"from a folder": _cold_starts(_remotes(fleet, on_disk, None), on_disk, repeat)}
     if find_spec("moto") is None:
         found["from S3"] = {"left out": "moto is not installed"}
@@ -51,16 +49,21 @@ def cold(fleet: PublishedTracks, fleets: PublishedTracks, on_disk: Windows, repe
         with _on_s3(fleet, on_disk) as remotes:
             found["from S3"] = _cold_starts(remotes, on_disk, repeat)
     everyone, one = (Remote(str(tracks.lake), tracks.lake) for tracks in (fleets, fleet))
-    found["all fleets, from a folder"] = _cold_starts({TRACKS: everyone}, on_disk, repeat, one)
-    of_all = found["all fleets, from a folder"][TRACKS]
-    of_all["positions"] = fleets.positions
-    of_all["positions fetched and packed a second"] = fleets.positions / of_all["first_seconds"]
+    turns = [in_a_process(contenders.first_batch, everyone, BATCH, one) for _ in range(repeat)]
+    seconds = statistics.median(turns)
+    found["all fleets, from a folder"] = {
+        "positions": fleets.positions,
+        "first_seconds": seconds,
+        "positions fetched and packed a second": fleets.positions / seconds,
+        "turns": turns,
+    }
     return found
 
 
 def warm(fleets: PublishedTracks, on_disk: Windows, repeat: int, seconds: float) -> list[Race]:
     """Batches of tracks that are packed, of all fleets, beside those of windows that are unpacked."""
     races = []
+    in_a_process(contenders.pack, fleets)
     for batch in BATCHES:
         one, two = ((fleets, batch, threads, seconds) for threads in (1, 2))
         able = [
@@ -77,7 +80,9 @@ def warm(fleets: PublishedTracks, on_disk: Windows, repeat: int, seconds: float)
 def year(folder: Path, small: PublishedTracks, windows: int, tracks: int, repeat: int) -> dict[str, Any]:
     """Construction, an epoch's start and going on in the middle of one, over a cache of so many windows."""
     packed = sparse_year(folder, windows, tracks)
-    turns: list[YearStart] = [_turn(contenders.start_over_a_year, packed, BATCH, small, seed) for seed in range(repeat)]
+    turns: list[YearStart] = [
+        in_a_process(contenders.start_over_a_year, packed, BATCH, small, seed) for seed in range(repeat)
+    ]
     return {"tracks": tracks, "positions": packed.positions, **_medians(turns)}
 
 
@@ -107,22 +112,14 @@ def _on_s3(fleet: PublishedTracks, on_disk: Windows) -> Iterator[dict[str, Remot
             os.environ.pop(_ENDPOINT) if former is None else os.environ.update({_ENDPOINT: former})
 
 
-def _cold_starts(
-    remotes: Mapping[str, Remote], on_disk: Windows, repeat: int, small: Remote | None = None
-) -> dict[str, Any]:
-    """Turn by turn, so that a slow minute slows all. `small` is what is read before the clock starts; default: all."""
+def _cold_starts(remotes: Mapping[str, Remote], on_disk: Windows, repeat: int) -> dict[str, Any]:
+    """Turn by turn, so that a slow minute slows all."""
     entries = on_disk.entries()
     turns: dict[str, list[ColdStart]] = {name: [] for name in remotes}
     for _ in range(repeat):
         for name, remote in remotes.items():
-            turns[name].append(_turn(contenders.cold_start, name, remote, BATCH, entries, small or remote))
+            turns[name].append(in_a_process(contenders.cold_start, name, remote, BATCH, entries))
     return {name: _medians(of_loader) for name, of_loader in turns.items()}
-
-
-def _turn(run: Any, *arguments: Any) -> Any:
-    """What it returns, in a process of its own."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(run, *arguments).result(timeout=TURN_SECONDS)
 
 
 def _medians(turns: Sequence[ColdStart] | Sequence[YearStart]) -> dict[str, Any]:

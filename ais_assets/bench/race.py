@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from rich.table import Table
@@ -24,6 +24,11 @@ from ais_assets.cli.terminal import terminal
 
 TURN_SECONDS = 1800.0
 """No turn may take longer."""
+
+T = TypeVar("T")
+_PROCESSES = multiprocessing.get_context("forkserver")
+"""Forked of one that has little more than the imports: a fork of this one would inherit its memory, and with it the
+peak; and a process that imports everything anew takes longer than many a turn."""
 
 _PACKAGES = ("numpy", "pyarrow", "duckdb", "numba", "torch", "mosaicml-streaming", "polars")
 
@@ -124,12 +129,30 @@ def run_race(race: Race, contenders: Sequence[Contender], *, repeat: int = 5) ->
 
 
 def _turn(contender: Contender) -> Turn:
-    # Spawned: a fork would inherit this process's memory, and with it the peak.
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        try:
-            return pool.submit(_timed, contender).result(timeout=TURN_SECONDS)
-        except Exception as error:
-            raise RuntimeError(f"{contender.name} failed: {error}") from error
+    try:
+        return in_a_process(_timed, contender)
+    except Exception as error:
+        raise RuntimeError(f"{contender.name} failed: {error}") from error
+
+
+def preload(*modules: str) -> None:
+    """What turns import, once for all of them; to be called before the first."""
+    _PROCESSES.set_forkserver_preload(list(modules))
+
+
+def in_a_process(run: Callable[..., T], *arguments: Any) -> T:
+    """What it returns, in a process of its own, with the environment as it is now.
+
+    Raises what it raises, and TimeoutError where it takes longer than TURN_SECONDS.
+    """
+    with ProcessPoolExecutor(1, mp_context=_PROCESSES, initializer=take_over, initargs=(dict(os.environ),)) as pool:
+        return pool.submit(run, *arguments).result(timeout=TURN_SECONDS)
+
+
+def take_over(environment: dict[str, str]) -> None:
+    """The environment as it is now, not as it was when the first of all processes was forked."""
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 def _timed(contender: Contender) -> Turn:

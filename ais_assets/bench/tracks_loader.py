@@ -15,10 +15,11 @@ from rich.table import Table
 from ais_assets.bench._loader_data import windows_on_disk
 from ais_assets.bench._simulated import simulated_traffic, traffic_options
 from ais_assets.bench._tracks_data import publish_copies
-from ais_assets.bench.race import Race, machine, report
+from ais_assets.bench.race import Race, machine, preload, report
 from ais_assets.cli.terminal import terminal
 
 PARTS: Final = ("stored", "cold", "warm", "year")
+_LOADERS: Final = ("ais_assets.loader.mds.dataset", "ais_assets.loader.tracks.dataset")
 
 
 @click.command()
@@ -45,13 +46,14 @@ def command(
     year_tracks: int,
     folder: Path | None,
 ) -> None:
-    """Windows cut from tracks beside windows from disk; all parts take some ten minutes.
+    """Windows cut from tracks beside windows from disk; all parts take some MINUTES.
 
     The fleet's tracks are published as they are, beside the same windows on disk, and once more with as many copies of
     the fleet as --all-windows asks for.
     """
     from ais_assets.bench import _tracks_races as run  # noqa: PLC0415 - imports torch, which `--help` need not
 
+    preload("ais_assets.bench._tracks_contenders", *_LOADERS)
     parts = set(only or PARTS)
     found: dict[str, Any] = {}
     races: list[Race] = []

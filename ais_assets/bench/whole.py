@@ -32,7 +32,7 @@ from rich.table import Table
 
 from ais_assets import schema
 from ais_assets.bench._simulated import FIRST_DAY
-from ais_assets.bench.race import machine
+from ais_assets.bench.race import machine, take_over
 from ais_assets.bench.rates import median_rates
 from ais_assets.cli.plan import window_formats as window_formats_option
 from ais_assets.cli.terminal import terminal
@@ -143,7 +143,7 @@ class Runs:
     def take(self, tasks: Sequence[Task]) -> tuple[float, int]:
         """Runs the tasks; returns the seconds they took together, and the largest peak. Raises RuntimeError."""
         with ProcessPoolExecutor(
-            self._workers, mp_context=self._context, initializer=_take_over, initargs=(dict(os.environ),)
+            self._workers, mp_context=self._context, initializer=take_over, initargs=(dict(os.environ),)
         ) as pool:
             # Everyone loads the definitions before the clock starts, as a run's process does once for many partitions.
             for ready in [pool.submit(_load) for _ in range(4 * self._workers)]:
@@ -156,12 +156,6 @@ class Runs:
                         raise RuntimeError(error)
                 seconds = time.perf_counter() - started
         return seconds, max(peaks.values(), default=0)
-
-
-def _take_over(environment: dict[str, str]) -> None:
-    """The environment as it is now, not as it was when the first of all processes was forked."""
-    os.environ.clear()
-    os.environ.update(environment)
 
 
 def _load() -> None:

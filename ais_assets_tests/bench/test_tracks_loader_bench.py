@@ -73,12 +73,19 @@ def test_a_cold_start_is_of_every_window_and_counts_what_is_read(
 ) -> None:
     monkeypatch.setattr(of_loader.Remote, "read", of_loader.Remote.read)
     remote = Remote(str(fleets.lake if loader == TRACKS else on_disk.mds), tmp_path)
-    found = contenders.cold_start(loader, remote, 16, on_disk.entries(), remote)
+    found = contenders.cold_start(loader, remote, 16, on_disk.entries())
     assert found.windows == traffic.windows * (COPIES if loader == TRACKS else 1)
     assert 0 < found.first_seconds <= found.seconds
     published = fleets.bytes if loader == TRACKS else sum(path.stat().st_size for path in on_disk.files())
     assert 0.5 * published < found.moved_bytes <= published
     assert found.cached_bytes > 0
+
+
+def test_a_first_batch_is_of_an_empty_cache(fleets: PublishedTracks, tmp_path: Path) -> None:
+    remote = Remote(str(fleets.lake), tmp_path)
+    assert contenders.first_batch(remote, 16, remote) > 0
+    (cache,) = tmp_path.glob("cold-*")
+    assert len(list(cache.rglob("*.positions"))) == COPIES
 
 
 def test_warm_turns_count_windows(fleets: PublishedTracks, traffic: Traffic) -> None:
