@@ -1,4 +1,4 @@
-"""Memory of batches that nobody has any more, for the next ones.
+"""The memory that batches are made in: what nobody has any more, for the next ones.
 
 Fresh memory costs a page fault every 4 kB, which takes longer than to cut the windows that it is for; and threads that
 cut them wait for one another there.
@@ -10,11 +10,12 @@ import math
 import mmap
 import weakref
 from collections import defaultdict
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.data import get_worker_info
 
 _KINDS: Final = {torch.float32: np.float32, torch.int64: np.int64, torch.bool: np.bool_}
 _MOST_KEPT: Final = 16
@@ -22,28 +23,54 @@ _MOST_KEPT: Final = 16
 
 
 class BatchMemory:
-    """Lends memory to tensors, and lends it again once the last tensor over it is gone."""
+    """Lends memory to tensors, and lends it again once the last tensor over it is gone.
 
-    def __init__(self) -> None:
+    Pinned memory is lent again by torch. A DataLoader worker's tensors go to another process, and are made where that
+    one can see them, so that they are not copied on their way there.
+
+    Args:
+        pin_memory: whether it is to be pinned.
+    """
+
+    def __init__(self, *, pin_memory: bool = False) -> None:
+        self._pin_memory = pin_memory
         self._free: defaultdict[int, list[NDArray[np.uint8]]] = defaultdict(list)
 
-    def __reduce__(self) -> tuple[type[Self], tuple[()]]:
+    def __getstate__(self) -> dict[str, bool]:
         """Another process has memory of its own."""
-        return type(self), ()
+        return {"pin_memory": self._pin_memory}
+
+    def __setstate__(self, state: dict[str, bool]) -> None:
+        """Has none yet."""
+        self.__init__(**state)
 
     def tensor(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         """A tensor of any content."""
-        kind = np.dtype(_KINDS[dtype])
-        size = max(1, math.prod(shape) * kind.itemsize)
+        if self._pin_memory:
+            return torch.empty(shape, dtype=dtype, pin_memory=True)
+        if get_worker_info() is not None:
+            return torch.empty(shape, dtype=dtype).share_memory_()
+        return torch.from_numpy(self._lent(shape, np.dtype(_KINDS[dtype])))
+
+    def column(self, values: NDArray[np.int64]) -> torch.Tensor:
+        """A tensor with these values, (n,) int64."""
+        column = self.tensor(values.shape, torch.int64)
+        column.numpy()[:] = values
+        return column
+
+    def _lent(self, shape: tuple[int, ...], kind: np.dtype) -> NDArray:
+        size = math.prod(shape) * kind.itemsize
         free = self._free[size]
         try:
             block = free.pop()
         except IndexError:
-            block = np.frombuffer(mmap.mmap(-1, size), np.uint8)
+            # Private: what a process forks shall not write into its batches.
+            flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+            block = np.frombuffer(mmap.mmap(-1, max(1, size), flags=flags), np.uint8)
         # A new array object, which the tensor keeps and nobody else has: its end is that of the last tensor over it.
-        lent = block[: math.prod(shape) * kind.itemsize].view(kind).reshape(shape)
+        lent = block[:size].view(kind).reshape(shape)
         weakref.finalize(lent, _give_back, free, block).atexit = False
-        return torch.from_numpy(lent)
+        return lent
 
 
 def _give_back(free: list[NDArray[np.uint8]], block: NDArray[np.uint8]) -> None:

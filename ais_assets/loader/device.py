@@ -1,16 +1,10 @@
-"""Batches in memory, and on their way to the accelerator: each one is copied while its predecessor is computed on."""
+"""Batches on their way to the accelerator: each one is copied while its predecessor is computed on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch.utils.data import get_worker_info
-
-from ais_assets import schema
-from ais_assets.loader.batch_memory import BatchMemory
 
 Provenance = dict[str, torch.Tensor]
 Batch = torch.Tensor | tuple[torch.Tensor, Provenance]
@@ -33,31 +27,6 @@ def check_worker(device: torch.device | None, *, pin_memory: bool) -> None:
             f"a DataLoader worker cannot {what}: iterate the dataset itself (num_workers=0), "
             "or give neither device nor pin_memory here and use the DataLoader's pin_memory"
         )
-
-
-def empty_tensor(
-    shape: tuple[int, ...], dtype: torch.dtype, *, pin_memory: bool, memory: BatchMemory | None = None
-) -> torch.Tensor:
-    """Memory for a part of a batch; from `memory`, where it is neither pinned nor to be shared."""
-    if memory is not None and not pin_memory and get_worker_info() is None:
-        return memory.tensor(shape, dtype)
-    tensor = torch.empty(shape, dtype=dtype, pin_memory=pin_memory)
-    if get_worker_info() is not None:
-        # Filled where the training process can see it, it is not copied on its way there.
-        tensor.share_memory_()
-    return tensor
-
-
-def empty_batch(count: int, window_len: int, *, pin_memory: bool) -> torch.Tensor:
-    """Memory for windows: (count, window_len, 5) float32."""
-    return empty_tensor((count, window_len, schema.FEATURE_COUNT), torch.float32, pin_memory=pin_memory)
-
-
-def filled(values: NDArray[np.int64], *, pin_memory: bool) -> torch.Tensor:
-    """A column of a batch, in memory of its own."""
-    column = torch.empty(len(values), dtype=torch.int64, pin_memory=pin_memory)
-    column.numpy()[:] = values
-    return column
 
 
 def features_of(batch: Batch) -> torch.Tensor:

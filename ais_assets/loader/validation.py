@@ -15,23 +15,15 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import torch
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import get_worker_info
 
 from ais_assets import schema
-from ais_assets.loader.device import (
-    Batch,
-    check_worker,
-    delivered,
-    destination,
-    empty_batch,
-    features_of,
-    filled,
-)
+from ais_assets.loader.batch_dataset import BatchDataset
+from ais_assets.loader.device import Batch, features_of
 from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.mds.rows import PROVENANCE
 from ais_assets.loader.mds.shard_index import FEATURES
 from ais_assets.loader.normalize import check_normalize, normalize_in_place
-from ais_assets.loader.world import World, check_not_shared_out_again
 from ais_assets.store.pinned import PinnedFiles, ReplacedError
 from ais_assets.store.sealed_parquet import DamagedFileError, SealedFile
 
@@ -39,7 +31,7 @@ _FOOTER_END: Final = 8
 """Bytes after the footer: its length and the magic number."""
 
 
-class ValidationDataset(IterableDataset):
+class ValidationDataset(BatchDataset):
     """The windows of a Parquet file as batches, in the file's order; every window once, over all ranks and workers.
 
     Each rank (and DataLoader worker) has a stretch of the file. A thread reads one batch ahead. For accelerate's
@@ -77,10 +69,8 @@ class ValidationDataset(IterableDataset):
         device: str | torch.device | None = None,
         pin_memory: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(batch_size=batch_size, drop_last=drop_last, device=device, pin_memory=pin_memory)
         self.release: str | None = None
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}; it must be at least 1")
         if normalize == "statistics":
             raise ValueError(
                 "normalize is 'statistics', which this file has none of: give the content of the dataset's "
@@ -90,20 +80,15 @@ class ValidationDataset(IterableDataset):
         self._path = os.fspath(path)
         self._filesystem = filesystem or pafs.LocalFileSystem()
         self._process = os.getpid()
-        self._world = World.detect()
-        self.batch_size = batch_size
-        self.drop_last = drop_last
         self.provenance = provenance
         self.normalize = normalize
         self._statistics = normalize if isinstance(normalize, Mapping) else None
-        self.device, self.pin_memory = destination(device, pin_memory)
         self._footer: str | None = None
         with self._open() as file:
             self.windows = file.metadata.num_rows
             self.window_len = self._window_len(file.schema_arrow)
         if window_len not in (None, self.window_len):
             raise LoaderError(f"{self._path} holds windows of {self.window_len} positions; expected are {window_len}")
-        self._epochs_begun = 0
         self._resumed: tuple[int, int] | None = None
         self._epoch = self._skipped = self._yielded = 0
         # Seen by all processes: the training process cannot know otherwise what its workers do.
@@ -116,14 +101,13 @@ class ValidationDataset(IterableDataset):
 
     def __iter__(self) -> Iterator[Any]:
         """The batches of the next epoch, or of the rest of one after `load_state_dict`."""
+        self._check_may_begin()
         if get_worker_info() is not None:
-            check_worker(self.device, pin_memory=self.pin_memory)
             self._worker_began[0] = True
-        check_not_shared_out_again(self._world)
         first, last = self._windows_of_worker()
         self._begin_epoch()
         batches = _one_ahead(self._read(min(first + self._skipped, last), last))
-        for batch in delivered(batches, self.device, lambda: self._epochs_begun):
+        for batch in self._delivered(batches, self.device):
             features = features_of(batch)
             self._yielded += len(features)
             if self.normalize is not None:
@@ -280,7 +264,7 @@ class ValidationDataset(IterableDataset):
 
     def _batch(self, parts: list[pa.RecordBatch]) -> Batch:
         count = sum(part.num_rows for part in parts)
-        features = empty_batch(count, self.window_len, pin_memory=self.pin_memory)
+        features = self._batch_memory.tensor((count, self.window_len, schema.FEATURE_COUNT), torch.float32)
         values = [part.column(FEATURES).flatten().to_numpy() for part in parts]
         if sum(map(len, values)) != features.numel():
             raise LoaderError(f"{self._path} has windows that are null: materialize it again")
@@ -292,7 +276,7 @@ class ValidationDataset(IterableDataset):
             for name in parts[0].schema.names
             if name != FEATURES
         }
-        return features, {name: filled(column, pin_memory=self.pin_memory) for name, column in columns.items()}
+        return features, {name: self._batch_memory.column(column) for name, column in columns.items()}
 
 
 def _stays(filesystem: pafs.FileSystem) -> bool:

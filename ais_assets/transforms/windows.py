@@ -52,7 +52,7 @@ _SOG_LOW_MASK: Final = (1 << SOG_LOW_BITS) - 1
 _MAX_SOG: Final = (1 << _SOG_BITS) - 1
 _MAX_COG: Final = 3_600
 _MAX_DT: Final = schema.MAX_GAP_SECONDS
-_HELD_COLUMNS: Final = ("sog_held", "cog_held")
+HELD_COLUMNS: Final = ("sog_held", "cog_held")
 DEGREES_PER_STEP: Final = 1 / schema.MICRODEGREES
 TENTH: Final = 0.1
 _FEATURES: Final = schema.FEATURE_COUNT
@@ -80,6 +80,10 @@ class _Columns(NamedTuple):
     lon: NDArray[np.int32]
     sog: NDArray[np.int32]
     cog: NDArray[np.int32]
+
+
+COLUMNS: Final = tuple(schema.stored_name(name) for name in _Columns._fields)
+"""Of `schema.TRACK_POSITIONS`, that are packed; beside them HELD_COLUMNS, where there are any."""
 
 
 def window_count(positions: int, window_len: int, stride: int) -> int:
@@ -154,15 +158,13 @@ def pack_positions(table: pa.Table, before: LastPosition | None = None) -> NDArr
             not ascend; or a value does not fit. A track's id holds the time of its first position, so a
             missing `before` is never mistaken for a track's beginning.
     """
-    columns = _Columns._make(
-        stored_integers(table, schema.stored_name(name), schema.TRACK_POSITIONS) for name in _Columns._fields
-    )
+    columns = _Columns._make(stored_integers(table, name, schema.TRACK_POSITIONS) for name in COLUMNS)
     track, t = (before.track, before.t) if before is not None else (-1, -1)
     packed = np.empty((table.num_rows, PACKED_WORDS), np.uint32)
     bad = _pack(columns, track, t, packed)
     if bad >= 0:
         raise ValueError(_why_not_packed(columns, bad, LastPosition(track, t)))
-    for bit, name in enumerate(_HELD_COLUMNS, LON_BITS):
+    for bit, name in enumerate(HELD_COLUMNS, LON_BITS):
         if name in table.column_names:
             held = table[name].combine_chunks().to_numpy(zero_copy_only=False)
             packed[:, 1] |= held.astype(np.uint32) << np.uint32(bit)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import pickle
 
+import numpy as np
+import pytest
 import torch
 
 from ais_assets.loader.batch_memory import BatchMemory
@@ -39,6 +42,28 @@ def test_every_kind_and_size_is_lent() -> None:
             tensor = memory.tensor(shape, dtype)
             assert (tuple(tensor.shape), tensor.dtype) == (shape, dtype)
             tensor.zero_()
+
+
+def test_a_column_is_filled() -> None:
+    column = BatchMemory().column(np.array([3, 1, 2]))
+    assert (column.dtype, column.tolist()) == (torch.int64, [3, 1, 2])
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork\\(\\) may lead to deadlocks:DeprecationWarning")
+def test_a_fork_does_not_write_into_its_parents_batches() -> None:
+    memory = BatchMemory()
+    batch = memory.tensor(SHAPE, torch.float32).fill_(1)
+    place = batch.data_ptr()
+    del batch
+    gc.collect()
+    child = os.fork()
+    if not child:
+        memory.tensor(SHAPE, torch.float32).fill_(2)
+        os._exit(0)
+    os.waitpid(child, 0)
+    again = memory.tensor(SHAPE, torch.float32)
+    assert again.data_ptr() == place
+    assert again.eq(1).all()
 
 
 def test_another_process_has_memory_of_its_own() -> None:

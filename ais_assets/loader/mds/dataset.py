@@ -14,7 +14,8 @@ which threads fetch ahead of their use and check against the published index; an
     order, epoch_order    the order of an epoch, and each process's part of it: partition, py1e
     world, start, barrier, job_memory, file_locks
                           processes of a job: who is who, how they start, meet, and share memory
-    device                copies to the accelerator
+    batch_dataset         what all datasets of batches have in common
+    batch_memory, device  where batches are made; copies to the accelerator
     data_loader           a DataLoader that knows where it is
     mosaicml              what is mosaicml-streaming's after all, where it is asked for
 """
@@ -25,15 +26,16 @@ import json
 from collections.abc import Iterator, Mapping
 from math import ceil
 from os import PathLike
-from typing import Any, Final, Literal, Self, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import get_worker_info
 
 from ais_assets import schema
-from ais_assets.loader.device import Batch, check_worker, delivered, destination, features_of
+from ais_assets.loader.batch_dataset import BatchDataset
+from ais_assets.loader.device import Batch, features_of
 from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.mds.barrier import EpochBarrier
 from ais_assets.loader.mds.epoch_order import epoch_order, own_share
@@ -57,7 +59,7 @@ from ais_assets.loader.mds.shard_index import INDEX_FILE
 from ais_assets.loader.normalize import check_normalize, normalize_in_place
 from ais_assets.loader.options import bytes_of, check_names, check_positive, place
 from ais_assets.loader.start import told_to_all
-from ais_assets.loader.world import World, check_not_shared_out_again
+from ais_assets.loader.world import check_not_shared_out_again
 from ais_assets.machine import usable_cores
 
 STATISTICS_FILE: Final = "statistics.json"
@@ -99,7 +101,7 @@ _INSTEAD: Final = {
 """Options that others have, and what to use here."""
 
 
-class AISMDSDataset(IterableDataset):
+class AISMDSDataset(BatchDataset):
     """Training windows as batches, for a plain loop or `DataLoader(dataset, batch_size=None)`.
 
     One process is enough: batches are gathered at the speed of memory, and shards are fetched and unpacked in
@@ -167,18 +169,14 @@ class AISMDSDataset(IterableDataset):
         s3: Mapping[str, str] | None = None,
         **options: Any,
     ) -> None:
-        super().__init__()
         check_names("AISMDSDataset", options, _OPTIONS, _INSTEAD)
-        check_positive(batch_size=batch_size, threads=threads, window_len=window_len)
+        super().__init__(batch_size=batch_size, drop_last=drop_last, device=device, pin_memory=pin_memory)
+        check_positive(threads=threads, window_len=window_len)
         check_normalize(normalize, get_args(Normalization))
-        self.batch_size = batch_size
-        self.drop_last = drop_last
         self.provenance = provenance
         self.normalize = normalize
-        self.device, self.pin_memory = destination(device, pin_memory)
         self.threads = threads or min(_MOST_THREADS, usable_cores())
         limit = None if cache_limit is None else bytes_of("cache_limit", cache_limit)
-        self._world = World.detect()
         self._published = PublishedShards(
             None if remote is None else place("remote", remote),
             place("local", local),
@@ -200,7 +198,6 @@ class AISMDSDataset(IterableDataset):
         if normalize == "statistics":
             self._statistics = self._read_statistics()
         self._window_len = window_len
-        self._epochs_begun = 0
         self._samples_yielded = 0
         # What next_epoch is as long as no DataLoader worker begins one.
         self._next_epoch_here = 0
@@ -232,14 +229,6 @@ class AISMDSDataset(IterableDataset):
         Otherwise that happens when the dataset is forgotten.
         """
         self._memory.close()
-
-    def __enter__(self) -> Self:
-        """The dataset, closed at the end of the `with` block."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Closes it."""
-        self.close()
 
     def __getstate__(self) -> dict[str, Any]:
         """For spawned DataLoader workers. Raises ValueError when the dataset is closed."""
@@ -285,7 +274,7 @@ class AISMDSDataset(IterableDataset):
     def __iter__(self) -> Iterator[Any]:
         """The batches of the next epoch, or of the rest of one after `load_state_dict`."""
         sample_ids = self._begin_epoch()
-        for batch in delivered(self._gathered(sample_ids), self.device, lambda: self._epochs_begun):
+        for batch in self._delivered(self._gathered(sample_ids), self.device):
             features = features_of(batch)
             self._samples_yielded += len(features)
             if self.normalize is not None:
@@ -377,10 +366,8 @@ class AISMDSDataset(IterableDataset):
 
     def _begin_epoch(self) -> NDArray[np.unsignedinteger]:
         """This process's samples of the epoch, in order."""
+        self._check_may_begin()
         worker = get_worker_info()
-        if worker is not None:
-            check_worker(self.device, pin_memory=self.pin_memory)
-        check_not_shared_out_again(self._world)
         world = self._world.with_workers()
         epoch, sample_in_epoch = self._begun_or_loaded(self.next_epoch)
         self._epochs_begun += 1
@@ -418,7 +405,7 @@ class AISMDSDataset(IterableDataset):
             batch_size=self.batch_size,
             drop_last=self.drop_last,
             provenance=self.provenance,
-            pin_memory=self.pin_memory,
+            memory=self._batch_memory,
             on_use=self._cache.used,
         )
 

@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ais_assets.loader.device import Batch, empty_batch, filled
+from ais_assets import schema
+from ais_assets.loader.batch_memory import BatchMemory
+from ais_assets.loader.device import Batch
 from ais_assets.loader.mds.rows import ShardRows
 from ais_assets.loader.remote import give_up_when
 
@@ -111,9 +113,9 @@ class _Provenance:
                 column = self._columns.setdefault(name, np.empty(len(self._numbers), np.int64))
                 column[places] = _chosen(values, self._numbers[places])
 
-    def tensors(self, first: int, last: int, *, pin_memory: bool) -> dict[str, torch.Tensor]:
+    def tensors(self, first: int, last: int, memory: BatchMemory) -> dict[str, torch.Tensor]:
         """The columns of the samples from `first` to before `last`."""
-        return {name: filled(column[first:last], pin_memory=pin_memory) for name, column in self._columns.items()}
+        return {name: memory.column(column[first:last]) for name, column in self._columns.items()}
 
 
 def _chosen(values: Sequence[NDArray[np.integer]], numbers: NDArray[np.int64]) -> NDArray[np.integer]:
@@ -130,7 +132,7 @@ def gathered(
     batch_size: int,
     drop_last: bool,
     provenance: bool,
-    pin_memory: bool,
+    memory: BatchMemory,
     on_use: Callable[[set[int]], None],
 ) -> Iterator[Batch]:
     """Batches of samples, in their order.
@@ -142,7 +144,7 @@ def gathered(
         batch_size: samples a batch.
         drop_last: whether to drop the last batch if it is smaller.
         provenance: whether to yield the columns of `loader_rows.PROVENANCE` too.
-        pin_memory: gather into pinned memory.
+        memory: to gather into.
         on_use: told of each batch's shards.
     """
     total = len(sample_ids) - (len(sample_ids) % batch_size if drop_last else 0)
@@ -167,19 +169,19 @@ def gathered(
                 mapped = shards.get(distinct)
                 on_use(distinct)
                 rows = [mapped[shard] for shard in wanted]
-                features = _features(rows, numbers[first:last].tolist(), pin_memory=pin_memory)
+                features = _features(rows, numbers[first:last].tolist(), memory)
                 if columns is None:
                     yield features
                 else:
                     columns.fill(distinct, mapped)
-                    yield features, columns.tensors(first, last, pin_memory=pin_memory)
+                    yield features, columns.tensors(first, last, memory)
     finally:
         shards.close()
 
 
-def _features(rows: list[ShardRows], numbers: list[int], *, pin_memory: bool) -> torch.Tensor:
+def _features(rows: list[ShardRows], numbers: list[int], memory: BatchMemory) -> torch.Tensor:
     """The windows with these numbers in these shards, as one batch."""
-    features = empty_batch(len(rows), rows[0].window_len, pin_memory=pin_memory)
+    features = memory.tensor((len(rows), rows[0].window_len, schema.FEATURE_COUNT), torch.float32)
     into = features.numpy().reshape(len(rows), -1).view(np.uint8)
     for place, (shard, number) in enumerate(zip(rows, numbers, strict=True)):
         into[place] = shard.features[number]

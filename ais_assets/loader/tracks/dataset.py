@@ -38,7 +38,6 @@ from ais_assets.loader.tracks.window_order import PassOrder, WindowOrder
 from ais_assets.loader.tracks.window_plan import Geometry, WindowPlan, position_plan
 from ais_assets.loader.tracks.window_statistics import window_statistics
 from ais_assets.loader.world import check_not_shared_out_again
-from ais_assets.machine import usable_cores
 
 if TYPE_CHECKING:
     from ais_assets.loader.tracks.resident import ResidentTracks
@@ -74,7 +73,7 @@ class TrackWindowDataset(EpochDataset):
         remote: the lake, or its `track_shards`: a folder or s3://bucket/prefix.
         local: a cache folder, which jobs may share.
         batch_size: windows a batch, on each rank; an epoch's last ones may be smaller.
-        split: "train", "validation" or "holdout" (which is by time, of all vessels).
+        split: "train", "validation", "test", or "holdout" (which is by time, of all vessels).
         seq_len, max_horizon, stride: positions that a model sees, that it may forecast, and from one window's start to
             the next one's; None: as the windows that were published beside the tracks, or 128, 800 and 32.
         every_seconds: cut windows of steps of so many seconds instead of positions, interpolated: see `regular_time`.
@@ -101,7 +100,8 @@ class TrackWindowDataset(EpochDataset):
         device: copy batches there, one ahead; on CUDA from pinned memory without waiting.
         pin_memory: yield batches in pinned host memory.
         resident: keep the packed positions in the memory of `device`, a GPU, and gather there; not on a time grid.
-        threads: that fetch and pack, and that cut batches ahead of their use; None: one a core, at most 8.
+        threads: that fetch and pack, and that cut batches ahead of their use; None: one a core of this rank's, of those
+            that cut at most 8.
         download_retry: further attempts to read a file, after a timeout or to replace a damaged one.
         download_timeout: seconds for one attempt.
         s3: settings where the standard AWS ones are not enough: endpoint_url, region_name, profile_name.
@@ -160,7 +160,7 @@ class TrackWindowDataset(EpochDataset):
         remote, local = place("remote", remote), place("local", local)
         self._remote = Remote(_published_at(remote), retries=download_retry, timeout=download_timeout, s3=s3)
         self.index = _read_index(self._remote)
-        self._cache = TrackCache(Path(local), self._remote, self.index, threads or min(8, usable_cores()))
+        self._cache = TrackCache(Path(local), self._remote, self.index, threads)
         published = {name: int(self.index.settings.get(name, _GEOMETRY[name])) for name in _GEOMETRY}
         self.geometry = Geometry(
             published["seq_len"] if seq_len is None else seq_len,
@@ -365,11 +365,11 @@ class TrackWindowDataset(EpochDataset):
     def _cut(self, track: NDArray[np.int64], begin: NDArray[np.int64]) -> Batch:
         tracks = self._open().tracks
         shape = len(begin), self.window_len, len(self._channels)
-        features = self.empty_tensor(shape, torch.float32)
+        features = self._batch_memory.tensor(shape, torch.float32)
         others: dict[str, torch.Tensor] = {}
 
         def other(name: str, shape: tuple[int, ...], dtype: torch.dtype) -> NDArray[Any]:
-            others[name] = self.empty_tensor(shape, dtype)
+            others[name] = self._batch_memory.tensor(shape, dtype)
             return others[name].numpy()
 
         every = self.geometry.every_seconds

@@ -14,27 +14,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final
 
 import torch
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import get_worker_info
 
-from ais_assets.loader.batch_memory import BatchMemory
-from ais_assets.loader.device import Batch, check_worker, delivered, destination, empty_tensor
+from ais_assets.loader.batch_dataset import BatchDataset
+from ais_assets.loader.device import Batch
 from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.options import check_positive
-from ais_assets.loader.world import World, check_not_shared_out_again
+from ais_assets.loader.tracks.ahead import ahead
 from ais_assets.machine import own_temporary_folder, usable_cores
 from ais_assets.store.file_locks import exclusively
 
 MOST_THREADS: Final = 8
-_AT_ONCE: Final = 256
+_AT_ONCE: Final = 128
 """Samples of the batches that are made together."""
-_N = TypeVar("_N")
-_T = TypeVar("_T")
 _NEXT, _CURRENT, _DONE, _RESUMED, _SEED, _BEGUN, _BY_WORKERS = range(7)
 """Of the numbers that a rank's processes share: the next epoch; the one that goes on, and how many of its places were
 yielded before; how many of the next one's were; whose start it is, by its DataLoader's seed and the worker's count; and
@@ -97,7 +94,7 @@ class Steps:
         return first + places * rank // self._ranks, first + places * (rank + 1) // self._ranks
 
 
-class EpochDataset(IterableDataset, ABC):
+class EpochDataset(BatchDataset, ABC):
     """Batches of an epoch's places, for a plain loop or `DataLoader(dataset, batch_size=None)`.
 
     Args:
@@ -117,25 +114,15 @@ class EpochDataset(IterableDataset, ABC):
         pin_memory: bool,
         threads: int | None,
     ) -> None:
-        super().__init__()
-        check_positive(batch_size=batch_size, threads=threads)
+        super().__init__(batch_size=batch_size, drop_last=drop_last, device=device, pin_memory=pin_memory)
+        check_positive(threads=threads)
         self.places = places
-        self.batch_size = batch_size
-        self.drop_last = drop_last
-        self.device, self.pin_memory = destination(device, pin_memory)
         self.threads = threads or min(MOST_THREADS, usable_cores())
-        self._memory = BatchMemory()
         self._lock = own_temporary_folder() / "epoch.lock"
-        self._world = World.detect()
         self._steps(0)
         self._shared = torch.zeros(7, dtype=torch.int64).share_memory_()
-        self._epochs_begun = 0
         self._reached = 0
         self._closed = False
-
-    def empty_tensor(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-        """Memory for a part of a batch."""
-        return empty_tensor(shape, dtype, pin_memory=self.pin_memory, memory=self._memory)
 
     @abstractmethod
     def batches_of(self, epoch: int, stretches: Sequence[tuple[int, int]]) -> Iterator[Batch]:
@@ -163,43 +150,32 @@ class EpochDataset(IterableDataset, ABC):
 
     def __iter__(self) -> Iterator[Any]:
         """The batches of the next epoch, or of the rest of one after `load_state_dict`."""
-        worker = get_worker_info()
-        if worker is not None:
-            check_worker(self.device, pin_memory=self.pin_memory)
+        self._check_may_begin()
         self._check_open()
         world = self._world.with_workers()
-        check_not_shared_out_again(world)
         epoch, done = self._begin_epoch()
         steps = self._steps(done)
         mine = range(world.worker_of_rank, steps.count, world.workers_per_rank)
 
-        def made(some: range) -> Iterator[Batch]:
-            return self.batches_of(epoch, [steps.share(step, world.rank) for step in some])
-
         # Small batches some at a time: to hand one over from a thread takes as long as to cut twenty windows.
         at_once = max(1, _AT_ONCE // self.batch_size)
-        groups = (mine[begin : begin + at_once] for begin in range(0, len(mine), at_once))
+
+        def made(begin: int) -> Iterator[Batch]:
+            return self.batches_of(epoch, [steps.share(step, world.rank) for step in mine[begin : begin + at_once]])
+
         threads = max(1, self.threads_ahead() // world.workers_per_rank)
         # A thread is through with what it hands over; the caller's own makes a batch when it is asked for.
-        make = made if threads == 1 else lambda some: list(made(some))
-        cut = chain.from_iterable(ahead(make, groups, threads))
-        batches = delivered(cut, self.copied_to(), lambda: self._epochs_begun)
+        make = made if threads == 1 else lambda begin: _handed_over(deque(made(begin)))
+        cut = chain.from_iterable(ahead(make, range(0, len(mine), at_once), threads))
+        batches = self._delivered(cut, self.copied_to())
         for step, batch in zip(mine, batches, strict=True):
             self._check_open()
             self._reached = steps.bounds(step)[1]
             yield self.finished(batch)
 
     def close(self) -> None:
-        """Gives back what the dataset holds; it cannot be used afterwards."""
+        """As `BatchDataset.close`."""
         self._closed = True
-
-    def __enter__(self) -> Self:
-        """The dataset, closed at the end of the `with` block."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Closes it."""
-        self.close()
 
     def state_dict(self, num_samples: int | None = None, from_beginning: bool = False) -> dict[str, Any]:
         """Where the epoch is, as JSON values for `load_state_dict`, on any number of ranks.
@@ -285,22 +261,7 @@ class EpochDataset(IterableDataset, ABC):
             raise ValueError("this dataset is closed: make it anew")
 
 
-def ahead(make: Callable[[_N], _T], numbers: Iterable[_N], threads: int) -> Iterator[_T]:
-    """What is made of each number, or group of them, in order.
-
-    In so many threads, ahead of its use; with one by the caller's own.
-    """
-    if threads == 1:
-        yield from map(make, numbers)
-        return
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="windows")
-    making: deque[Future[_T]] = deque()
-    try:
-        for number in numbers:
-            making.append(pool.submit(make, number))
-            if len(making) > threads:
-                yield making.popleft().result()
-        while making:
-            yield making.popleft().result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+def _handed_over(batches: deque[Batch]) -> Iterator[Batch]:
+    """Each in its turn, and then no more: what nobody has any more is memory for the next ones."""
+    while batches:
+        yield batches.popleft()

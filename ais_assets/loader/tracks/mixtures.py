@@ -95,12 +95,12 @@ class WindowMixture(EpochDataset):
             for name, tensor in {"": features, **others}.items():
                 if name not in batch:
                     shape = len(numbers), *tensor.shape[1:]
-                    batch[name] = self.empty_tensor(shape, tensor.dtype)
+                    batch[name] = self._batch_memory.tensor(shape, tensor.dtype)
                 batch[name][torch.from_numpy(there)] = tensor
         features = batch.pop("")
         if not batch:
             return features
-        batch[SOURCE] = self.empty_tensor((len(numbers),), torch.int64)
+        batch[SOURCE] = self._batch_memory.tensor((len(numbers),), torch.int64)
         batch[SOURCE].numpy()[:] = of
         return features, batch
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from ais_assets import schema
 from ais_assets.transforms.kernels import run_starts, stored_integers
 from ais_assets.transforms.split import split_at_rows
-from ais_assets.transforms.windows import DT_MASK, pack_tables
+from ais_assets.transforms.windows import COLUMNS, DT_MASK, HELD_COLUMNS, pack_tables
 
 ANCHOR_ROWS: Final = 64
 ANCHOR_SHIFT: Final = 6
@@ -35,6 +35,8 @@ BLOCK_ROWS: Final = ANCHOR_ROWS * mmap.PAGESIZE // 4
 HEADING_BITS: Final = 9
 NO_HEADING: Final = (1 << HEADING_BITS) - 1
 NO_STATUS: Final = 31
+PACKED_COLUMNS: Final = (*COLUMNS, *HELD_COLUMNS, "split")
+"""Columns of the track files that `positions`, `anchors` and `tracks` are made from."""
 CHANNEL_COLUMNS: Final = ("heading", "nav_status")
 """Columns of the track files that `channels` holds."""
 TRACK_NUMBERS: Final = ("track", "row", "positions", "end", "split")

@@ -33,6 +33,7 @@ from ais_assets.loader.remote import Remote, give_up_when
 from ais_assets.loader.tracks.packed_tracks import (
     ANCHOR_ROWS,
     CHANNEL_COLUMNS,
+    PACKED_COLUMNS,
     TRACK_NUMBERS,
     PackedRows,
     PackedTracks,
@@ -42,14 +43,17 @@ from ais_assets.loader.tracks.packed_tracks import (
 )
 from ais_assets.loader.tracks.track_index import IndexedFile, TracksIndex
 from ais_assets.loader.world import World
-from ais_assets.machine import boot_id
+from ais_assets.machine import available_memory, boot_id, usable_cores
 from ais_assets.store.file_locks import exclusively, left_behind, sign_of_life
 
 POSITION_BYTES: Final = 12
 _ROW_BYTES: Final = {"positions": POSITION_BYTES, "channels": 2}
 _TRACK_BYTES: Final = 8 * len(TRACK_NUMBERS)
-MOST_FILE_BYTES: Final = 1 << 30
-"""Of track files in memory at once, unless one alone is larger."""
+ROW_GROUP_BYTES: Final = 150 << 20
+"""That a thread takes for a row group, as it is and packed, beside the file that it is of."""
+_LEAST_MEMORY: Final = 1 << 30
+PACKING_SHARE: Final = 8
+"""Of what is available, one in so many parts is for the files that this machine's ranks pack."""
 CACHE_FOLDER: Final = "tracks"
 """In the folder that a user names, which may be that of other caches."""
 LIST_SUFFIX: Final = ".json"
@@ -69,17 +73,22 @@ class TrackCache:
         folder: for the cache's own folder; made where it is missing.
         remote: the published `track_shards`.
         index: what is published there.
-        threads: that fetch and pack, at most. Each holds a track file in memory, and one of its row groups as it is and
-            packed; fewer of them work where so many of the largest file would take more than `MOST_FILE_BYTES`.
+        threads: that fetch and pack, at most; None: as many as this rank has cores for. Each holds a track file in
+            memory, and one of its row groups as it is and packed; fewer of them work where they would take too much.
 
     Raises LoaderError where the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, remote: Remote, index: TracksIndex, threads: int) -> None:
+    def __init__(self, folder: Path, remote: Remote, index: TracksIndex, threads: int | None = None) -> None:
         self.folder = folder / CACHE_FOLDER
         self._remote = remote
         self._index = index
-        self._threads = threads_that_fit(threads, (file.size for file in index.files))
+        ranks = World.detect().ranks_per_node
+        self._threads = threads_that_fit(
+            threads or max(1, usable_cores() // ranks),
+            (file.size for file in index.files),
+            max(_LEAST_MEMORY, (available_memory() or 0) // PACKING_SHARE) // ranks,
+        )
         self._in_use = self._say_in_use()
 
     def close(self) -> None:
@@ -228,10 +237,13 @@ class TrackCache:
         where = f"{self._remote.uri}/{file.name}"
         parts = {kind: self.folder / f"{stem}.{kind}.part" for kind in (*kinds, "anchors", "tracks")}
         try:
-            rows = self._write_parts(data, where, parts, file.rows)
+            rows, digests = self._write_parts(data, where, parts, file.rows)
             listed = {
                 "rows": rows,
-                "files": {kind: self._publish(part, self.folder / f"{stem}.{kind}") for kind, part in parts.items()},
+                "files": {
+                    kind: self._publish(part, self.folder / f"{stem}.{kind}", digests[kind])
+                    for kind, part in parts.items()
+                },
             }
             part = parts["tracks"]
             part.write_text(json.dumps(listed, sort_keys=True))
@@ -244,17 +256,18 @@ class TrackCache:
                     part.unlink(missing_ok=True)
         return listed
 
-    def _write_parts(self, data: bytes, where: str, parts: Mapping[str, Path], rows_of_index: int) -> int:
-        """Packs a track file's bytes into these files, which end in holes; returns its rows."""
+    def _write_parts(
+        self, data: bytes, where: str, parts: Mapping[str, Path], rows_of_index: int
+    ) -> tuple[int, dict[str, str]]:
+        """Packs a track file's bytes into these files, which end in holes; returns its rows and the files' sha256."""
         rows = 0
         tracks = TrackList()
         with ExitStack() as stack:
-            out: dict[str, BinaryIO] = {kind: stack.enter_context(path.open("wb")) for kind, path in parts.items()}
+            out = {kind: _HashedFile(stack.enter_context(path.open("wb"))) for kind, path in parts.items()}
             try:
                 file = stack.enter_context(pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True))
-                columns = [
-                    name for name in file.schema_arrow.names if "channels" in parts or name not in CHANNEL_COLUMNS
-                ]
+                wanted = {*PACKED_COLUMNS, *(CHANNEL_COLUMNS if "channels" in parts else ())}
+                columns = [name for name in file.schema_arrow.names if name in wanted]
                 groups = range(file.num_row_groups)
                 tables = (file.read_row_group(group, columns=columns, use_threads=False) for group in groups)
                 for part in packed_parts(tables, channels="channels" in parts):
@@ -274,13 +287,11 @@ class TrackCache:
             out["tracks"].write(tracks.numbers().data)
             for kind, row_bytes in (*_ROW_BYTES.items(), ("anchors", 4 / ANCHOR_ROWS)):
                 if kind in out:
-                    out[kind].truncate(int(padded(rows) * row_bytes))
-        return rows
+                    out[kind].extend(int(padded(rows) * row_bytes))
+        return rows, {kind: file.sha256 for kind, file in out.items()}
 
     @staticmethod
-    def _publish(part: Path, path: Path) -> dict[str, Any]:
-        with part.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    def _publish(part: Path, path: Path, digest: str) -> dict[str, Any]:
         os.utime(part, ns=(mark_of(digest), mark_of(digest)))
         size = part.stat().st_size
         part.replace(path)
@@ -344,7 +355,9 @@ class TrackCache:
         part = path.with_name(f"{path.name}.part")
         try:
             write(part)
-            listed = self._publish(part, path)
+            with part.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            listed = self._publish(part, path, digest)
             part.write_text(json.dumps(listed))
             part.replace(path.with_name(f"{path.name}{LIST_SUFFIX}"))
         except OSError as error:
@@ -394,15 +407,42 @@ class TrackCache:
         return LoaderError(f"{path} cannot be written into the cache: {error.strerror or error}: {cure}")
 
 
+class _HashedFile:
+    """A file that is hashed while it is written, from its beginning to its end."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._size = 0
+
+    def write(self, data: memoryview) -> None:
+        """Appends an array's bytes."""
+        data = data.cast("B") if data.nbytes else memoryview(b"")
+        self._file.write(data)
+        self._digest.update(data)
+        self._size += len(data)
+
+    def extend(self, size: int) -> None:
+        """Ends it with a hole, so that it is of this size."""
+        self._file.truncate(size)
+        self._digest.update(bytes(size - self._size))
+        self._size = size
+
+    @property
+    def sha256(self) -> str:
+        """Of what it is now, hexadecimal."""
+        return self._digest.hexdigest()
+
+
 _CURE: Final = (
     "if the dataset was published anew since this job started, start it again; else restore the file, or materialize "
     "its shard in track_shards again, then training_dataset"
 )
 
 
-def threads_that_fit(threads: int, sizes: Iterable[int]) -> int:
-    """So many threads, or fewer: as many as may hold the largest of these files each; one at least."""
-    return max(1, min(threads, MOST_FILE_BYTES // max((1, *sizes))))
+def threads_that_fit(threads: int, sizes: Iterable[int], memory: int) -> int:
+    """So many threads, or as many as can hold the largest of these files and a row group of it; one at least."""
+    return max(1, min(threads, memory // (max((0, *sizes)) + ROW_GROUP_BYTES)))
 
 
 def mark_of(digest: str) -> int:

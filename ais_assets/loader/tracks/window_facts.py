@@ -16,7 +16,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ais_assets import schema
-from ais_assets.loader.tracks.epochs import MOST_THREADS, ahead
+from ais_assets.loader.tracks.ahead import ahead
+from ais_assets.loader.tracks.epochs import MOST_THREADS
 from ais_assets.loader.tracks.packed_tracks import PackedRows, PackedTracks, first_row_from, starts_of, time_at
 from ais_assets.loader.tracks.track_cache import TrackCache
 from ais_assets.loader.tracks.window_plan import WindowPlan

@@ -21,6 +21,10 @@ _TABLE_POSITIONS: Final = 1 << 20
 TABLE_WINDOWS: Final = 1 << 10
 ORDERED_BYTES: Final = 56
 """A reference while it is put in order."""
+ROW_GROUP_BYTES: Final = 150 << 20
+"""That a thread of a track loader takes beside its track file."""
+PACKING_SHARE: Final = 8
+"""Of what is available, one in so many parts is for a track loader's files."""
 _SHARD_BYTES: Final = 1 << 26
 """An MDS shard before compression."""
 
@@ -84,3 +88,13 @@ def checks_peak() -> float:
 def loader_peak(windows: float = 0.0) -> float:
     """Bytes of a process that loads batches; of so many windows it also keeps the errors of a forecast."""
     return _PROCESS_BYTES + _TORCH_BYTES + 24 * windows
+
+
+def packing_threads(cores: int, memory: float, file: float) -> int:
+    """That a track loader takes to pack track files of so many bytes, where nobody says how many."""
+    return max(1, min(cores, int(memory / PACKING_SHARE // (file + ROW_GROUP_BYTES))))
+
+
+def packing_peak(threads: int, file: float) -> float:
+    """Bytes of a track loader until its first batch."""
+    return loader_peak() + threads * (file + ROW_GROUP_BYTES)

@@ -14,8 +14,6 @@ from ais_assets.operating.planning.workload import GIGABYTE, Load, Work
 
 _TORCH_SECONDS: Final = 3.3
 """Of a core, that a process takes to load the loader's libraries."""
-_LOADER_THREADS: Final = 8
-"""That a track loader takes at most, where nobody says how many."""
 PUBLISHING: Final = "training_dataset"
 FIRST_BATCH: Final = "first batch"
 TRACKS: Final = "tracks"
@@ -250,9 +248,10 @@ def _reckoning(work: Work, rates: Rates) -> Stage:
 
 def _first_batch(work: Work, rates: Rates) -> Stage:
     """Windows cut from tracks: what a training machine does until its first batch."""
-    threads = min(work.load.cores, _LOADER_THREADS)
+    file = work.positions * rates.position_bytes / work.shards
+    threads = peaks.packing_threads(work.load.cores, work.load.memory, file)
     return Stage(
         *(FIRST_BATCH, work.positions, "positions", 1),
         _TORCH_SECONDS * threads + work.positions / rates.positions_cached,
-        *(work.positions * rates.position_bytes, 0.0, peaks.loader_peak(), threads),
+        *(work.positions * rates.position_bytes, 0.0, peaks.packing_peak(threads, file), threads),
     )

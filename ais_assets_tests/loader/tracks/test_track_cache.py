@@ -259,10 +259,10 @@ def test_a_file_written_to_while_the_epoch_goes_on_changes_nothing_that_is_mappe
 
 def test_as_many_threads_pack_as_may_hold_the_largest_file() -> None:
     gigabyte = 10**9
-    assert track_cache.threads_that_fit(8, [gigabyte // 4, 1]) == 4
-    assert track_cache.threads_that_fit(3, [gigabyte // 4]) == 3
-    assert track_cache.threads_that_fit(8, [5 * gigabyte]) == 1
-    assert track_cache.threads_that_fit(8, []) == 8
+    assert track_cache.threads_that_fit(8, [gigabyte // 4, 1], 2 * gigabyte) == 4
+    assert track_cache.threads_that_fit(3, [gigabyte // 4], 2 * gigabyte) == 3
+    assert track_cache.threads_that_fit(8, [5 * gigabyte], gigabyte) == 1
+    assert track_cache.threads_that_fit(8, [], 2 * gigabyte) == 8
 
 
 def test_a_fetch_says_how_far_it_is_where_it_takes_time(
