@@ -20,6 +20,7 @@ import click
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ais_assets.assets.checks import hulls_in_two_splits
@@ -47,6 +48,7 @@ from ais_assets.transforms.reports.row_rules import RAW_COLUMNS
 from ais_assets.transforms.shuffle import pile_windows, throw_windows
 from ais_assets.transforms.track_table import track_table
 from ais_assets.transforms.tracks import CLEAN_COLUMNS, build_tracks
+from ais_assets.transforms.vessels import RAW_COLUMNS as TOLD_COLUMNS
 from ais_assets.transforms.vessels import vessel_table
 from ais_assets.transforms.windows import PACKED_WORDS, gather
 
@@ -103,6 +105,16 @@ class _Stages:
             1, self.lake.describe(asset, partition).rows
         )
 
+    def bytes_read(self, asset: str, partition: str, columns: Sequence[str]) -> int:
+        """That these columns of a partition take in its file."""
+        metadata = pq.read_metadata(self.lake.uri_of(asset, partition))
+        chunks = (
+            metadata.row_group(group).column(number)
+            for group in range(metadata.num_row_groups)
+            for number in range(metadata.num_columns)
+        )
+        return sum(chunk.total_compressed_size for chunk in chunks if chunk.path_in_schema in columns)
+
     def rows(self, asset: str, partition: str | None, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """A partition's row groups."""
         return self.lake.row_groups(asset, partition, columns)
@@ -147,6 +159,10 @@ def _measure_days(stages: _Stages, source: SimulatedSource, archive: Path) -> No
         ),
     )
     rates["record_bytes"] = stages.bytes_a_row("raw_records", day)
+    rates["told_bytes"] = stages.bytes_read("raw_records", day, TOLD_COLUMNS) / typed.rows
+    judged = stages.bytes_read("raw_records", day, quality.RAW_COLUMNS)
+    judged += stages.bytes_read("clean_records", day, quality.CLEAN_COLUMNS)
+    rates["judged_bytes"] = judged / typed.rows
     rates["clean_bytes"] = stages.bytes_a_row("clean_records", day)
     rates["clean_share"] = clean.ledger.rows_out / clean.ledger.rows_in
     stages.stored(

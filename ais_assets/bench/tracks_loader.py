@@ -46,7 +46,7 @@ def command(
     year_tracks: int,
     folder: Path | None,
 ) -> None:
-    """Windows cut from tracks beside windows from disk; all parts take some MINUTES.
+    """Windows cut from tracks beside windows from disk; all parts take some five minutes.
 
     The fleet's tracks are published as they are, beside the same windows on disk, and once more with as many copies of
     the fleet as --all-windows asks for.

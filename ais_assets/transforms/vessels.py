@@ -16,6 +16,12 @@ from ais_assets.transforms.mmsi import FIRST_SHIP, LAST_SHIP, MMSI_PER_MID, NINE
 from ais_assets.transforms.reports.row_rules import NOT_A_VESSEL
 from ais_assets.transforms.split import hulls, split_codes
 
+_TOLD: Final = (
+    *("mmsi", "mobile_type", "imo", "callsign", "name", "ship_type", "length", "width", "draught", "identity"),
+)
+RAW_COLUMNS: Final = ("t", *_TOLD)
+"""Columns of `schema.RAW_RECORDS` that `vessel_table` reads."""
+
 CONFLICTING: Final = ("imo", "callsign", "name", "ship_type", "length", "width", "identity")
 """Static fields of which a ship has one value at a time; an MMSI that showed several lists them in `conflicts`."""
 
@@ -48,8 +54,7 @@ _SIZE_IS_IMPLAUSIBLE = " or ".join(f"coalesce({size} > {most}, false)" for size,
 # A ship says the same many thousand times: what is counted and compared is each thing that she says, once.
 _QUERY = f"""
 with told as (
-    select mmsi, mobile_type, imo, callsign, name, ship_type, length, width, draught, identity,
-           min(t) as first_t, max(t) as t, count(*) as records
+    select {", ".join(_TOLD)}, min(t) as first_t, max(t) as t, count(*) as records
     from records
     group by all
 ), sent as (

@@ -29,7 +29,7 @@ from ais_assets.settings import load_settings
 from ais_assets.transforms.shuffle import sweep_piles
 
 ROUND = Rates(
-    *("a machine", 1e6, 1e6, 1e6, 1e6, 1e4, 1e4, 10, 10, 10, 10, 10, 1e4, 1e4, 0.5),
+    *("a machine", 1e6, 1e6, 1e6, 1e6, 1e4, 1e4, 10, 10, 10, 10, 10, 10, 10, 1e4, 1e4, 0.5),
     *(1e6, 1e6, 1e6, 2e7, 1e6, 1e6, 1e4, 1e4),
 )
 """A million rows or positions, twenty to pack, and ten thousand windows or pages, a second and core; ten bytes each."""

@@ -61,9 +61,12 @@ def voyage_tracks(
         "sog_tenths": np.rint(10 * sog).astype(np.int32),
         "cog_tenths": np.rint(10 * cog).astype(np.int32) % 3600,
         "split": np.full(len(mmsi), split),
-        "sog_held": np.tile(np.zeros(positions, np.bool_) if held is None else held, count),
     }
-    return track_table([positions] * count, columns=columns)
+    table = track_table([positions] * count, columns=columns)
+    if held is None:
+        return table
+    place = table.schema.get_field_index("sog_held")
+    return table.set_column(place, table.schema.field(place), pa.array(np.tile(held, count)))
 
 
 def small_lake(folder: Path, training: int = 160, validation: int = 40) -> Path:

@@ -205,13 +205,13 @@ def _before(work: Work, rates: Rates) -> list[list[Stage]]:
             ),
             Stage(
                 *("vessels", records, "rows", 1, records / rates.records_merged),
-                *(record_bytes, 0.0, peaks.vessels_peak(), work.load.cores),
+                *(records * rates.told_bytes, 0.0, peaks.vessels_peak(), work.load.cores),
             ),
         ],
         [
             Stage(
                 *("daily_quality", records, "rows", days, records / rates.records_judged),
-                *(record_bytes + clean_bytes, 0.0, peaks.quality_peak()),
+                *(records * rates.judged_bytes, 0.0, peaks.quality_peak()),
             ),
             Stage(
                 *("track_shards", positions, "positions", shards, positions / rates.positions_tracked),

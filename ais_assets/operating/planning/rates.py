@@ -24,6 +24,8 @@ class Rates:
         windows_sharded: windows gathered from packed positions and stored as MDS.
         archive_bytes: a row in its archive.
         record_bytes: a typed record.
+        told_bytes: what `vessels` reads of a typed record.
+        judged_bytes: what `daily_quality` reads of a typed record and of the clean one that it may have become.
         clean_bytes: a clean record.
         position_bytes: a position of a track.
         reference_bytes: a reference to a window.
@@ -50,6 +52,8 @@ class Rates:
     windows_sharded: float
     archive_bytes: float
     record_bytes: float
+    told_bytes: float
+    judged_bytes: float
     clean_bytes: float
     position_bytes: float
     reference_bytes: float
