@@ -14,6 +14,7 @@ from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from ais_assets.operating.local_runs import end_orphans
 from ais_assets.settings import load_settings
 from ais_assets.store.objects import STAGING
+from ais_assets_tests.ais_command import ais_here
 from ais_assets_tests.integration.test_graph import SMALL, digests
 
 PATIENCE_SECONDS = 120
@@ -57,7 +58,7 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
 
 def test_killed_builds_leave_nothing_behind_that_matters(tmp_path: Path) -> None:
     undisturbed = tmp_path / "undisturbed"
-    assert build(undisturbed, environment(undisturbed)).wait(PATIENCE_SECONDS) == 0
+    assert ais_here(("build",), environment(undisturbed), undisturbed).returncode == 0
 
     disturbed = tmp_path / "disturbed"
     variables = environment(disturbed)
