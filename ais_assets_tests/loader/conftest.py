@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from ais_assets_tests.loader.faulty_s3 import FaultyS3, faulty_s3
 
 
 @pytest.fixture
@@ -16,3 +20,21 @@ def isolated() -> list[str]:
     except (FileNotFoundError, subprocess.CalledProcessError):
         pytest.skip("mounts of its own need unshare(1) and user namespaces")
     return command
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """A folder for the loader's cache."""
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def faulty_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyS3]:
+    """What the test has in its folder, behind a server that can be told to fail."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setattr("ais_assets.loader.remote._FIRST_PAUSE_SECONDS", 0.01)
+    with faulty_s3(tmp_path) as server:
+        yield server

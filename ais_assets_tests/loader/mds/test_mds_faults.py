@@ -28,8 +28,9 @@ from ais_assets.loader.mds.job_memory import remove_leftovers
 from ais_assets.loader.mds.rows import ShardDamagedError
 from ais_assets.loader.mds.shard_cache import ShardState
 from ais_assets.loader.mds.unpacking import unpacked
-from ais_assets_tests.loader.faulty_s3 import Fault, FaultyS3, faulty_s3
+from ais_assets_tests.loader.faulty_s3 import Fault, FaultyS3
 from ais_assets_tests.loader.mds.mds_datasets import flip_a_bit, numbers, windows, write_dataset
+from ais_assets_tests.loader.programs import run
 from ais_assets_tests.s3_server import S3Server
 
 COUNT = 203
@@ -121,12 +122,6 @@ def remote(tmp_path: Path) -> Path:
     return write_dataset(tmp_path / "remote", windows(COUNT))
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    """A folder for the cache."""
-    return tmp_path / "cache"
-
-
 def a_shard(folder: Path, suffix: str = ".zstd") -> Path:
     """One of a dataset's shards."""
     return sorted(folder.glob(f"*.mds{suffix}"))[3]
@@ -135,13 +130,6 @@ def a_shard(folder: Path, suffix: str = ".zstd") -> Path:
 def seen(dataset: AISMDSDataset) -> list[int]:
     """The samples of the next epoch, sorted."""
     return sorted(chain.from_iterable(numbers(dataset)))
-
-
-def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Runs a program in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False
-    )
 
 
 def truncate(file: Path) -> None:
@@ -513,15 +501,10 @@ def test_a_shard_that_a_killed_process_was_at_is_taken_over(remote: Path, cache:
 
 
 @pytest.fixture
-def s3(remote: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyS3]:
+def s3(remote: Path, faulty_server: FaultyS3) -> FaultyS3:
     """`remote` behind a server that can be told to fail."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setattr("ais_assets.loader.remote._FIRST_PAUSE_SECONDS", 0.01)
-    with faulty_s3(remote.parent) as server:
-        yield server
+    del remote  # It is there before anything is asked for.
+    return faulty_server
 
 
 def over_s3(server: FaultyS3, cache: Path, timeout: float = 5.0) -> AISMDSDataset:

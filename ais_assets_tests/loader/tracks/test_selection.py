@@ -51,12 +51,6 @@ def lake(tmp_path: Path) -> Path:
     return tmp_path / "lake"
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    """A folder for the cache."""
-    return tmp_path / "cache"
-
-
 def every_window(lake: Path, cache: Path, **options: Any) -> tuple[NDArray[np.float64], dict[str, NDArray[np.int64]]]:
     """All windows, and what is said of them."""
     dataset = TrackWindowDataset(lake, cache, provenance=True, times=True, mask=True, **options)

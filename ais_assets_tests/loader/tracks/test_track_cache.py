@@ -24,19 +24,6 @@ from ais_assets_tests.loader.mds.mds_datasets import flip_a_bit
 from ais_assets_tests.loader.tracks.track_datasets import publish, shard_tables, with_channels
 
 
-@pytest.fixture
-def lake(tmp_path: Path) -> Path:
-    """Published tracks."""
-    publish(tmp_path / "lake", shard_tables())
-    return tmp_path / "lake"
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    """A folder for the cache."""
-    return tmp_path / "cache"
-
-
 def content(lake: Path, cache: Path) -> str:
     """A digest of all training windows, in order."""
     dataset = TrackWindowDataset(lake, cache)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,9 @@ import pytest
 from torch.utils.data import DataLoader
 
 from ais_assets.io.streaming_loader import LoaderError, TrackWindowDataset
-from ais_assets_tests.loader.faulty_s3 import Fault, FaultyS3, faulty_s3
+from ais_assets_tests.loader.faulty_s3 import Fault, FaultyS3
 from ais_assets_tests.loader.mds.mds_datasets import flip_a_bit
-from ais_assets_tests.loader.tracks.track_datasets import publish, shard_tables
+from ais_assets_tests.loader.programs import run
 
 EPOCH = """
 import sys
@@ -23,26 +22,6 @@ from ais_assets.io.streaming_loader import TrackWindowDataset
 print(sum(len(batch) for batch in TrackWindowDataset(sys.argv[1], sys.argv[2], batch_size=8, download_retry=0)))
 """
 FAULTY = "0002.parquet"
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Path:
-    """Published tracks."""
-    publish(tmp_path / "lake", shard_tables())
-    return tmp_path / "lake"
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    """A folder for the cache."""
-    return tmp_path / "cache"
-
-
-def run(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Runs a program in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False
-    )
 
 
 def test_a_job_that_lacks_tracks_does_not_exit_with_0(lake: Path, cache: Path) -> None:
@@ -78,15 +57,10 @@ def test_a_cache_on_a_disk_that_cannot_be_written_is_read(lake: Path, cache: Pat
 
 
 @pytest.fixture
-def s3(lake: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyS3]:
+def s3(lake: Path, faulty_server: FaultyS3) -> FaultyS3:
     """The lake behind a server that can be told to fail."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setattr("ais_assets.loader.remote._FIRST_PAUSE_SECONDS", 0.01)
-    with faulty_s3(lake.parent) as server:
-        yield server
+    del lake  # It is there before anything is asked for.
+    return faulty_server
 
 
 def over_s3(server: FaultyS3, cache: Path, timeout: float = 5.0) -> TrackWindowDataset:

@@ -36,12 +36,6 @@ def lake(tmp_path: Path) -> Path:
     return tmp_path / "lake"
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    """A folder for the loader's cache."""
-    return tmp_path / "cache"
-
-
 def expected_windows(split: str, window: int = WINDOW, stride: int = STRIDE) -> list[tuple[int, NDArray[np.float32]]]:
     """The windows of a split by the words of the contract: each one's track, and its features, in order."""
     windows = []
