@@ -2,7 +2,7 @@
 
 `AIS_2024_01_01.zip` of 2015 to 2024, `ais-2025-01-01.csv.zst` and GeoParquet since; 2015 to 2017 without the
 transceiver's class and with texts for the status, 2020 with a misspelt header, since 2025 in lower case, longitude
-first. Rows are not in order of time.
+first. Rows are not in order of time. 2009 to 2014 were published as File Geodatabases, which others export to CSV.
 """
 
 from __future__ import annotations
@@ -68,6 +68,26 @@ LAYOUT: Final = Layout(
     motion_wraps=True,
 )
 
+# Of the table Broadcast (https://www.fisheries.noaa.gov/inport/item/49026) as GDAL exports it with GEOMETRY=AS_XY and
+# ArcGIS with its points' coordinates added. Built by the published list of columns; no real file was at hand. Static
+# data stand in two other tables.
+BEFORE_2015: Final = Layout(
+    name="MarineCadastre before 2015",
+    delimiter=",",
+    columns={
+        "lon": ("X", "POINT_X"),
+        "lat": ("Y", "POINT_Y"),
+        "sog": "SOG",
+        "cog": "COG",
+        "heading": "Heading",
+        "t": "BaseDateTime",
+        "nav_status": "Status",
+        "mmsi": "MMSI",
+    },
+    mobile_types={},
+    nav_statuses=_STATUS_CODES,
+)
+
 
 class MarineCadastreSource(DelimitedSource):
     """Archives of MarineCadastre: a day each, and a UTM zone and month each, as they were until 2017."""
@@ -88,6 +108,7 @@ class MarineCadastreSource(DelimitedSource):
         "ais-2025-01-01.parquet",
         "AIS_2024_01_01.csv",
         "AIS_2017_01_Zone10.csv",
+        "Zone10_2009_01.csv",
     )
     suffixes: ClassVar[tuple[str, ...]] = (".zip", ".csv.zst", ".parquet", ".csv.gz", ".csv")
-    row_layouts = (LAYOUT,)
+    row_layouts = (LAYOUT, BEFORE_2015)

@@ -152,6 +152,62 @@ def test_the_sixteen_columns_of_2017(real_data: Path) -> None:
     assert [float(cog) for cog in table["cog"].to_pylist()[4:7]] == [311.8, 341.2, 232.0]
 
 
+def test_a_zone_and_month_in_a_zip_as_they_were_until_2017(tmp_path: Path) -> None:
+    """By the names and columns that the authority published; no real file was at hand."""
+    name = "AIS_2015_01_Zone10"
+    row_of = "{mmsi},2015-01-{day:02d}T23:59:59,48.11965,-123.42,0,-49.6,511,NAME,IMO9107370,WDA1,30,moored,20,6,,"
+    rows = [row_of.format(mmsi=mmsi, day=day) for mmsi, day in ((367000001, 31), (367000002, 1), (367000003, 2))]
+    with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+        text = "\n".join([HEADER.removesuffix(",TransceiverClass"), *rows, ""])
+        archive.writestr(f"AIS_ASCII_by_UTM_Month/2015/{name}.csv", text)
+    assert [_landed_mmsis(tmp_path, date(2015, 1, day)) for day in (1, 2, 3, 31)] == [
+        [367000002],
+        [367000003],
+        [],
+        [367000001],
+    ]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "X,Y,SOG,COG,Heading,ROT,BaseDateTime,Status,VoyageID,MMSI,ReceiverType,ReceiverID",
+        "POINT_X,POINT_Y,SOG,COG,Heading,ROT,BaseDateTime,Status,VoyageID,MMSI,ReceiverType,ReceiverID",
+    ],
+)
+def test_a_geodatabase_of_2009_exported_to_csv(tmp_path: Path, header: str) -> None:
+    """By the published columns of its table Broadcast, times as GDAL writes them; no real file was at hand."""
+    path = tmp_path / "Zone10_2009_01.csv"
+    path.write_text(
+        f"{header}\n"
+        "-123.438233,48.119655,12,275,511,128,2009/01/31 00:00:00,0,1,367000001,b,003669706\n"
+        "-123.438234,48.119656,0,360,90,0,2009/01/01 00:01:00,15,2,367000002,r,\n"
+    )
+    table, counts = read(path, date(2009, 1, 31))
+    assert counts == {"other_day": 1}
+    (record,) = table.to_pylist()
+    assert {name: value for name, value in record.items() if value is not None} == {
+        "t": datetime(2009, 1, 31, tzinfo=UTC),
+        "mmsi": 367000001,
+        "mobile_type": "unknown",
+        "lat": 48.119655,
+        "lon": -123.438233,
+        "sog": 12.0,
+        "cog": 275.0,
+        "nav_status": "under way using engine",
+        "coarse": False,
+    }
+    assert _landed_mmsis(tmp_path, date(2009, 1, 1)) == [367000002]
+
+
+def _landed_mmsis(folder: Path, day: date) -> list[int]:
+    source = MarineCadastreSource(str(folder), max_bytes=MAX_BYTES)
+    into = folder / f"landed-{day}"
+    into.mkdir()
+    stream = source.read_all([archive.path for archive in source.land(day, into)], day)
+    return [mmsi for table in stream.tables for mmsi in table["mmsi"].to_pylist()]
+
+
 @pytest.mark.parametrize(
     ("field", "text", "value", "note"),
     [
