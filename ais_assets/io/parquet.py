@@ -130,6 +130,12 @@ def _leaves(schema: pa.Schema) -> list[str]:
     return [f"{field.name}.list.element" if pa.types.is_nested(field.type) else field.name for field in schema]
 
 
+_MOST_PAGE_ROWS: Final = 1 << 20
+"""Their bytes end pages, and not the 20,000 rows that pyarrow would end them after."""
+_BATCH_VALUES: Final = 1 << 16
+"""Encoded between two looks at a page's size. Together a tenth of the time that `raw_records` takes to write."""
+
+
 def _writer(file: _FileUnderWay, schema: pa.Schema, storage: Storage, level: int) -> pq.ParquetWriter:
     dictionary, encoding = _encodings(schema, storage)
     statistics = _leaves(schema) if storage.statistics is None else storage.statistics
@@ -143,6 +149,8 @@ def _writer(file: _FileUnderWay, schema: pa.Schema, storage: Storage, level: int
         column_encoding=encoding,
         write_statistics=list(statistics),  # pyright: ignore[reportArgumentType]
         data_page_size=storage.page_bytes,
+        max_rows_per_page=_MOST_PAGE_ROWS,
+        write_batch_size=_BATCH_VALUES,
         write_page_checksum=True,
     )
 

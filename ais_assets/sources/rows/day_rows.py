@@ -14,13 +14,13 @@ from typing import Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numba import njit
 from numpy.typing import NDArray
 
 from ais_assets.ledger import Ledger
 from ais_assets.sources.file_days import Reach
 from ais_assets.sources.rows.archive import packing_of, row_blocks
 from ais_assets.sources.rows.column_rows import column_times
+from ais_assets.sources.rows.compiled import compiled
 from ais_assets.sources.rows.delimited import BLOCK_BYTES, after_comments, whole_lines
 from ais_assets.sources.rows.header import find_header, meaning_of
 from ais_assets.sources.rows.layout import Layout, plain_name
@@ -174,7 +174,7 @@ def _reason(time: int) -> str:
     return Reject(known.get(time, time_reject(time))).name.lower()
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _row_times(text, plan, position, line, out):
     """Rows from `position` to the block's end or a full `out`: (where it stopped, its line, rows, blank lines)."""
     starts, ends, lines, times = out
@@ -194,7 +194,7 @@ def _row_times(text, plan, position, line, out):
     return position, line, rows, blank
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _time_of(text, at, plan):
     """Milliseconds since 1970 of the row that begins at `at`, or why it has none."""
     delimiter, roles, columns, _, _, meaning, _, _ = plan

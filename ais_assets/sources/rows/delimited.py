@@ -27,7 +27,6 @@ from ais_assets.sources.rows.record_table import (
     StaticData,
     StaticValue,
     empty_records,
-    metres,
     record_table,
 )
 from ais_assets.sources.rows.row_kernel import parse_rows
@@ -39,7 +38,7 @@ from ais_assets.sources.rows.row_plan import (
     Reject,
     RowPlan,
 )
-from ais_assets.sources.rows.static_fields import NO_TEXT, STATIC_READERS, split_row
+from ais_assets.sources.rows.static_fields import split_row, static_reader
 from ais_assets.sources.rows.text import PADDING, grown
 from ais_assets.sources.source import SourceError
 from ais_assets.stream import RecordStream
@@ -189,6 +188,10 @@ class _Parse:
         self._malformed_static = 0
         self._rejects: list[dict[str, Any]] = []
         self._static = StaticData()
+        self._static_fields = [
+            (header.static.get(column), static_reader(column, layout.scales.get(column)))
+            for column in schema.STATIC_COLUMNS
+        ]
 
     def lines(self, lines: bytes, begin: int = 0) -> Iterator[pa.Table]:
         """Parses whole lines and then PADDING, from byte `begin`; gives the tables that they fill."""
@@ -256,24 +259,14 @@ class _Parse:
         if len(fields) != len(self._header.names):
             self._malformed_static += 1
             return (None,) * len(schema.STATIC_COLUMNS)
-        return tuple(self._static_value(column, fields) for column in schema.STATIC_COLUMNS)
-
-    def _static_value(self, column: str, fields: list[str]) -> StaticValue:
-        place = self._header.static.get(column)
-        if place is None:
-            return None
-        if column == "identity":
-            return fields[place].strip() or None
-        text = fields[place].strip(" @")
-        if text in NO_TEXT:
-            return None
-        try:
-            value = STATIC_READERS[column](text)
-            scale = self._layout.scales.get(column)
-            return value if scale is None or not isinstance(value, float) else metres(value * scale)
-        except ValueError:
-            self._malformed_static += 1
-            return None
+        values: list[StaticValue] = []
+        for place, read in self._static_fields:
+            try:
+                values.append(None if place is None else read(fields[place]))
+            except ValueError:
+                self._malformed_static += 1
+                values.append(None)
+        return tuple(values)
 
     def _table(self) -> pa.Table:
         rows = self._progress.records

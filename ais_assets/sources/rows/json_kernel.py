@@ -8,13 +8,13 @@ of a plain line, too, what is read here is what they read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from ais_assets import schema
+from ais_assets.sources.rows.compiled import compiled
 from ais_assets.sources.rows.numbers import decimal
 from ais_assets.sources.rows.row_plan import NULL, NULL_CODE, NULL_HEADING
 from ais_assets.sources.rows.text import (
@@ -42,10 +42,6 @@ from ais_assets.sources.rows.text import (
     zero_bytes,
 )
 from ais_assets.sources.rows.times import DAY_FIRST, text_milliseconds
-
-# Nothing here allocates, so nothing needs numba's run time, which would count references to every array at every call:
-# that took five times as long as the work.
-_compiled = cast(Any, njit)(cache=True, nogil=True, _nrt=False)
 
 _PADDING_BYTES = len(PADDING)
 _TAB = 9
@@ -200,7 +196,7 @@ def hash_of(name: str) -> np.uint64:
     return np.uint64(_hash(np.frombuffer(name.encode() + PADDING, np.uint8), 0, len(name)))
 
 
-@_compiled
+@compiled
 def _end_of_text(text, at):
     """The first byte at or after `at` that is a quote, a backslash, or no printable ASCII."""
     while True:
@@ -212,7 +208,7 @@ def _end_of_text(text, at):
         at += 8
 
 
-@_compiled
+@compiled
 def _hash(text, start, end):
     """Of a text, its letters in lower case: of what is printable but DEL no two other characters are taken for one."""
     value = HASH_SEED ^ np.uint64(end - start)
@@ -227,7 +223,7 @@ def _hash(text, start, end):
     return value if value != 0 else np.uint64(1)
 
 
-@_compiled
+@compiled
 def _find(table_hashes, table_values, value):
     """What a table has for a hash; -1 where it has not."""
     mask = np.uint64(table_hashes.size - 1)
@@ -239,7 +235,7 @@ def _find(table_hashes, table_values, value):
     return -1
 
 
-@_compiled
+@compiled
 def parse_json_lines(text, plan, begin, out, coarse, noted, fresh_rows, seen, slots):
     """Reads lines from `begin` on to the block's end, a full table, or the first that is not plain.
 
@@ -317,20 +313,18 @@ def parse_json_lines(text, plan, begin, out, coarse, noted, fresh_rows, seen, sl
         coarse[record] = is_coarse
         for note in range(4):
             noted[note] += notes >> note & 1
-        if has_static:
-            shown = _static_hash(text, mmsi, slots)
-            if add_to_set(seen, shown if shown != 0 else np.uint64(1)):
-                known += 1
-                fresh_rows[fresh, 0] = record
-                fresh_rows[fresh, 1] = position
-                fresh_rows[fresh, 2] = end
-                fresh += 1
+        if has_static and add_to_set(seen, _static_hash(text, mmsi, slots)):
+            known += 1
+            fresh_rows[fresh, 0] = record
+            fresh_rows[fresh, 1] = position
+            fresh_rows[fresh, 2] = end
+            fresh += 1
         record += 1
         position = next_line
     return JsonProgress(position, line, record, blank, other_day, fresh, known, of_day, plain)
 
 
-@_compiled
+@compiled
 def _static_hash(text, mmsi, slots):
     value = np.uint64(mmsi) * HASH_SEED
     for name in range(_FIRST_STATIC, _END_STATIC):
@@ -342,14 +336,14 @@ def _static_hash(text, mmsi, slots):
     return value
 
 
-@_compiled
+@compiled
 def _blanks(text, at):
     while byte_at(text, at) == SPACE or byte_at(text, at) == _TAB:
         at += 1
     return at
 
 
-@_compiled
+@compiled
 def _scan(text, at, hashes, values, metadata, features, coordinates, slots):
     """What stands under each of NAMES in the object that begins at `at`: the end of its line, or -1: it is not plain.
 
@@ -445,7 +439,7 @@ def _scan(text, at, hashes, values, metadata, features, coordinates, slots):
     return at if byte_at(text, at) == NEWLINE else -1
 
 
-@_compiled
+@compiled
 def _list(text, at, is_pair, depth, slots):
     """The byte behind a list of simple values, of a pair the first two longitude and latitude; -1 of any other."""
     at = _blanks(text, at + 1)
@@ -477,7 +471,7 @@ def _list(text, at, is_pair, depth, slots):
         at = _blanks(text, at + 1)
 
 
-@_compiled
+@compiled
 def _value(text, at, wanted):
     """A text, number or literal: (what it is, its first byte, the one after its last, quotes apart, the byte behind; of
     a number its digits as one and how many of them are decimals, -1 where it is not known so).
@@ -511,13 +505,13 @@ def _value(text, at, wanted):
     return ABSENT, 0, 0, 0, 0, 0
 
 
-@_compiled
+@compiled
 def _is_plain_escape(byte):
     """Whether it ends an escape of two characters: " \\ / b f n r t (RFC 8259, 7)."""
     return byte in (34, 92, 47, 98, 102, 110, 114, 116)
 
 
-@_compiled
+@compiled
 def _number(text, at):
     """A number by the grammar of RFC 8259, 6, as `_value` gives it."""
     start = at
@@ -557,7 +551,7 @@ def _number(text, at):
     return (kind if good else ABSENT), start, at, at, (-mantissa if negative else mantissa), decimals
 
 
-@_compiled
+@compiled
 def _double(slots, name):
     """(is it known, the nearest double) of a number: up to 15 digits over a power of ten are exact (Clinger, 1990)."""
     decimals = slots[name, _DECIMALS]
@@ -567,7 +561,7 @@ def _double(slots, name):
     return True, slots[name, _DIGITS] / _POWERS[decimals]
 
 
-@_compiled
+@compiled
 def _first_number(text, slots, first, second, third):
     """The place of the first of these names that has a number: (is it known, the place or -1 where none has).
 
@@ -588,7 +582,7 @@ def _first_number(text, slots, first, second, third):
     return True, -1
 
 
-@_compiled
+@compiled
 def _time(text, slots):
     """As `json_lines.time_of`: (-1, milliseconds since 1970, negative: not known), or (the name of a text, 0)."""
     for name in range(_TIMESTAMPS):
@@ -626,7 +620,7 @@ def _time(text, slots):
     return -1, -1
 
 
-@_compiled
+@compiled
 def _digits(text, start, count):
     value = np.int64(0)
     for at in range(start, start + count):
@@ -634,7 +628,7 @@ def _digits(text, start, count):
     return value
 
 
-@_compiled
+@compiled
 def _report(text, is_named, slots):
     """(is it known, notes, whether there may be static data, the record) of a line, as `json_lines.report_of`.
 
@@ -674,7 +668,7 @@ def _report(text, is_named, slots):
     return True, notes, has_static, (mmsi, lat, lon, sog, cog, heading, nav_status)
 
 
-@_compiled
+@compiled
 def _mmsi(text, slots):
     name = _MMSI if slots[_MMSI, _KIND] != ABSENT else _USERID
     size = slots[name, _END] - slots[name, _START]
@@ -688,7 +682,7 @@ def _mmsi(text, slots):
     return True, _digits(text, slots[name, _START], size)
 
 
-@_compiled
+@compiled
 def _kind(text, senders, hashes, codes, long_range, long_range_number, slots):
     """(is it known, code of what sent it, whether its position is coarse, whether it has no number)."""
     if slots[_MESSAGETYPE, _KIND] == TEXT:
@@ -719,7 +713,7 @@ def _kind(text, senders, hashes, codes, long_range, long_range_number, slots):
     return True, senders[number], number == long_range_number, number == 0
 
 
-@_compiled
+@compiled
 def _says_ais(text, kind, start, end):
     """Whether it is the text AIS, which gpsd's messages of AIS have as their class."""
     return (
@@ -731,7 +725,7 @@ def _says_ais(text, kind, start, end):
     )
 
 
-@_compiled
+@compiled
 def _position(text, slots, steps):
     """(is it known, latitude, longitude in micro-degrees); NULL for both where one is not available."""
     known_lat, lat = _first_number(text, slots, _LAT, _LATITUDE, -1)
@@ -750,7 +744,7 @@ def _position(text, slots, steps):
     return abs(north) <= 90 * schema.MICRODEGREES and abs(east) <= 180 * schema.MICRODEGREES, north, east
 
 
-@_compiled
+@compiled
 def _micro(text, slots, name, steps):
     """(is it known, micro-degrees) of degrees, or of 1/10,000 minutes; rounded as Python rounds the double."""
     exact, value = _double(slots, name)
@@ -768,7 +762,7 @@ def _micro(text, slots, name, steps):
     return True, -whole if fine < 0 else whole
 
 
-@_compiled
+@compiled
 def _motion(text, slots, first, second, steps, limit, none):
     """(is it known, value in steps or NULL, whether it is implausible), as `json_lines._motion`."""
     known, place = _first_number(text, slots, first, second, -1)

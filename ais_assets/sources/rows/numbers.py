@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from ais_assets import schema
+from ais_assets.sources.rows.compiled import compiled
 from ais_assets.sources.rows.text import COMMA, LOWER_E, MINUS, NINE, PLUS, POINT, UPPER_E, ZERO, byte_at, span_hash
 
 _SCALED_PLACES = 9  # decimal places kept of a number that is yet to be multiplied
@@ -18,7 +18,7 @@ _IDENTITIES = np.uint64(2**31 - schema.FIRST_IDENTITY)
 _LARGEST = HUGE // _POWERS
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def plain_decimal(text, start, delimiter, places):
     """A number such as -12.345 that a delimiter follows and that needs no rounding: (value times 10^places, its end).
 
@@ -46,7 +46,7 @@ def plain_decimal(text, start, delimiter, places):
     return (-value if byte_at(text, start) == MINUS else value), at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def decimal(text, start, end, places):
     """A decimal number times 10^places, rounded half away from zero; an exponent and a decimal comma are understood.
 
@@ -109,7 +109,7 @@ def decimal(text, start, end, places):
     return True, -value if negative else value
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def scaled(text, start, end, scale, places):
     """A decimal number times `scale` times 10^places, rounded half away from zero: (is a number, value).
 
@@ -122,7 +122,7 @@ def scaled(text, start, end, scale, places):
     return ok, np.int64(np.floor(abs(value) + 0.5)) * (1 if value >= 0 else -1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def digits(text, at, count):
     """`count` digits as an integer, or -1 where one of them is no digit."""
     value = 0
@@ -133,7 +133,7 @@ def digits(text, at, count):
     return value
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def mmsi_number(text, start, end):
     """One to nine digits, `.0` allowed after them; -1 for anything else."""
     value = 0
@@ -154,7 +154,7 @@ def mmsi_number(text, start, end):
     return value
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def identity_number(text, start, end):
     """The number of an identity that is a text, from `schema.FIRST_IDENTITY` on; -1 where nothing stands."""
     if start == end:
@@ -162,7 +162,7 @@ def identity_number(text, start, end):
     return schema.FIRST_IDENTITY + np.int64(span_hash(text, start, end) % _IDENTITIES)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def last_digit_place(text, start, end):
     """The decimal place of the last digit that is written of a number: 2 of 1.25, 0 of 12, -3 of 1.2E4."""
     place = 0

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ais_assets import schema
@@ -44,7 +45,7 @@ class StaticData:
         """The static columns of the table, which has `rows` rows; what was seen in it stays known for the next."""
         kinds = [(column, schema.RAW_RECORDS.field(column).type) for column in schema.STATIC_COLUMNS]
         columns = {
-            column: _spread(pa.array([values[k] for values in self._values], kind), self._rows, rows)
+            column: _spread([values[k] for values in self._values], kind, self._rows, rows)
             for k, (column, kind) in enumerate(kinds)
         }
         self._rows, self._values = [], []
@@ -110,13 +111,25 @@ def imo_number(value: int) -> int | None:
     return value if 0 < value < 10_000_000 and value != _NOBODYS_IMO else None
 
 
-def _spread(new: pa.Array, places: list[int], rows: int) -> pa.Array:
-    """An array of `rows` rows that has these values at these places and nulls elsewhere."""
-    indices = np.zeros(rows, np.int64)
-    indices[places] = np.arange(len(new))
+def _spread(values: list[StaticValue], kind: pa.DataType, places: list[int], rows: int) -> pa.Array:
+    """An array of `rows` rows that has these values at these ascending places and nulls elsewhere."""
+    known = np.array([value is not None for value in values], np.bool_)
+    at = np.array(places, np.int64)[known]
+    new = pa.array([value for value in values if value is not None], kind)
+    if not len(new):
+        return pa.nulls(rows, kind)
+    # Arrow's own take costs 2 to 4 ns a row and column, which nearly all have nothing.
     shown = np.zeros(rows, np.bool_)
-    shown[places] = True
-    return new.take(arrow_array(pa.int64(), indices, shown)) if len(new) else pa.nulls(rows, new.type)
+    shown[at] = True
+    if not pa.types.is_string(kind):
+        spread = np.zeros(rows, kind.to_pandas_dtype())
+        spread[at] = new.to_numpy()
+        return arrow_array(kind, spread, shown)
+    offsets = np.zeros(rows + 1, np.int32)
+    offsets[at + 1] = pc.binary_length(new).to_numpy()
+    np.cumsum(offsets, out=offsets)
+    validity = pa.py_buffer(np.packbits(shown, bitorder="little"))
+    return pa.Array.from_buffers(kind, rows, [validity, pa.py_buffer(offsets), new.buffers()[2]])
 
 
 def _dictionary(codes: NDArray[np.int8], names: tuple[str, ...]) -> pa.Array:

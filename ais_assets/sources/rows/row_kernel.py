@@ -7,9 +7,9 @@ its own row and never a neighbour; a general CSV reader would look for the closi
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from ais_assets import schema
+from ais_assets.sources.rows.compiled import compiled
 from ais_assets.sources.rows.numbers import decimal, identity_number, mmsi_number, plain_decimal, scaled
 from ais_assets.sources.rows.row_plan import (
     NULL,
@@ -92,7 +92,7 @@ _TIME_BYTES = 19  # of DD/MM/YYYY hh:mm:ss and YYYY-MM-DD hh:mm:ss
 _IMPLAUSIBLE = int(Note.IMPLAUSIBLE_SOG) - int(Note.MALFORMED_SOG)  # from a field's one note to its other
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def parse_rows(text, plan, begin, out, found):
     """Reads rows from `begin` to the end of the block, a full table or a half-full set of static data.
 
@@ -106,11 +106,8 @@ def parse_rows(text, plan, begin, out, found):
     Returns:
         Progress.
     """
-    # Arrays are unpacked once, and a row is read here and not in a function of its own: numba would count references
-    # to each array anew for every row. Measured on DMA's: 345 ns a row so, 490 with the row in a function that numba
-    # inlines, 470 in one that LLVM does.
+    # One loop over rows and columns: all that a column may say would otherwise go in and out of a function for each.
     delimiter, roles, columns, static_marks, static_open, meaning, window, per_reason = plan
-    times, mmsis, mobiles, lats, lons, sogs, cogs, headings, navs = out
     rejected, noted, sample_rows, fresh_rows, seen = found
     position, record, line, samples, fresh, known, of_day = begin
     in_header, last_needed, last_role, last_read, static_first, has_clock = columns
@@ -122,7 +119,7 @@ def parse_rows(text, plan, begin, out, found):
     stop = text.size - _PADDING_BYTES
     # Feeds are in time order: most rows have the time of the row before, letter by letter.
     t, time_at = np.int64(0), -1
-    while position < stop and record < times.size and 2 * known < seen.size:
+    while position < stop and record < out.t.size and 2 * known < seen.size:
         row = position
         line += 1
         position = after_spaces(text, position)
@@ -259,11 +256,8 @@ def parse_rows(text, plan, begin, out, found):
             )
             if t < 0:
                 reject = time_reject(t)
-        if lat in (NULL, NO_LATITUDE) or lon in (NULL, NO_LONGITUDE):
-            notes |= 1 << Note.NO_POSITION
-            lat = lon = NULL
-        elif reject < 0 and lon == BEYOND:
-            reject = Reject.BAD_LONGITUDE
+        lat, lon, note, reject = placed(lat, lon, reject)
+        notes |= note
         notes |= damaged << Note.DAMAGED_REST
         row_end = line_end(text, position)
         if reject < 0:
@@ -282,23 +276,14 @@ def parse_rows(text, plan, begin, out, found):
             rejected[reject] += 1
             position = row_end + 1
             continue
-        times[record] = t
-        mmsis[record] = mmsi
-        mobiles[record] = mobile_type
-        lats[record] = lat
-        lons[record] = lon
-        sogs[record] = sog
-        cogs[record] = cog
-        headings[record] = heading if heading != NULL else NULL_HEADING
-        navs[record] = nav_status
+        put(out, record, t, mmsi, mobile_type, lat, lon, sog, cog, heading, nav_status)
         count_notes(notes, noted)
         if static_first >= 0 and not damaged:
             if static_open and static_start < 0:
                 static_start = position
             if static_start >= 0:
                 static = _with_run(static, text, static_start, row_end)
-            shown = static ^ (np.uint64(mmsi) * HASH_SEED)
-            if add_to_set(seen, shown if shown != 0 else np.uint64(1)):
+            if add_to_set(seen, static ^ (np.uint64(mmsi) * HASH_SEED)):
                 known += 1
                 fresh_rows[fresh] = record, row, row_end
                 fresh += 1
@@ -307,7 +292,29 @@ def parse_rows(text, plan, begin, out, found):
     return Progress(position, record, line, samples, fresh, known, of_day)
 
 
-@njit(cache=True, nogil=True)
+@compiled
+def placed(lat, lon, reject):
+    """A row's position and what is to be said of it: (latitude, longitude, bit of a Note, Reject or less than 0)."""
+    if lat in (NULL, NO_LATITUDE) or lon in (NULL, NO_LONGITUDE):
+        return NULL, NULL, 1 << Note.NO_POSITION, reject
+    return lat, lon, 0, Reject.BAD_LONGITUDE if reject < 0 and lon == BEYOND else reject
+
+
+@compiled
+def put(out, record, t, mmsi, mobile_type, lat, lon, sog, cog, heading, nav_status):
+    """Writes a record; motion that is not available is NULL."""
+    out.t[record] = t
+    out.mmsi[record] = mmsi
+    out.mobile_type[record] = mobile_type
+    out.lat[record] = lat
+    out.lon[record] = lon
+    out.sog[record] = sog
+    out.cog[record] = cog
+    out.heading[record] = heading if heading != NULL else NULL_HEADING
+    out.nav_status[record] = nav_status
+
+
+@compiled
 def after_spaces(text, at):
     """The first byte at or after `at` that is no space."""
     while byte_at(text, at) == SPACE:
@@ -315,7 +322,7 @@ def after_spaces(text, at):
     return at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _before_spaces(text, start, end):
     """The end of text[start:end] without the spaces and the carriage return behind it."""
     while end > start and (byte_at(text, end - 1) == SPACE or byte_at(text, end - 1) == RETURN):
@@ -323,7 +330,7 @@ def _before_spaces(text, start, end):
     return end
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _same_time(text, at, other):
     """Whether the _TIME_BYTES from `at` on are those from `other` on."""
     return (
@@ -333,13 +340,13 @@ def _same_time(text, at, other):
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def is_line_end(text, at):
     """Whether a line ends at `at`, with a carriage return or without."""
     return byte_at(text, at) == NEWLINE or (byte_at(text, at) == RETURN and byte_at(text, at + 1) == NEWLINE)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def quoted_field_end(text, at, delimiter):
     """Of a field whose opening quote is before `at`: (its end, the delimiter or newline behind it, is it well quoted).
 
@@ -356,7 +363,7 @@ def quoted_field_end(text, at, delimiter):
     return end, at, well_quoted
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def number(text, start, end, scale, places):
     """(is it a number, its value in steps of 10^-places of this package's unit)."""
     if scale == 1.0:
@@ -364,7 +371,7 @@ def number(text, start, end, scale, places):
     return scaled(text, start, end, scale, places)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def milliseconds(text, start, end, time_format, time_places, date_order, zone_starts, zone_offsets):
     """A row's time in milliseconds since 1970, UTC, or a negative reason of `times`."""
     if time_places != TIME_IS_TEXT:
@@ -374,7 +381,7 @@ def milliseconds(text, start, end, time_format, time_places, date_order, zone_st
     return text_milliseconds(text, start, end, date_order, zone_starts, zone_offsets)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def time_reject(reason):
     """The Reject for a reason of `times`."""
     if reason == UNKNOWN_ZONE:
@@ -388,7 +395,7 @@ def time_reject(reason):
     return Reject.BAD_TIMESTAMP
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def means_null(text, start, end):
     """Whether a text is NULL, None, NaN, NA, N/A, <NA> or \\N, in letters of any case."""
     size = end - start
@@ -410,14 +417,14 @@ def means_null(text, start, end):
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def is_below(text, start, end, scale, places, value):
     """Whether a number that was rounded to `value`, in steps of 10^-places, is less than that."""
     ok, exact = number(text, start, end, scale, places + _EXACT_PLACES)
     return ok and exact < value * 10**_EXACT_PLACES
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def motion(ok, value, quantity, wrap):
     """A SOG, COG or heading as (value, bit of a Note); `wrap` is added to a negative one.
 
@@ -435,7 +442,7 @@ def motion(ok, value, quantity, wrap):
     return value, 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def code_of(text, start, end, hashes, codes, unknown, note):
     """The code of a text in a table of Codes, and no note; `unknown` and the `note` where it has no such text."""
     value = span_hash(text, start, end)
@@ -448,7 +455,7 @@ def code_of(text, start, end, hashes, codes, unknown, note):
     return unknown, note
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _roles_from(roles, first):
     """Bits of the Roles in the columns from `first` on."""
     found = 0
@@ -457,7 +464,7 @@ def _roles_from(roles, first):
     return found
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def count_notes(notes, noted):
     """Adds bits of Notes to the counts."""
     note = 0
@@ -467,7 +474,7 @@ def count_notes(notes, noted):
         note += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _with_run(static, text, start, end):
     """The hash of a row's static data with one more run of them."""
     return (static ^ span_hash(text, start, end)) * HASH_PRIME

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Final
 
 from ais_assets.sources.rows.record_table import StaticValue, imo_number, metres
 
 # Placeholders as sources write them. A crew's own UNKNOWN is upper case, as all text in AIS messages, and stays.
-NO_TEXT = frozenset({"", "Unknown", "Undefined", "Unknown value"})
+_NO_TEXT = frozenset({"", "Unknown", "Undefined", "Unknown value"})
 
 
 def split_row(text: str, delimiter: str) -> list[str]:
@@ -36,7 +37,9 @@ def _digits(text: str) -> str:
     return text
 
 
-STATIC_READERS: Final[Mapping[str, Callable[[str], StaticValue]]] = {
+_KNOWN_TEXTS = 1 << 14
+"""That a reader remembers: a ship says most of her static data again whenever one of them changes."""
+_READERS: Final[Mapping[str, Callable[[str], StaticValue]]] = {
     "imo": _imo,
     "callsign": str,
     "name": str,
@@ -47,3 +50,26 @@ STATIC_READERS: Final[Mapping[str, Callable[[str], StaticValue]]] = {
     "destination": str,
     "identity": str,
 }
+
+
+def static_reader(column: str, scale: float | None) -> Callable[[str], StaticValue]:
+    """What reads a field of one of `schema.STATIC_COLUMNS`: None where it says nothing.
+
+    Args:
+        column: its name.
+        scale: what a length is multiplied by to be in metres; None: nothing.
+
+    The reader raises ValueError where a field cannot be read.
+    """
+
+    @lru_cache(maxsize=_KNOWN_TEXTS)
+    def read(field: str) -> StaticValue:
+        if column == "identity":
+            return field.strip() or None
+        text = field.strip(" @")
+        if text in _NO_TEXT:
+            return None
+        value = _READERS[column](text)
+        return value if scale is None or not isinstance(value, float) else metres(value * scale)
+
+    return read

@@ -10,6 +10,8 @@ from typing import Final
 import numpy as np
 from numba import njit
 
+from ais_assets.sources.rows.compiled import compiled
+
 PADDING: Final = b"\n" * 32
 """Must follow the last byte of a block: words of eight bytes and whole timestamps are looked at before their end."""
 
@@ -59,20 +61,20 @@ _HALF = np.uint64(32)
 _TOP_BYTE = np.uint64(56)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def byte_at(text, at):
     """text[at] for an `at` that is never negative: without Python's wrap-around the kernel is twice as fast."""
     return text[np.uint64(at)]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def upper_at(text, at):
     """The same as a capital where it is one of the letters a to z."""
     byte = byte_at(text, at)
     return byte - 32 if 97 <= byte <= 122 else byte
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def word_at(text, at):
     """Eight bytes as one little-endian integer; LLVM makes a single load of it."""
     return (
@@ -87,20 +89,20 @@ def word_at(text, at):
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def zero_bytes(word):
     """Marks bytes of value 0 in their top bits; exact up to the first of them, which is all that is used of it."""
     return (word - EIGHT_ONES) & ~word & HIGH_BITS
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def first_marked(marks):
     """Index of the lowest marked byte: the bytes up to it, counted by a multiplication."""
     lowest = marks & (~marks + np.uint64(1))
     return np.int64(((lowest - np.uint64(1)) & EIGHT_ONES) * EIGHT_ONES >> _TOP_BYTE) - 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def line_end(text, at):
     """Index of the first newline at or after `at`; the block's padding guarantees one."""
     while True:
@@ -110,7 +112,7 @@ def line_end(text, at):
         at += 8
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def field_end(text, at, delimiters):
     """Index of the first delimiter or newline at or after `at`; `delimiters`: a word of eight of them."""
     while True:
@@ -121,7 +123,7 @@ def field_end(text, at, delimiters):
         at += 8
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def span_hash(text, start, end):
     """64-bit hash of text[start:end], the same on every machine. At least 8 bytes must follow `end`."""
     value = HASH_SEED ^ np.uint64(end - start)
@@ -139,9 +141,10 @@ def span_hash(text, start, end):
     return value if value != 0 else np.uint64(1)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_to_set(seen, value):
-    """Adds a value other than 0 to an open-addressed set; True where it is new. The set must have room."""
+    """Adds a hash to an open-addressed set; True where it is new. The set must have room; 0 is taken for 1."""
+    value = value if value != 0 else np.uint64(1)
     mask = np.uint64(seen.size - 1)
     slot = value & mask
     while seen[slot] != 0:

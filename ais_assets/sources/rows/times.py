@@ -9,8 +9,8 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
-from numba import njit
 
+from ais_assets.sources.rows.compiled import compiled
 from ais_assets.sources.rows.numbers import HUGE, decimal, digits, last_digit_place
 from ais_assets.sources.rows.text import (
     COLON,
@@ -70,7 +70,7 @@ def milliseconds_of(text: bytes, zone: str) -> int:
     return text_milliseconds(np.frombuffer(text + PADDING, np.uint8), 0, len(text), DAY_FIRST, starts, offsets)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def text_milliseconds(text, start, end, order, starts, offsets):
     """Milliseconds since 1970 UTC of a date and a time of day, or a negative reason.
 
@@ -96,7 +96,7 @@ def text_milliseconds(text, start, end, order, starts, offsets):
     return _with_clock(days, text, at, end, starts, offsets)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def two_column_milliseconds(text, date_start, date_end, clock_start, clock_end, order, starts, offsets):
     """The same of a date and a time of day that stand in two columns."""
     days, at = _date(text, date_start, date_end, order)
@@ -105,13 +105,15 @@ def two_column_milliseconds(text, date_start, date_end, clock_start, clock_end, 
     # Some programs write the date as a time at midnight.
     if at < date_end:
         at += byte_at(text, at) == T
-        midnight = _with_clock(0, text, at, date_end, starts[:1], 0 * offsets[:1])
-        if midnight != 0:
+        while at < date_end and byte_at(text, at) == SPACE:
+            at += 1
+        midnight, at = _clock(text, at, date_end)
+        if midnight != 0 or _offset_seconds(text, at, date_end) not in (0, _NO_OFFSET):
             return BAD_TIME
     return _with_clock(days, text, clock_start, clock_end, starts, offsets)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def formatted_milliseconds(text, start, end, time_format, starts, offsets):
     """The same of a text by a format such as `MM/DD/YYYY hh:mm:ss`, a byte of it for each byte of the text.
 
@@ -147,7 +149,7 @@ def formatted_milliseconds(text, start, end, time_format, starts, offsets):
     return _moment(days, clock, _offset_seconds(text, at, end), starts, offsets)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def counted_milliseconds(text, start, end, places):
     """The same of a number of seconds, milliseconds, … since 1970: `places` decimal places short of nanoseconds."""
     ok, nanoseconds = decimal(text, start, end, places)
@@ -158,7 +160,7 @@ def counted_milliseconds(text, start, end, places):
     return nanoseconds // _NANOSECONDS * 1000
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _common_form(text, start, order):
     """Local seconds since 1970 of DD/MM/YYYY hh:mm:ss or YYYY-MM-DD hh:mm:ss, to which most times keep; else -1."""
     if byte_at(text, start + 10) != SPACE and byte_at(text, start + 10) != T:
@@ -174,7 +176,7 @@ def _common_form(text, start, order):
     return days * _DAY_SECONDS + clock if days >= 0 and clock >= 0 else -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _some_digits(text, at, end, most):
     """The number in up to `most` digits from `at` on: (its value, the byte after it)."""
     value = 0
@@ -185,7 +187,7 @@ def _some_digits(text, at, end, most):
     return np.int64(value), at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _date(text, start, end, order):
     """The date that begins at `start`: (days since 1970, the byte after it); -1 for the days where there is none."""
     first, at = _some_digits(text, start, end, 8)
@@ -211,7 +213,7 @@ def _date(text, start, end, order):
     return _days_since_1970(third, second, first), at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _with_clock(days, text, at, end, starts, offsets):
     """The moment of a day and of the time of day, and perhaps the offset, in text[at:end]."""
     while at < end and byte_at(text, at) == SPACE:
@@ -222,7 +224,7 @@ def _with_clock(days, text, at, end, starts, offsets):
     return _moment(days, clock, _offset_seconds(text, at, end), starts, offsets)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _clock(text, start, end):
     """The time of day that begins at `start`: (second of the day, or -1; the byte after it)."""
     hour, at = _some_digits(text, start, end, 6)
@@ -256,7 +258,7 @@ def _clock(text, start, end):
     return _second_of_day(hour, minute, second), at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _after_fraction(text, at, end):
     """The byte after a fraction .f… or ,f… at `at`; `at` where there is none."""
     if at < end and (byte_at(text, at) == POINT or byte_at(text, at) == COMMA):
@@ -268,7 +270,7 @@ def _after_fraction(text, at, end):
     return at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _offset_seconds(text, at, end):
     """What follows the time of day as seconds ahead of UTC; _NO_OFFSET for nothing, _BAD_OFFSET for anything else."""
     while at < end and byte_at(text, at) == SPACE:
@@ -287,7 +289,7 @@ def _offset_seconds(text, at, end):
     return offset if at == end else _BAD_OFFSET
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _signed_offset(text, at, end):
     """±hh, ±hhmm or ±hh:mm: (seconds ahead of UTC, the byte after it); _NO_OFFSET where no sign stands."""
     sign = byte_at(text, at)
@@ -311,7 +313,7 @@ def _signed_offset(text, at, end):
     return (ahead if sign == PLUS else -ahead), after
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _after_utc(text, at, end):
     """The byte after Z, UTC or GMT, in letters of any case; `at` where none of them stands."""
     if upper_at(text, at) == Z:
@@ -323,7 +325,7 @@ def _after_utc(text, at, end):
     return at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _days_since_1970(year, month, day):
     """Days from 1970-01-01 in the Gregorian calendar; -1 where there is no such day, or before 1970."""
     if year < 1970 or month < 1 or month > 12 or day < 1:
@@ -336,7 +338,7 @@ def _days_since_1970(year, month, day):
     return days + _DAYS_BEFORE_MONTH[month - 1] + (leap and month > 2) + day - 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _second_of_day(hour, minute, second):
     """Seconds since midnight, or -1 where there is no such time of day."""
     if not (0 <= hour < 24 and 0 <= minute < 60 and 0 <= second < 60):
@@ -344,7 +346,7 @@ def _second_of_day(hour, minute, second):
     return (hour * 60 + minute) * 60 + second
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _moment(days, clock, offset, starts, offsets):
     """Milliseconds since 1970 of a day and a second of it, at an offset from UTC or by the zone's clocks."""
     if days < 0 or clock < 0:
@@ -355,7 +357,7 @@ def _moment(days, clock, offset, starts, offsets):
     return _in_milliseconds(to_utc(seconds, starts, offsets) if offset == _NO_OFFSET else max(seconds - offset, -1))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _in_milliseconds(seconds):
     """Seconds since 1970 as milliseconds; a negative reason as it is."""
     return seconds * 1000 if seconds >= 0 else seconds

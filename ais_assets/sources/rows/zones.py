@@ -12,8 +12,9 @@ from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ais_assets.sources.rows.compiled import compiled
 
 NO_SUCH_LOCAL_TIME: Final = -3
 """A local time that a change of the zone's offset skips."""
@@ -61,7 +62,7 @@ def _offset(zone: ZoneInfo, moment: int) -> int:
     return 0 if ahead is None else round(ahead.total_seconds())
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def to_utc(local, starts, offsets):
     """Seconds since 1970 UTC of seconds of local time; NO_SUCH_LOCAL_TIME or AMBIGUOUS_LOCAL_TIME where there is none.
 
