@@ -1,8 +1,8 @@
 """Files that each span many days, cut once into a file a day: a ship a file, a voyage a file, a zone and month a file.
 
 Rows are copied byte for byte (of Parquet value for value) in the order of the files, so that what reads the originals
-reads the days. DuckDB's partitioned writer was looked at for this and does less: its text is UTF-8, which feeds are not
-always, and it writes CSV in a form of its own.
+reads the days. This does without DuckDB, whose partitioned writer refuses text that is not UTF-8, as feeds have it, and
+writes CSV anew with quotes of its own: what is wrong with a row could no longer be judged by its bytes.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ais_assets import schema
@@ -125,11 +124,12 @@ def _spread(values: list[StaticValue], kind: pa.DataType, places: list[int], row
         spread = np.zeros(rows, kind.to_pandas_dtype())
         spread[at] = new.to_numpy()
         return arrow_array(kind, spread, shown)
+    _, ends, text = new.buffers()
     offsets = np.zeros(rows + 1, np.int32)
-    offsets[at + 1] = pc.binary_length(new).to_numpy()
+    offsets[at + 1] = np.diff(np.frombuffer(ends, np.int32)[: len(new) + 1])
     np.cumsum(offsets, out=offsets)
     validity = pa.py_buffer(np.packbits(shown, bitorder="little"))
-    return pa.Array.from_buffers(kind, rows, [validity, pa.py_buffer(offsets), new.buffers()[2]])
+    return pa.Array.from_buffers(kind, rows, [validity, pa.py_buffer(offsets), text])
 
 
 def _dictionary(codes: NDArray[np.int8], names: tuple[str, ...]) -> pa.Array:
