@@ -1,33 +1,20 @@
 """Chains: which of an MMSI's position reports follow one another, and which are strays. The rule of tracks.
 
-1. A ship can have come from one report to a later one if the silence is at most `max_gap_seconds` and the distance at
-   most reach: POSITION_TOLERANCE_METRES, COARSE_METRES more for each coarse position, and speed × time (at least
-   SHORTEST_SECONDS). The speed is 1.25 × reported + 20 knots, at most `max_speed_knots` or 1.25 × reported, whichever
-   is more, where "reported" is the greater SOG of the two, above `max_speed_knots` the smaller one; without any SOG
-   it is `max_speed_knots`.
-   From a row (3) of fewer than TENTATIVE_POSITIONS a ship can come after EXPECTED_SECONDS only as far as by then.
-2. A report goes on from the end of a chain, or branches off it up to FORK_POSITIONS before: of what it can have come
-   from, from the one of least cost; if from none, it begins a chain. The cost is how far it is off: from where the SOG
-   and COG there lead, or its own lead back to, whichever is more (over EXPECTED_SECONDS, for as much of the time as
-   fits best; a SOG over the limit counts if both are). For each position that it leaves out, what 3 allows more; and
-   TENTATIVE_METRES, with 1 m for each second of the silence, for each that there lacks of TENTATIVE_POSITIONS in a
-   row, and for each that its branch is behind another of its chain. Of equal costs, that heard last counts.
-3. A row goes on as long as each report is as expected: off by at most EXPECTED_METRES and 10 knots × time, and not at
-   the very place of the one before though the SOG leads away from it.
-4. Where a chain branches, the branch with the most positions goes on; the others are chains of their own. One that is
-   TENTATIVE_POSITIONS behind is given up: nothing goes on from it.
-5. A position is dropped as the odd one out if it is over ODD_METRES off where the SOG and COG of the one before lead,
-   and so off where those of the one after lead back to, and at least ODD_TIMES as far as these two are off each other.
-6. A row is dropped that has fewer than TENTATIVE_POSITIONS and overlaps the time from the first to the last row of a
-   chain that have as many. A chain is dropped that has fewer than `min_track_positions` left.
+The rule is stated in this room's README, step by step; the numbers of the steps are those of there. This module has its
+numbers, and what it leaves open:
+
+- A time between two reports counts for SHORTEST_SECONDS at least where it bounds a distance.
+- Of equal costs, the report heard last counts; of equally long branches, the first. At most OPEN_CHAINS are open.
+- A report that has a SOG and no COG says how it moves only up to STILL_TENTHS; one that has neither is reckoned by the
+  other's, and two such by their distance.
 
 So a stray is a chain or a branch of its own, whether far or near, ahead or astern; what comes after it goes on from
 what came before it; it adopts nothing, as the ship's own chain is nearer to what is expected; and two ships that send
 under one MMSI are two chains. Only reported values count here, none that is held.
 
-Nearness to the expected place, both ways in time, and segments that have to prove themselves are gpsdio-segment's ideas
-(Global Fishing Watch); the longest branch is what makes a wrong guess repairable. Only + − × ÷ and square roots are
-used, which IEEE 754 makes exact, so that every machine decides alike.
+Nearness to the expected place, and segments that have to prove themselves are gpsdio-segment's ideas (Global Fishing
+Watch); the longest branch is what makes a wrong guess repairable. Only + − × ÷ and square roots are used, which IEEE
+754 makes exact, so that every machine decides alike.
 """
 
 from __future__ import annotations
@@ -58,8 +45,7 @@ SPEED_FACTOR: Final = 1.25
 """By which she may have been faster besides."""
 
 EXPECTED_SECONDS: Final = 1_800
-"""For so long a ship is expected to hold speed and course, in a longer silence for at least as much less, and then as
-fits best: after twice as long, for any part of it."""
+"""For so long a ship is expected to hold speed and course; in a longer silence, to be where she then was."""
 EXPECTED_METRES: Final = 250
 EXPECTED_METRES_PER_SECOND: Final = 5
 """By which she may be off, 10 knots × time, and still be about where she was expected: in a turn it is less."""
@@ -69,12 +55,12 @@ STILL_TENTHS: Final = 5
 
 TENTATIVE_POSITIONS: Final = 10
 """A chain of fewer may be strays, and so may a branch that is so many behind."""
-TENTATIVE_METRES: Final = 50
-TENTATIVE_METRES_PER_SECOND: Final = 1
-"""What each of them that such a chain lacks makes going on from it cost more, and for each second of its silence."""
+TENTATIVE_SHARE: Final = 5
+"""Of what a position may be off: by a fifth of it going on costs more for each of them that is lacking."""
 
 FORK_POSITIONS: Final = 3
-"""So many strays in a row, that each can have come from the one before, are still told from the ship that goes on."""
+"""So many strays in a row, that each can have come from the one before, are told from the ship that goes on, and so is
+any number that is no row of TENTATIVE_POSITIONS."""
 
 OPEN_CHAINS: Final = 32
 """Chains of one MMSI that may be open at a time; for one more, that of the fewest positions is closed, and of several
@@ -82,10 +68,6 @@ that which was heard last, so that of very many ships under one MMSI the first o
 
 ODD_METRES: Final = 75
 """How far an odd one out is from where its neighbours reckon it, beside what coarse positions may be off."""
-ODD_TIMES: Final = 2
-"""How much farther, at least, than its neighbours are from where they reckon each other. What a turn, or a course that
-is a little wrong, puts a true position off, it puts the neighbours off twice as much, the time between them being
-twice as long."""
 ODD_SECONDS: Final = 600
 """Between the neighbours, at most: in more, a ship may have been anywhere and back."""
 
@@ -171,6 +153,10 @@ class _Room(NamedTuple):
     """The report that it goes on from, or branches off; −1: none."""
     in_a_row: NDArray[np.int32]
     """Of each report, how many up to it go on from one another as expected."""
+    proven: NDArray[np.int32]
+    """Of each report, the last one up to it that is at least the TENTATIVE_POSITIONSth in a row; −1: none."""
+    depth: NDArray[np.int32]
+    """How many there are from the one that began its chain to each report."""
     longest: NDArray[np.int32]
     """Of each report, positions of its longest branch."""
     onward: NDArray[np.int32]
@@ -286,16 +272,19 @@ def way_between(a: Fix, b: Fix) -> tuple[Metres, Metres]:
 
 
 @njit(cache=True, nogil=True)
+def _counted(who: Fix, other: Fix, limits: ChainLimits) -> Any:
+    """A report's SOG; MISSING where it is over the limit and the other's does not bear it out."""
+    return who.sog if who.sog <= limits.max_speed_tenths or other.sog > limits.max_speed_tenths else MISSING
+
+
+@njit(cache=True, nogil=True)
 def _reach_metres(a: Fix, b: Fix, limits: ChainLimits) -> Metres:
     """How far a ship can have come from report a to report b."""
-    most = limits.max_speed_tenths
-    sog_a, sog_b = a.sog, b.sog
-    if sog_a == MISSING and sog_b == MISSING:
-        speed = most
-    else:
-        slower, faster = min(sog_a, sog_b), max(sog_a, sog_b)
-        reported = SPEED_FACTOR * max(float(slower), min(float(faster), most))
-        speed = max(reported, min(reported + 10 * FREE_KNOTS, most))
+    speed = limits.max_speed_tenths
+    slower, faster = min(a.sog, b.sog), max(a.sog, b.sog)
+    if faster != MISSING:
+        reported = SPEED_FACTOR * max(float(slower), min(float(faster), speed))
+        speed = max(reported, min(reported + 10 * FREE_KNOTS, speed))
     tolerance = POSITION_TOLERANCE_METRES + _coarse_metres(a, b)
     seconds = max(seconds_between(a, b), SHORTEST_SECONDS)
     return tolerance + speed * METRES_PER_TENTH_KNOT_SECOND * seconds
@@ -327,15 +316,11 @@ def can_have_come(a: Fix, b: Fix, limits: ChainLimits) -> bool:
 def _square_off(who: Fix, a: Fix, b: Fix) -> Metres:
     """How far a report's SOG and COG lead past report b from report a, squared."""
     north, east = way_between(a, b)
-    if who.cog == MISSING or who.sog == 0:
-        return north * north + east * east
-    seconds = seconds_between(a, b)
-    metres = who.sog * METRES_PER_TENTH_KNOT_SECOND * seconds
-    cosine, sine_ = _COURSE_COSINE[who.cog], _COURSE_SINE[who.cog]
-    if seconds > EXPECTED_SECONDS:
-        least = max(2 * EXPECTED_SECONDS - seconds, 0) / seconds * metres
-        metres = min(max(north * cosine + east * sine_, least), metres)
-    return (north - metres * cosine) ** 2 + (east - metres * sine_) ** 2
+    if who.cog != MISSING and who.sog != 0:
+        metres = who.sog * METRES_PER_TENTH_KNOT_SECOND * min(seconds_between(a, b), EXPECTED_SECONDS)
+        north -= metres * _COURSE_COSINE[who.cog]
+        east -= metres * _COURSE_SINE[who.cog]
+    return north * north + east * east
 
 
 @njit(cache=True, nogil=True)
@@ -346,37 +331,26 @@ def _says_motion(who: Fix) -> bool:
 
 @njit(cache=True, nogil=True)
 def metres_off(a: Fix, b: Fix, limits: ChainLimits) -> Any:
-    """How far report b is from where a's SOG and COG lead, or a from where b's lead back to, whichever is more.
+    """How far report b is from where a's SOG and COG lead, or if a has none, a from where b's lead back to.
 
-    Whole metres. One that has no SOG or COG, or alone a SOG over the limit, does not count; where neither counts, it is
-    the distance.
+    Whole metres. Where neither has them, it is the distance.
     """
     return int(math.sqrt(_square_metres_off(a, b, limits)))
 
 
 @njit(cache=True, nogil=True)
 def _square_metres_off(a: Fix, b: Fix, limits: ChainLimits) -> Metres:
-    most = -1.0
-    if _reckons(a, b, limits):
-        most = _square_off(a, a, b)
-    if _reckons(b, a, limits):
-        most = max(most, _square_off(b, a, b))
-    if most < 0:
-        north, east = way_between(a, b)
-        most = north * north + east * east
-    return most
-
-
-@njit(cache=True, nogil=True)
-def _reckons(who: Fix, other: Fix, limits: ChainLimits) -> bool:
-    """Whether a report's SOG and COG say where it is to be or was, the other's SOG bearing out one over the limit."""
-    within = who.sog <= limits.max_speed_tenths or other.sog > limits.max_speed_tenths
-    return _says_motion(who) and within
+    if _says_motion(a) and _counted(a, b, limits) != MISSING:
+        return _square_off(a, a, b)
+    if _says_motion(b) and _counted(b, a, limits) != MISSING:
+        return _square_off(b, a, b)
+    north, east = way_between(a, b)
+    return north * north + east * east
 
 
 @njit(cache=True, nogil=True)
 def _is_expected(a: Fix, b: Fix, off: Metres) -> bool:
-    """Whether report b, so many metres off, is about where a ship is to be that sent report a (step 3)."""
+    """Whether report b, so many metres off, is about where a ship is to be that sent report a (step 2)."""
     return off <= _most_off(seconds_between(a, b)) and not _stands_still(a, b)
 
 
@@ -418,8 +392,8 @@ def find_chains(block: VesselReports, limits: ChainLimits, into: Chains) -> tupl
     for vessel in range(len(block.vessels)):
         first, end = block.starts[vessel], block.starts[vessel + 1]
         reports, own = block.reports[first:end], _room_for(space, end - first)
-        link(reports, limits, open_chains, own.previous, own.in_a_row)
-        count = choose_branches(reports, limits, own)
+        link(reports, limits, open_chains, own)
+        count = choose_branches(own)
         odd += drop_odd_ones(reports, count, own)
         drop_strays(limits, count, own)
         chain_of, next_row = own.chain_of, own.of_chain
@@ -452,47 +426,44 @@ def _room_for(space: NDArray[np.int32], rows: int) -> _Room:
         space[10, :rows],
         space[11, :rows],
         space[12, :rows],
-        space[13, : rows + 1],
+        space[13, :rows],
+        space[14, :rows],
+        space[15, : rows + 1],
     )
 
 
 @njit(cache=True, nogil=True)
-def link(
-    reports: Reports,
-    limits: ChainLimits,
-    chains: _OpenChains,
-    previous: NDArray[np.int32],
-    in_a_row: NDArray[np.int32],
-) -> None:
-    """Writes for every report of a vessel the one that it goes on from, or branches off; −1 where it begins a chain
-    (1 to 4).
+def link(reports: Reports, limits: ChainLimits, chains: _OpenChains, room: _Room) -> None:
+    """Writes for every report of a vessel the one that it goes on from, or branches off, and what follows of it.
 
     Args:
-        reports: the vessel's, n of them, by time.
+        reports: the vessel's, by time.
         limits: what the settings say.
-        chains: room for OPEN_CHAINS of _OPEN.
-        previous: filled in, (n,).
-        in_a_row: filled in, (n,): how many up to each report go on from one another as expected.
+        chains: room for those that are open.
+        room: of it, `previous`, `in_a_row`, `proven` and `depth` are filled in.
     """
+    previous, in_a_row, proven, depth = room.previous, room.in_a_row, room.proven, room.depth
     count = i = 0
     while i < len(reports):
         here = fix_of(reports[i])
-        ship = _without_rival(chains, count, here, reports, in_a_row)
+        ship = _without_rival(chains, count, here, reports, room)
         if ship >= 0:
-            i = _follow(reports, i, limits, chains[ship], previous, in_a_row)
+            i = _follow(reports, i, limits, chains[ship], room)
             if i == len(reports):
                 break
             here = fix_of(reports[i])
         count = _close_silent(reports, here, limits, chains, count)
-        back, chosen, links, off = _where_from(reports, here, limits, chains, count, previous, in_a_row)
-        previous[i] = back
-        in_a_row[i] = 1
-        if back >= 0 and _is_expected(fix_of(reports[back]), here, off):
-            in_a_row[i] = in_a_row[back] + 1
+        back, chosen, links, off = _where_from(reports, here, limits, chains, count, room)
+        previous[i], in_a_row[i], proven[i], depth[i] = back, 1, -1, 0
+        if back >= 0:
+            if _is_expected(fix_of(reports[back]), here, off):
+                in_a_row[i] = in_a_row[back] + 1
+            proven[i] = i if in_a_row[i] >= TENTATIVE_POSITIONS else proven[back]
+            depth[i] = depth[back] + 1
         if links == 0:
             chains[chosen].end = i
             chains[chosen].positions += 1
-            if count > 1:
+            if count > 1 and in_a_row[i] >= TENTATIVE_POSITIONS:
                 count = _give_up_behind(chains, count, chosen)
             i += 1
             continue
@@ -509,14 +480,14 @@ def link(
 
 
 @njit(cache=True, nogil=True)
-def _without_rival(chains: _OpenChains, count: int, here: Fix, reports: Reports, in_a_row: NDArray[np.int32]) -> int:
+def _without_rival(chains: _OpenChains, count: int, here: Fix, reports: Reports, room: _Room) -> int:
     """The only open chain, or the one heard last if any other costs over EXPECTED_METRES for being tentative; −1: none.
 
-    Nearly every report goes on from that one, and need not look at the others.
+    Nearly every report goes on from that one, and need not look at the others, nor at what is before its end.
     """
     if count <= 1:
         return count - 1
-    ship = 0
+    in_a_row, ship = room.in_a_row, 0
     for k in range(1, count):
         if chains[k].end > chains[ship].end:
             ship = k
@@ -527,34 +498,30 @@ def _without_rival(chains: _OpenChains, count: int, here: Fix, reports: Reports,
             continue
         end = chains[k].end
         lacking = TENTATIVE_POSITIONS - in_a_row[end]
-        least = lacking * (TENTATIVE_METRES + TENTATIVE_METRES_PER_SECOND * (here.t - fix_of(reports[end]).t))
+        least = lacking * _most_off(here.t - fix_of(reports[end]).t) // TENTATIVE_SHARE
         if chains[k].first == chains[ship].first or lacking <= 0 or least <= EXPECTED_METRES:
             return -1
     return ship
 
 
 @njit(cache=True, nogil=True)
-def _follow(
-    reports: Reports,
-    i: int,
-    limits: ChainLimits,
-    ship: Any,
-    previous: NDArray[np.int32],
-    in_a_row: NDArray[np.int32],
-) -> int:
+def _follow(reports: Reports, i: int, limits: ChainLimits, ship: Any, room: _Room) -> int:
     """Has a chain without rival go on with report i and those after it for as long as they surely do.
 
     While they do, no rival can come up: those that there are grow only older. Returns the first that does not.
     """
+    previous, in_a_row, proven, depth = room.previous, room.in_a_row, room.proven, room.depth
     first, end = i, ship.end
-    there, row = fix_of(reports[end]), in_a_row[end]
+    there, row, last_proven, deep = fix_of(reports[end]), in_a_row[end], proven[end], depth[end]
     while i < len(reports):
         here = fix_of(reports[i])
         if not _surely_goes_on(there, here, limits):
             break
         row += 1
-        previous[i] = end
-        in_a_row[i] = row
+        deep += 1
+        if row >= TENTATIVE_POSITIONS:
+            last_proven = i
+        previous[i], in_a_row[i], proven[i], depth[i] = end, row, last_proven, deep
         end, there = i, here
         i += 1
     ship.end = end
@@ -564,7 +531,7 @@ def _follow(
 
 @njit(cache=True, nogil=True)
 def _surely_goes_on(end: Fix, here: Fix, limits: ChainLimits) -> Any:
-    """Whether a report goes on from the end of a chain without rival: to leave that out would cost more."""
+    """Whether a report goes on from the end of a chain without rival: at most EXPECTED_METRES off, and as expected."""
     seconds = seconds_between(end, here)
     # No way is longer, and wherever the SOGs lead, she is off by no more than her way and theirs together. That nearly
     # always decides, without a look at any course.
@@ -590,7 +557,7 @@ def _close_silent(reports: Reports, here: Fix, limits: ChainLimits, chains: _Ope
 
 @njit(cache=True, nogil=True)
 def _give_up_behind(chains: _OpenChains, count: int, leader: int) -> int:
-    """Closes the branches that are TENTATIVE_POSITIONS behind another of their chain; returns how many are open."""
+    """Closes the branches that are TENTATIVE_POSITIONS behind one that is proven; returns how many are open."""
     first, least = chains[leader].first, chains[leader].positions - TENTATIVE_POSITIONS
     still_open = 0
     for k in range(count):
@@ -624,40 +591,32 @@ def _move(chains: _OpenChains, there: int, here: int) -> None:
 
 @njit(cache=True, nogil=True)
 def _where_from(
-    reports: Reports,
-    here: Fix,
-    limits: ChainLimits,
-    chains: _OpenChains,
-    count: int,
-    previous: NDArray[np.int32],
-    in_a_row: NDArray[np.int32],
+    reports: Reports, here: Fix, limits: ChainLimits, chains: _OpenChains, count: int, room: _Room
 ) -> tuple[Any, int, int, Metres]:
     """The report that this one goes on from, its open chain, its links from that one's end, and by how many metres this
     is off; −1 each where it begins a chain."""
     chosen = chosen_links = -1
     chosen_back = chosen_off = np.int64(-1)
     least = np.int64(0)
-    for links in range(FORK_POSITIONS + 1):
-        if chosen >= 0 and least < links * EXPECTED_METRES:
-            break
+    for step in range(FORK_POSITIONS + 2):
         for k in range(count):
-            back = chains[k].end
-            for _ in range(links):
-                if back >= 0:
-                    back = np.int64(previous[back])
+            end = np.int64(chains[k].end)
+            back = _before(end, step, room)
             if back < 0:
+                continue
+            links = room.depth[end] - room.depth[back]
+            # One that takes fewer steps was looked at; and none costs less than what it leaves out.
+            if links < step or (chosen >= 0 and least < links * EXPECTED_METRES):
                 continue
             there = fix_of(reports[back])
             if not can_have_come(there, here, limits):
                 continue
             seconds, off = seconds_between(there, here), metres_off(there, here, limits)
-            is_tentative = in_a_row[back] < TENTATIVE_POSITIONS
-            if is_tentative and seconds > EXPECTED_SECONDS and off > _most_off(EXPECTED_SECONDS):
+            lacking = max(TENTATIVE_POSITIONS - room.in_a_row[back], 0)
+            if lacking > 0 and seconds > EXPECTED_SECONDS and off > _most_off(EXPECTED_SECONDS):
                 continue
-            cost = off + links * _most_off(seconds)
-            lacking = max(TENTATIVE_POSITIONS - in_a_row[back], 0) + _behind(chains, count, k)
-            if lacking > 0:
-                cost += lacking * (TENTATIVE_METRES + TENTATIVE_METRES_PER_SECOND * seconds)
+            lacking += _behind(chains, count, k)
+            cost = off + (TENTATIVE_SHARE * links + lacking) * _most_off(seconds) // TENTATIVE_SHARE
             if chosen < 0 or cost < least or (cost == least and back > chosen_back):
                 chosen, chosen_back, chosen_links, chosen_off, least = k, back, links, off, cost
     return chosen_back, chosen, chosen_links, chosen_off
@@ -674,27 +633,36 @@ def _behind(chains: _OpenChains, count: int, k: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def choose_branches(reports: Reports, limits: ChainLimits, room: _Room) -> int:
+def _before(end: Row, step: int, room: _Room) -> Row:
+    """The report so many before a chain's end, or after FORK_POSITIONS steps its last proven one; −1: none."""
+    if step > FORK_POSITIONS:
+        return np.int64(room.proven[end])
+    for _ in range(step):
+        if end >= 0:
+            end = np.int64(room.previous[end])
+    return end
+
+
+@njit(cache=True, nogil=True)
+def choose_branches(room: _Room) -> int:
     """Numbers the chain of every report once each has gone on with its longest branch (step 4); returns how many.
 
-    Of equally long branches, the one of least `metres_off` goes on, of these the first.
+    Of equally long branches, the first goes on.
     """
     previous, chain_of, longest, onward = room.previous, room.chain_of, room.longest, room.onward
     longest[:] = 1
     onward[:] = -1
-    for i in range(len(reports) - 1, -1, -1):
+    for i in range(len(previous) - 1, -1, -1):
         back = previous[i]
         if back < 0:
             continue
         rival = onward[back]
         if rival >= 0 and longest[rival] > longest[i]:
             continue
-        if rival >= 0 and longest[rival] == longest[i] and _is_nearer(reports, limits, back, rival, i):
-            continue
         onward[back] = i
         longest[back] = longest[i] + 1
     chains = 0
-    for i in range(len(reports)):
+    for i in range(len(previous)):
         back = previous[i]
         if back >= 0 and onward[back] == i:
             chain_of[i] = chain_of[back]
@@ -702,13 +670,6 @@ def choose_branches(reports: Reports, limits: ChainLimits, room: _Room) -> int:
             chain_of[i] = chains
             chains += 1
     return chains
-
-
-@njit(cache=True, nogil=True)
-def _is_nearer(reports: Reports, limits: ChainLimits, back: Row, a: Row, b: Row) -> bool:
-    """Whether report a is less `metres_off` from a report that both go on from than report b."""
-    there = fix_of(reports[back])
-    return metres_off(there, fix_of(reports[a]), limits) < metres_off(there, fix_of(reports[b]), limits)
 
 
 @njit(cache=True, nogil=True)
@@ -737,7 +698,7 @@ def drop_odd_ones(reports: Reports, chains: int, room: _Room) -> int:
 
 @njit(cache=True, nogil=True)
 def _is_odd(a: Fix, b: Fix, c: Fix) -> bool:
-    """Whether b is off where a's and c's SOG and COG lead to and back, these leading to each other much better."""
+    """Whether b is off where a's and c's SOG and COG lead to and back, these leading to each other no worse."""
     least = ODD_METRES + _coarse_metres(a, b)
     if _says_motion(a) and _square_off(a, a, b) <= least * least:
         return False
@@ -753,12 +714,12 @@ def _is_odd(a: Fix, b: Fix, c: Fix) -> bool:
     if back <= least * least:
         return False
     without = max(_square_off(from_a, a, c), _square_off(from_c, a, c))
-    return ODD_TIMES * ODD_TIMES * without <= min(off, back)
+    return without <= min(off, back)
 
 
 @njit(cache=True, nogil=True)
 def drop_strays(limits: ChainLimits, chains: int, room: _Room) -> None:
-    """Takes the positions of strays out of their chains (step 6), and writes how many each chain is left with."""
+    """Takes the positions of strays out of their chains (step 5), and writes how many each chain is left with."""
     chain_of, of_chain, run_of, of_run = room.chain_of, room.of_chain, room.run_of, room.of_run
     runs = _count_runs(chains, room)
     if runs > 1 and of_run[:runs].min() < TENTATIVE_POSITIONS:

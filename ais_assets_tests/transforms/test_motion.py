@@ -111,7 +111,7 @@ def test_thinning_counts_from_the_last_position_kept() -> None:
 
 def test_a_thinned_track_has_no_silence_over_the_limit() -> None:
     # Thinned after the cut, the two positions kept would be 14,459 s apart in one track.
-    reports = [Report(SHIP, NOON + second, 0, 0) for second in (0, 59, 59 + GAP, 119 + GAP)]
+    reports = [Report(SHIP, NOON + second, 0, 0, sog=0) for second in (0, 59, 59 + GAP, 119 + GAP)]
     assert times_of(tracks_of(reports)) == [[0, 59, 59 + GAP, 119 + GAP]]
     assert times_of(tracks_of(reports, Rule(thin_seconds=60, min_track_positions=1))) == [[0], [59 + GAP, 119 + GAP]]
 

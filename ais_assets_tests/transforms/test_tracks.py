@@ -141,8 +141,8 @@ def test_how_days_and_tables_are_cut_does_not_matter(reports: list[Report], cuts
 
 def test_a_gap_of_exactly_the_limit_stays_in_the_track() -> None:
     here = (55 * DEGREE, 10 * DEGREE)
-    at_limit = [Report(SHIP, NOON + t, *here) for t in (0, 10, 10 + GAP, 20 + GAP)]
-    beyond = [Report(SHIP, NOON + t, *here) for t in (0, 10, 11 + GAP, 21 + GAP)]
+    at_limit = [Report(SHIP, NOON + t, *here, sog=0) for t in (0, 10, 10 + GAP, 20 + GAP)]
+    beyond = [Report(SHIP, NOON + t, *here, sog=0) for t in (0, 10, 11 + GAP, 21 + GAP)]
     assert times_of(tracks_of(at_limit)) == [[0, 10, 10 + GAP, 20 + GAP]]
     assert times_of(tracks_of(beyond)) == [[0, 10], [11 + GAP, 21 + GAP]]
 

@@ -45,45 +45,62 @@ def way(a: Report, b: Report) -> complex:
     return complex(b.lat - a.lat, east * math.cos(math.radians(abs(a.lat) // 10_000 / 100))) * METRES_PER_STEP
 
 
-def off(who: Report, a: Report, b: Report) -> float | None:
-    """How far a report's SOG and COG lead past b from a; None where it has none."""
-    seconds, there = b.t - a.t, way(a, b)
-    if who.sog is None or (who.cog is None and who.sog > 5):
-        return None
-    if who.sog == 0 or who.cog is None:
-        return abs(there)
+def says_motion(who: Report) -> bool:
+    """Whether it leads anywhere."""
+    return who.sog is not None and (who.cog is not None or who.sog <= 5)
+
+
+def led(who: Report, a: Report, b: Report) -> float:
+    """How far a report's SOG and COG lead past b from a."""
+    if not who.sog or who.cog is None:
+        return abs(way(a, b))
     ahead = complex(math.cos(math.radians(who.cog / 10)), math.sin(math.radians(who.cog / 10)))
-    metres = who.sog / 10 * KNOT * seconds
-    if seconds > 1_800:
-        metres = min(max((there * ahead.conjugate()).real, max(3_600 - seconds, 0) / seconds * metres), metres)
-    return abs(there - metres * ahead)
+    return abs(way(a, b) - who.sog / 10 * KNOT * min(b.t - a.t, 1_800) * ahead)
+
+
+def borne_out(a: Report, b: Report, rule: Rule) -> tuple[Report, Report]:
+    """Both, without a SOG over the limit that the other's does not bear out."""
+    over = [(report.sog or 0) > 10 * rule.max_speed_knots for report in (a, b)]
+    return (a._replace(sog=None) if over == [True, False] else a, b._replace(sog=None) if over == [False, True] else b)
+
+
+def tolerance(*reports: Report) -> int:
+    return 131 * sum(report.coarse for report in reports)
 
 
 def reachable(a: Report, b: Report, rule: Rule) -> bool:
     """Step 1."""
-    knots = rule.max_speed_knots
-    sogs = sorted(sog / 10 for sog in (a.sog, b.sog) if sog is not None)
+    sogs = sorted(report.sog / 10 for report in (a, b) if report.sog is not None)
+    knots = most = rule.max_speed_knots
     if sogs:
-        reported = 1.25 * max(sogs[0] if len(sogs) == 2 else 0.0, min(sogs[-1], rule.max_speed_knots))
-        knots = max(reported, min(reported + 20, rule.max_speed_knots))
-    reach = 20 + 131 * (a.coarse + b.coarse) + knots * KNOT * max(2, b.t - a.t)
+        said = 1.25 * max(min(sogs[-1], most), sogs[0] if len(sogs) == 2 else 0)
+        knots = max(said, min(said + 20, most))
+    reach = 20 + tolerance(a, b) + knots * KNOT * max(2, b.t - a.t)
     return b.t - a.t <= rule.max_gap_seconds and metres_apart(a, b) <= reach
 
 
-def metres_off(a: Report, b: Report, rule: Rule) -> int:
-    """How far from the expected place, the one way or the other."""
-    most = 10 * rule.max_speed_knots
-    counts = [who for who, other in ((a, b), (b, a)) if (who.sog or 0) <= most or (other.sog or 0) > most]
-    ways = [metres for metres in (off(report, a, b) for report in counts) if metres is not None]
-    return int(max(ways, default=abs(way(a, b))))
+def off(a: Report, b: Report, rule: Rule) -> int:
+    """Step 2."""
+    who = next((said for said in borne_out(a, b, rule) if says_motion(said)), None)
+    return int(abs(way(a, b)) if who is None else led(who, a, b))
+
+
+def allowed(seconds: int) -> int:
+    return 250 + 5 * seconds
 
 
 def is_expected(a: Report, b: Report, rule: Rule) -> bool:
-    """Whether b is about where a ship is to be that sent a."""
-    sogs = [report.sog / 10 for report in (a, b) if report.sog is not None]
-    led = min(sogs, default=0.0) * KNOT * (b.t - a.t)
-    stands_still = (a.lat, a.lon) == (b.lat, b.lon) and led > 20 + 131 * (a.coarse + b.coarse)
-    return not stands_still and metres_off(a, b, rule) <= 250 + 5 * (b.t - a.t)
+    sailed = min((report.sog / 10 for report in (a, b) if report.sog is not None), default=0.0) * KNOT * (b.t - a.t)
+    stands_still = (a.lat, a.lon) == (b.lat, b.lon) and sailed > 20 + tolerance(a, b)
+    return not stands_still and off(a, b, rule) <= allowed(b.t - a.t)
+
+
+class Node(NamedTuple):
+    """A report with the reports that led to it, from itself back to the first of its chain."""
+
+    path: list[int]
+    row: int
+    """How many go on from one another as expected."""
 
 
 class End(NamedTuple):
@@ -96,46 +113,45 @@ class End(NamedTuple):
     """Since it began or branched."""
 
 
-def reference_links(reports: Sequence[Report], rule: Rule) -> list[int | None]:
-    """Steps 2 and 3, for one vessel."""
-    previous: list[int | None] = []
-    in_a_row: list[int] = []
+def reference_nodes(reports: Sequence[Report], rule: Rule) -> list[Node]:
+    """Steps 3 and 4, for one vessel."""
+    nodes: list[Node] = []
     ends: list[End] = []
     for i, report in enumerate(reports):
         ends = [end for end in ends if report.t - reports[end.last].t <= rule.max_gap_seconds]
-        costs: list[tuple[int, int, int, int]] = []
+        costs: list[tuple[int, int, int, int, int]] = []
         for k, end in enumerate(ends):
+            path = nodes[end.last].path
+            proven = next((links for links, back in enumerate(path) if nodes[back].row >= 10), 0)
+            last = reports[end.last]
+            is_near = (
+                off(last, report, rule) <= 250 and is_expected(last, report, rule) and reachable(last, report, rule)
+            )
             behind = max(other.positions for other in ends if other.first == end.first) - end.positions
-            back: int | None = end.last
-            for links in range(4):
-                seconds = 0 if back is None else report.t - reports[back].t
-                lives = back is not None and (
-                    in_a_row[back] >= 10
-                    or seconds <= 1_800
-                    or metres_off(reports[back], report, rule) <= 250 + 5 * 1_800
-                )
-                if back is not None and lives and reachable(reports[back], report, rule):
-                    tentative = (max(10 - in_a_row[back], 0) + behind) * (50 + seconds)
-                    cost = metres_off(reports[back], report, rule) + tentative + links * (250 + 5 * seconds)
-                    # Of ends that branch at the same report, the one with the least links, and of these the first.
-                    costs.append((cost, -back, links, k))
-                back = None if back is None else previous[back]
+            for step, links in enumerate([0] if len(ends) == 1 and is_near else [0, 1, 2, 3, proven]):
+                if links < step or links >= len(path):
+                    continue
+                there, lacking = reports[path[links]], max(0, 10 - nodes[path[links]].row)
+                seconds, metres = report.t - there.t, off(there, report, rule)
+                is_too_old = lacking and seconds > 1_800 and metres > allowed(1_800)
+                if reachable(there, report, rule) and not is_too_old:
+                    cost = metres + (5 * links + lacking + behind) * allowed(seconds) // 5
+                    costs.append((cost, -path[links], step, links, k))
         if not costs:
-            previous.append(None)
-            in_a_row.append(1)
+            nodes.append(Node([i], 1))
             ends = [*fitting(ends, None), End(i, i, 1)]
             continue
-        _, back, links, k = min(costs)
-        previous.append(-back)
-        in_a_row.append(in_a_row[-back] + 1 if is_expected(reports[-back], report, rule) else 1)
-        end = ends[k]
+        _, back, _, links, k = min(costs, key=lambda found: (*found[:3], found[4]))
+        before, end = nodes[-back], ends[k]
+        nodes.append(Node([i, *before.path], before.row + 1 if is_expected(reports[-back], report, rule) else 1))
         if links:
             ends[k] = end._replace(positions=min(end.positions, links))
             ends = [*fitting(ends, ends[k]), End(end.first, i, 1)]
         else:
             ends[k] = end._replace(last=i, positions=end.positions + 1)
-            ends = [other for other in ends if other.first != end.first or end.positions + 1 - other.positions < 10]
-    return previous
+            least = end.positions - 9 if nodes[-1].row >= 10 else 0
+            ends = [other for other in ends if other.first != end.first or other.positions > least]
+    return nodes
 
 
 def fitting(ends: list[End], kept: End | None) -> list[End]:
@@ -148,14 +164,14 @@ def fitting(ends: list[End], kept: End | None) -> list[End]:
 
 
 def reference_chains(reports: Sequence[Report], rule: Rule) -> list[list[Report]]:
-    """Step 4."""
-    previous = reference_links(reports, rule)
+    """Step 4: the longest branch goes on."""
+    previous = [node.path[1] if len(node.path) > 1 else None for node in reference_nodes(reports, rule)]
     longest = [1] * len(reports)
     onward: list[int | None] = [None] * len(reports)
     for i in reversed(range(len(reports))):
         branches = [k for k, back in enumerate(previous) if back == i]
         if branches:
-            onward[i] = min(branches, key=lambda k, i=i: (-longest[k], metres_off(reports[i], reports[k], rule), k))
+            onward[i] = max(branches, key=lambda k: (longest[k], -k))
             longest[i] = 1 + max(longest[k] for k in branches)
     chains = []
     for i, back in enumerate(previous):
@@ -170,19 +186,16 @@ def reference_chains(reports: Sequence[Report], rule: Rule) -> list[list[Report]
 
 
 def is_odd(a: Report, b: Report, c: Report) -> bool:
-    """Whether b's neighbours can do without it."""
-
-    def off_by(who: Report, start: Report, end: Report) -> float:
-        found = [off(said, start, end) for said in (who, c if who is a else a)]
-        return next((metres for metres in found if metres is not None), 0.0)
-
-    to, back, without = off_by(a, a, b), off_by(c, b, c), max(off_by(a, a, c), off_by(c, a, c))
-    is_off = to > 75 + 131 * (a.coarse + b.coarse) and back > 75 + 131 * (b.coarse + c.coarse)
-    return c.t - a.t <= 600 and is_off and min(to, back) >= 2 * without
+    """Step 5: whether b's neighbours can do without it."""
+    from_a, from_c = (said if says_motion(said) else other for said, other in ((a, c), (c, a)))
+    if not says_motion(from_a) or c.t - a.t > 600:
+        return False
+    to, back, without = led(from_a, a, b), led(from_c, b, c), max(led(from_a, a, c), led(from_c, a, c))
+    return to > 75 + tolerance(a, b) and back > 75 + tolerance(b, c) and without <= min(to, back)
 
 
 def reference_even(chain: Sequence[Report]) -> list[Report]:
-    """Step 5."""
+    """A chain without its odd ones."""
     even: list[Report] = []
     for b, c in pairwise([*chain, None]):
         assert b is not None
@@ -192,7 +205,7 @@ def reference_even(chain: Sequence[Report]) -> list[Report]:
 
 
 def reference_ships(chains: Sequence[Sequence[Report]], rule: Rule) -> list[list[Report]]:
-    """Step 6, of chains as step 4 leaves them; those of step 5 are taken out of the runs."""
+    """Step 5: what is left without odd ones and strays of chains as step 4 leaves them."""
     runs: list[list[list[Report]]] = []
     for chain in chains:
         even = reference_even(chain)
