@@ -45,6 +45,10 @@ Every file says this of itself: units and descriptions are in the metadata of it
 {MADE}
 """
 
+NOTES = {
+    "track_shards": "4.96 bytes a position in a file, as [measured](measured.md#bytes-of-a-position), column by column.\n\n"
+}
+
 
 def settings_page() -> str:
     """Every setting, its default and what it is."""
@@ -69,7 +73,7 @@ def columns_page() -> str:
         "window_piles": schema.WINDOW_REFERENCES,
         "materialized_windows, validation, holdout, test": schema.windows_schema(928),
     }
-    return COLUMNS + "".join(f"\n## {name}\n\n{_columns(of)}" for name, of in datasets.items())
+    return COLUMNS + "".join(f"\n## {name}\n\n{NOTES.get(name, '')}{_columns(of)}" for name, of in datasets.items())
 
 
 PAGES: dict[Path, Callable[[], str]] = {
