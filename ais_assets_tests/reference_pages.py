@@ -45,9 +45,8 @@ Every file says this of itself: units and descriptions are in the metadata of it
 {MADE}
 """
 
-NOTES = {
-    "track_shards": "4.96 bytes a position in a file, as [measured](measured.md#bytes-of-a-position), column by column.\n\n"
-}
+MEASURED = "4.96 bytes a position in a file, as [measured](measured.md#bytes-of-a-position), column by column.\n\n"
+NOTES = {"track_shards": MEASURED}
 
 
 def settings_page() -> str:
