@@ -212,8 +212,14 @@ def typed_records(lake: Lake, source: Source, day: date, settings: Settings) -> 
 
 def cleaned_records(lake: Lake, day: date, settings: Settings) -> RecordStream:
     """The day's usable positions; `transforms/clean.py` has the rules. Raises LostDayError when there is none."""
-    stream = clean_day(
-        lake.row_groups("raw_records", day.isoformat(), RAW_COLUMNS),
+    records = lake.row_groups("raw_records", day.isoformat(), RAW_COLUMNS)
+    return not_all_lost(cleaned(records, day, settings), f"clean_records[{day}]", settings)
+
+
+def cleaned(records: Iterator[pa.Table], day: date, settings: Settings) -> RecordStream:
+    """These records of the day cleaned as the settings say; RAW_COLUMNS of `schema.RAW_RECORDS` are needed."""
+    return clean_day(
+        records,
         day,
         shards=settings.shards,
         repeat_seconds=settings.repeat_seconds,
@@ -225,7 +231,6 @@ def cleaned_records(lake: Lake, day: date, settings: Settings) -> RecordStream:
         land_metres=settings.land_metres,
         drop_on_land=settings.drop_on_land,
     )
-    return not_all_lost(stream, f"clean_records[{day}]", settings)
 
 
 class LostDayError(ValueError):

@@ -52,7 +52,7 @@ def track_assets(settings: Settings) -> list[AssetsDefinition]:
             context.log.warning(f"{len(absent)} of {len(settings.days)} days are not materialized: {absent[:10]}")
         making = Making(context, place, settings)
         clean = GroupOfEach(place, "clean_records", CLEAN_COLUMNS)
-        hulls, vessels = _shared_hulls(place), _wanted_vessels(place, settings)
+        hulls, vessels = shared_hulls(place), _wanted_vessels(place, settings)
 
         def tracks_of(shard: str) -> RecordStream:
             days = making.inputs("clean_records", shard)
@@ -134,7 +134,7 @@ def _wanted_vessels(lake: Lake, settings: Settings) -> NDArray[np.int32] | None:
     return vessels_of_types(lake.dataset("vessels").to_table(columns=["mmsi", "ship_types"]), settings.ship_types)
 
 
-def _shared_hulls(lake: Lake) -> dict[int, int]:
+def shared_hulls(lake: Lake) -> dict[int, int]:
     """The hull, by MMSI, of vessels whose hull is another MMSI's too."""
     known = lake.dataset("vessels").to_table(columns=["mmsi", "hull"], filter=pc.field("mmsi") != pc.field("hull"))
     return dict(zip(known["mmsi"].to_pylist(), known["hull"].to_pylist(), strict=True))

@@ -63,7 +63,7 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
             *([every("mds_shards")] if with_mds else []),
             *([every("materialized_windows"), *settings.splits_apart, "dead_reckoning"] if with_parquet else []),
         ],
-        code_version="3",
+        code_version="4",
     )
     def training_dataset(context: AssetExecutionContext, lake: LakeResource) -> MaterializeResult:
         """The commit point: the index of the tracks, and of MDS the root index and statistics; the dataset card."""

@@ -7,8 +7,8 @@ from importlib import import_module
 import click
 
 COMMANDS = (
-    *("bench", "build", "demo", "doctor", "look", "plan", "prune", "settings", "sources", "split", "status"),
-    "verify",
+    *("bench", "build", "demo", "diff", "doctor", "inspect", "look", "plan", "prune", "releases", "settings"),
+    *("sources", "split", "status", "trace", "verify"),
 )
 
 

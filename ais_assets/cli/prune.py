@@ -13,7 +13,7 @@ import click
 from rich.table import Table
 
 from ais_assets.cli.terminal import failures, open_lake, settings_or_fail, terminal
-from ais_assets.operating.prune import Leftover, leftovers, remove, unnamed_partitions
+from ais_assets.operating.prune import Leftover, leftovers, releases_to_keep, remove, unnamed_partitions
 
 
 class Hours(click.FloatRange):
@@ -31,12 +31,20 @@ class Hours(click.FloatRange):
 @click.option("--older-than", type=Hours(min=0), default=24.0, show_default=True, help="Hours that nothing names them.")
 @click.option("--dry-run", is_flag=True, help="Show what would go, and delete nothing.")
 @click.option("--archives", is_flag=True, help="Also archives of days that the settings do not name.")
+@click.option(
+    "--keep-releases",
+    type=click.IntRange(min=1),
+    help="Newest releases that can be read afterwards.  [default: AIS_KEEP_RELEASES]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
-def command(*, older_than: float, dry_run: bool, archives: bool, as_json: bool) -> None:
+def command(*, older_than: float, dry_run: bool, archives: bool, keep_releases: int | None, as_json: bool) -> None:
     """Deletes what nothing names any more: former archives, tracks and MDS shards, and what AIS_CACHE has of them.
 
     And partitions of former settings: days out of the range, and shards and piles that there were more of, once the
     last run, too, was cut as the settings say. Their archives only with --archives.
+
+    Releases that were superseded go, with the files that only they name, but for the newest AIS_KEEP_RELEASES and those
+    of AIS_PINNED_RELEASES; what they were stays in `ais releases` and `ais diff`.
 
     So it does with downloads and uploads that no run goes on with, and with what killed runs had not published yet.
 
@@ -47,7 +55,9 @@ def command(*, older_than: float, dry_run: bool, archives: bool, as_json: bool) 
     with failures():
         lake = open_lake(settings)
         before = time.time() - 3600 * older_than
-        found = leftovers(lake, settings.cache, before, unnamed_partitions(lake, settings, before, archives=archives))
+        keep = releases_to_keep(lake, keep_releases or settings.keep_releases, settings.pinned_releases)
+        unnamed = unnamed_partitions(lake, settings, before, archives=archives)
+        found = leftovers(lake, settings.cache, before, unnamed, keep)
         for leftover in [] if dry_run else found:
             remove(lake, leftover)
     if as_json:

@@ -7,13 +7,15 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from ais_assets import schema
@@ -22,6 +24,7 @@ from ais_assets.io.kept_tracks import keep_published_tracks
 from ais_assets.io.layout import CUTTING_KEY, PLACES, Cut, Kind, place_of
 from ais_assets.io.parquet import PartitionFile, describe, write_parquet
 from ais_assets.io.partition_dataset import PartitionDataset, Watch
+from ais_assets.io.releases import ListedRelease, listed_releases
 from ais_assets.io.views import columns_in_degrees_and_knots, in_degrees_and_knots
 from ais_assets.ledger import Ledger
 from ais_assets.settings.cutting import Cutting
@@ -31,6 +34,8 @@ from ais_assets.store.ranges import Tail
 from ais_assets.store.s3_access import PATIENCE_SECONDS, S3Client
 from ais_assets.store.sealed_parquet import DamagedFileError, SealedFile, read_footer
 from ais_assets.stream import REJECTS, RecordStream, sql_connection
+from ais_assets.transforms.split import shard_of
+from ais_assets.transforms.vessel_windows import windows_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -458,6 +463,50 @@ class Lake:
             )
         return found
 
+    def positions_of(self, mmsi: int, *, shards: int | None = None) -> pa.Table:
+        """All positions of one vessel's tracks, by track and time, as stored (`schema.TRACK_POSITIONS`).
+
+        Reads the row groups that she may be in, of the one shard that is hers. `shards` is the number of these; by
+        default the last run's. Raises PartitionMissingError where there are no tracks.
+        """
+        cutting = self.cutting()
+        number = shards or (len(self.partitions("track_shards")) if cutting is None else cutting.shards)
+        if not number:
+            raise self._missing("track_shards", None)
+        (shard,) = shard_of(np.array([mmsi], np.int32), number).tolist()
+        with self.open("track_shards", f"{shard:04d}") as file:
+            place = file.schema_arrow.get_field_index("mmsi")
+            groups = []
+            for group in range(file.num_row_groups):
+                of = file.metadata.row_group(group).column(place).statistics
+                if of is None or not of.has_min_max or of.min <= mmsi <= of.max:
+                    groups.append(file.read_row_group(group))
+            positions = pa.concat_tables([file.schema_arrow.empty_table(), *groups])
+        # The footer's metadata are the file's, not a part's.
+        return positions.filter(pc.equal(positions["mmsi"], mmsi)).replace_schema_metadata()  # pyright: ignore[reportAttributeAccessIssue]
+
+    def windows(
+        self,
+        mmsi: int,
+        *,
+        seq_len: int | None = None,
+        max_horizon: int | None = None,
+        stride: int | None = None,
+    ) -> pa.Table:
+        """All windows of one vessel, cut from her tracks: `schema.windows_schema`, by track and start.
+
+        Of whatever split she is; in degrees, knots and seconds, the same bits as the windows that are trained on.
+
+        Args:
+            mmsi: whose.
+            seq_len, max_horizon, stride: as `TrackWindowDataset` has them; None: as they were published.
+        """
+        published = self.json("training_dataset")["settings"] if self.has("training_dataset") else {}
+        given = {"seq_len": seq_len, "max_horizon": max_horizon, "stride": stride}
+        known = {"seq_len": schema.SEQ_LEN, "max_horizon": schema.MAX_HORIZON, "stride": schema.STRIDE}
+        of = {name: given[name] or published.get(name, known[name]) for name in known}
+        return windows_of(self.positions_of(mmsi), of["seq_len"] + of["max_horizon"], of["stride"])
+
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
         """Runs SQL over the assets by their names; any that the query names must be in the lake.
 
@@ -502,20 +551,30 @@ class Lake:
             raise ValueError(f"format is {format!r}; it must be 'mds' or 'tracks'")
         return TrackWindowDataset(self.uri, local, **options)
 
-    def validation_loader(self, batch_size: int = 64, **options: Any) -> ValidationDataset:
-        """The validation vessels' windows as batches, in the file's order, with the interface of `loader`."""
-        return self._file_loader("validation", batch_size, options)
+    def validation_loader(
+        self, batch_size: int = 64, *, release: str | None = None, **options: Any
+    ) -> ValidationDataset:
+        """The validation vessels' windows as batches, in the file's order, with the interface of `loader`.
 
-    def holdout_loader(self, batch_size: int = 64, **options: Any) -> ValidationDataset:
+        There is one such file, which the next build replaces. With `release` it is made sure that it is of that one:
+        raises OtherReleaseError where it is not; `loader(format="tracks", split="validation")` cuts them then.
+        """
+        return self._file_loader("validation", batch_size, release, options)
+
+    def holdout_loader(self, batch_size: int = 64, *, release: str | None = None, **options: Any) -> ValidationDataset:
         """The windows of held-out time as batches, as `validation_loader`; none without AIS_HOLDOUT_FROM."""
-        return self._file_loader("holdout", batch_size, options)
+        return self._file_loader("holdout", batch_size, release, options)
 
-    def test_loader(self, batch_size: int = 64, **options: Any) -> ValidationDataset:
+    def test_loader(self, batch_size: int = 64, *, release: str | None = None, **options: Any) -> ValidationDataset:
         """The windows of vessels kept for the last test, as `validation_loader`; none without AIS_TEST_FRACTION.
 
         No model should have been chosen by them.
         """
-        return self._file_loader("test", batch_size, options)
+        return self._file_loader("test", batch_size, release, options)
+
+    def releases(self) -> list[ListedRelease]:
+        """What was published in this lake, newest first, and what can still be read: `loader(release=…)`."""
+        return listed_releases(self.store)
 
     def window_len(self) -> int:
         """Positions a window in this lake's validation file has."""
@@ -530,7 +589,9 @@ class Lake:
         """A short name for the lake's address, for folders of caches."""
         return hashlib.sha256(self.uri.encode()).hexdigest()[:12]
 
-    def _file_loader(self, asset: str, batch_size: int, options: Mapping[str, Any]) -> ValidationDataset:
+    def _file_loader(
+        self, asset: str, batch_size: int, wanted: str | None, options: Mapping[str, Any]
+    ) -> ValidationDataset:
         from ais_assets.io.streaming_loader import ValidationDataset  # noqa: PLC0415 - loads torch
 
         if not self.has(asset):
@@ -538,27 +599,38 @@ class Lake:
         key = place_of(asset).key(None)
         # What is found out of the file, and what is read of it, is of one version.
         files = self.store.pinned_file(key)
-        release = self._release_of(asset)
+        release = self._release_of(asset, wanted)
+        if wanted is not None and release != wanted:
+            raise OtherReleaseError(
+                f"{self.uri_of(asset)} is not of release {wanted}, or that one was pruned (`ais releases` shows which "
+                f"there are): loader(format='tracks', split={asset!r}, release={wanted!r}) cuts windows from its tracks"
+            )
         if options.get("normalize") == "statistics":
             options = {**options, "normalize": self._statistics(release)}
         dataset = ValidationDataset(self.store.path(key), filesystem=files, batch_size=batch_size, **options)
         dataset.release = release
         return dataset
 
-    def _release_of(self, asset: str) -> str | None:
-        """The release that is published, if this asset is part of it as it lies there; else None."""
-        if not self.has("training_dataset"):
-            return None
-        index = self.json("training_dataset")
-        published = index.get(MADE_FROM, {}).get(asset, {}).get("")
-        return index["release"] if published == self.describe(asset).fingerprint else None
+    def _release_of(self, asset: str, wanted: str | None) -> str | None:
+        """The release (None: the current one), if it was published with this asset as it lies there; else None."""
+        place, fingerprint = place_of("training_dataset"), self.describe(asset).fingerprint
+        for key in (place.key(None), *([place.key_of_release(wanted)] if wanted else [])):
+            with suppress(FileNotFoundError):
+                index = json.loads(self.store.read(key))
+                published = index.get(MADE_FROM, {}).get(asset, {}).get("")
+                if published == fingerprint and wanted in (None, index["release"]):
+                    return index["release"]
+        return None
 
     def _statistics(self, release: str | None) -> dict[str, Any]:
         """The statistics of a release; None: of none. Raises OtherReleaseError where there are only another one's."""
-        folder = place_of("mds_shards").folder
+        place = place_of("mds_index")
+        own = "" if release is None else place.key_of_release(release)
+        index_key = own if own and self.store.exists(own) else place.key(None)
+        folder = index_key.rpartition("/")[0]
         try:
             found = json.loads(self.store.read(f"{folder}/statistics.json"))
-            index = hashlib.sha256(self.store.read(f"{folder}/index.json")).hexdigest()
+            index = hashlib.sha256(self.store.read(index_key)).hexdigest()
             if (found.get("release"), found.get("index")) != (release, index):
                 raise OtherReleaseError(
                     f"{self.uri}/{folder}/statistics.json is of release {found.get('release')}, what is to be read of "

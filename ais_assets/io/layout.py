@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
+from ais_assets.loader.releases import RELEASES_FOLDER, release_folder
 from ais_assets.settings.cutting import Cutting
 
 _PARTITION = re.compile(r"^[0-9A-Za-z][0-9A-Za-z._-]{0,99}$")
@@ -59,6 +60,10 @@ class Place:
             raise ValueError(f"{partition!r} is not a partition key")
         return f"{self.folder}/{partition}{self.suffix}"
 
+    def key_of_release(self, release: str) -> str:
+        """The object that has what the asset, which has no partitions, was in a release."""
+        return f"{self.folder}/{release_folder(release)}/{self.single}"
+
 
 CUTTING_FOLDER = "settings"
 CUTTING_KEY = f"{CUTTING_FOLDER}/partitions.json"
@@ -86,6 +91,11 @@ PLACES = {
 
 FIGURES_FOLDER = "figures"
 """Of the card's figures, with a folder a release; no asset's."""
+
+
+def release_key(release: str) -> str:
+    """The object that says what a release is; it stays when the release's files have gone."""
+    return f"{RELEASES_FOLDER}/{release}.json"
 
 
 def place_of(asset: str) -> Place:

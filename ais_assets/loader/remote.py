@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.mosaicml import OtherPlace
 from ais_assets.loader.options import check_names
-from ais_assets.store.objects import S3Store, StoreError, open_store
+from ais_assets.store.objects import S3Store, Store, StoreError, open_store
 from ais_assets.store.s3_access import S3Client
 
 S3_SETTINGS: Final = ("endpoint_url", "region_name", "profile_name")
@@ -132,6 +132,17 @@ class Remote:
                 pause = min(_FIRST_PAUSE_SECONDS * 2**attempt, _LONGEST_PAUSE_SECONDS)
                 stop.wait(pause * random.uniform(0.5, 1.0))
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def below(self, folder: str) -> list[str]:
+        """Paths of the files anywhere below a folder of it, sorted; none at an address whose files cannot be listed.
+
+        Raises LoaderError where the store cannot be reached.
+        """
+        place = self._place()
+        try:
+            return sorted(each.key for each in place.objects(folder)) if isinstance(place, Store) else []
+        except (StoreError, OSError) as error:
+            raise LoaderError(f"{self.uri}/{folder} cannot be listed: {error}") from error
 
     def _place(self) -> _Place:
         process = os.getpid()

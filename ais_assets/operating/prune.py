@@ -1,20 +1,24 @@
 """What nothing names any more: partitions of former settings, folders of former archives and MDS shards and files of
-former tracks in the lake, the caches made from them, downloads and uploads that were given up, and what killed runs
-were about to publish."""
+former tracks in the lake, but for those of releases that are to stay, the caches made from them, downloads and uploads
+that were given up, and what killed runs were about to publish."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ais_assets.io.kept_tracks import TRACKS_INDEX_KEY, published_tracks
 from ais_assets.io.lake import Lake
 from ais_assets.io.layout import CUTTING_FOLDER, CUTTING_KEY, FIGURES_FOLDER, PLACES, Kind, place_of
-from ais_assets.loader.tracks.track_index import KEPT_FOLDER, TRACKS_FOLDER
+from ais_assets.io.releases import current_release, listed_releases
+from ais_assets.loader.releases import RELEASES_FOLDER
+from ais_assets.loader.tracks.track_index import KEPT_FOLDER, TRACKS_FOLDER, TracksIndex
 from ais_assets.settings import Settings
 from ais_assets.sources.landing import unfinished
 from ais_assets.store.objects import StoredObject, UnfinishedUpload, local_objects
@@ -24,7 +28,9 @@ _FOLDER = re.compile(r"^(\d{4}-\d{2}-\d{2}|\d{5})-[0-9a-f]{12}$")
 _KEPT = re.compile(rf"^{KEPT_FOLDER}/(\d{{4}}|vessels)-[0-9a-f]{{16}}\.parquet$")
 """A file that an index of tracks named, or may have: its shard and its fingerprint."""
 _RELEASE = re.compile(r"^[0-9a-f]{16}$")
-"""The folder of a release's figures."""
+"""The folder of a release's figures, or of its index."""
+
+_INDEXES = ("training_dataset", "mds_index")
 
 ON_THIS_MACHINE = ("cache", "spool")
 """What a leftover is that is not in the lake."""
@@ -35,7 +41,7 @@ class Leftover:
     """Something that can go.
 
     Attributes:
-        asset: of which it once was; "cache", "spool" or "upload".
+        asset: of which it once was; "releases", "cache", "spool" or "upload".
         where: its key in the lake, or its path on this machine.
         size: bytes; 0 of an upload, whose parts S3 does not count.
         since: Unix time at which it was surely named no more.
@@ -51,21 +57,41 @@ class Leftover:
     is_object: bool = False
 
 
-def leftovers(lake: Lake, cache: Path, before: float, unnamed: Sequence[Leftover] = ()) -> list[Leftover]:
-    """What neither a manifest nor the root index names, and did not at the Unix time `before`.
+def releases_to_keep(lake: Lake, newest: int, pinned: Collection[str] = ()) -> set[str]:
+    """Ids of so many releases, the newest, with the current one, and of those that are pinned.
+
+    Raises ValueError for a pinned one that the lake does not know: nothing is deleted for a slip of the pen.
+    """
+    listed = [each.release.release for each in listed_releases(lake.store)]
+    unknown = sorted(set(pinned) - set(listed))
+    if unknown:
+        raise ValueError(f"AIS_PINNED_RELEASES: {unknown[0]} is no release of {lake.uri}; `ais releases` lists them")
+    return {*listed[:newest], *pinned}
+
+
+def leftovers(
+    lake: Lake, cache: Path, before: float, unnamed: Sequence[Leftover] = (), releases: Collection[str] = ()
+) -> list[Leftover]:
+    """What neither a manifest nor the index of a release names, and did not at the Unix time `before`.
+
+    The releases are the current one and these others.
 
     A folder counts from when it was written, its partition's manifest or the root index was, whichever came last: until
     then a training run may have begun to read it. What has a name that the lake does not give is left alone.
     The `unnamed_partitions` that are to go, too, name nothing any more.
     """
-    found = list(unnamed)
+    staying = {*releases, current_release(lake.store) or ""}
+    # First what says that a release can be read, then what it is read by.
+    folders = (FIGURES_FOLDER, *(f"{place_of(of).folder}/{RELEASES_FOLDER}" for of in _INDEXES))
+    found = [of for folder in folders for of in _of_former_releases(lake, folder, before, staying)]
+    found += unnamed
     going = {leftover.where for leftover in unnamed}
     kept: set[str] = set()
     for asset in (asset for asset, place in PLACES.items() if place.kind is Kind.FOLDER):
         folder = place_of(asset).folder
         # Listed before the names are read: what is published in between is named by then.
         objects = list(lake.store.objects(folder))
-        named = _named(lake, asset, going)
+        named = _named(lake, asset, going, staying)
         came = {each.key: each.modified for each in objects}
         for name, files in _folders(objects, folder).items():
             partition = _FOLDER.match(name)
@@ -77,8 +103,7 @@ def leftovers(lake: Lake, cache: Path, before: float, unnamed: Sequence[Leftover
                 kept.add(name)
             else:
                 found.append(Leftover(asset, f"{folder}/{name}", sum(each.size for each in files), since))
-    found += _kept_tracks(lake, before)
-    found += _former_figures(lake, before)
+    found += _kept_tracks(lake, before, staying)
     found += _stale_packed(lake, cache / lake.identity(), before)
     found += _unpacked(cache, kept, before)
     return [*found, *_given_up(cache, before), *_spooled(lake, before), *_uploads(lake, before)]
@@ -126,43 +151,58 @@ def remove(lake: Lake, leftover: Leftover) -> None:
         Path(leftover.where).unlink(missing_ok=True)
 
 
-def _named(lake: Lake, asset: str, going: Collection[str]) -> set[str]:
-    """Folders of the asset that its manifests name, but those that are going, or the root index."""
+def _named(lake: Lake, asset: str, going: Collection[str], releases: Collection[str]) -> set[str]:
+    """Folders of the asset that its manifests name, but those that are going, or the root index of a release."""
     place = place_of(asset)
     staying = [partition for partition in lake.partitions(asset) if place.key(partition) not in going]
     named = {entry.folder or "" for entry in lake.entries(asset, staying).values()}
-    if asset == "mds_shards" and lake.has("mds_index"):
-        for shard in lake.json("mds_index")["shards"]:
+    for index in _indexes(lake, "mds_index", releases) if asset == "mds_shards" else ():
+        for shard in json.loads(index)["shards"]:
             files = (shard["raw_data"], shard["zip_data"])
             named |= {file["basename"].partition("/")[0] for file in files if file is not None}
     return named
 
 
-def _kept_tracks(lake: Lake, before: float) -> Iterator[Leftover]:
+def _indexes(lake: Lake, asset: str, releases: Collection[str]) -> Iterator[bytes]:
+    """The asset, which is an index, as it is and as it was in these releases."""
+    place = place_of(asset)
+    for key in (place.key(None), *(place.key_of_release(release) for release in sorted(releases) if release)):
+        with suppress(FileNotFoundError):
+            yield lake.store.read(key)
+
+
+def _kept_tracks(lake: Lake, before: float, releases: Collection[str]) -> Iterator[Leftover]:
     """Track and vessel files of former indexes of tracks: unnamed at the latest since the index was published."""
     kept = list(lake.store.objects(f"{TRACKS_FOLDER}/{KEPT_FOLDER}"))
-    index = published_tracks(lake.store)
-    if index is None:
+    published = _index_came(lake)
+    if published is None:
         return
-    published = {each.key: each.modified for each in lake.store.objects(TRACKS_FOLDER)}[TRACKS_INDEX_KEY]
-    named = {name for file in index.files for name in (file.name, file.kept)}
-    named |= set() if index.vessels is None else {index.vessels.name}
+    named: set[str] = set()
+    for data in _indexes(lake, "training_dataset", releases):
+        index = TracksIndex.parsed(data, f"{lake.uri}/{TRACKS_INDEX_KEY}")
+        named |= {name for file in index.files for name in (file.name, file.kept)}
+        named |= set() if index.vessels is None else {index.vessels.name}
     for each in kept:
         name, since = each.key.removeprefix(f"{TRACKS_FOLDER}/"), max(each.modified, published)
         if _KEPT.match(name) and name not in named and since < before:
             yield Leftover("track_shards", each.key, each.size, since, is_object=True)
 
 
-def _former_figures(lake: Lake, before: float) -> Iterator[Leftover]:
-    """Figures of cards that have been replaced, by the release that they were of."""
-    if not lake.has("training_dataset"):
+def _of_former_releases(lake: Lake, folder: str, before: float, releases: Collection[str]) -> Iterator[Leftover]:
+    """Folders within this one that are of releases other than these: figures of cards, or indexes."""
+    published = _index_came(lake)
+    if published is None:
         return
-    release = lake.json("training_dataset")["release"]
-    published = {each.key: each.modified for each in lake.store.objects(TRACKS_FOLDER)}[TRACKS_INDEX_KEY]
-    for name, files in _folders(list(lake.store.objects(FIGURES_FOLDER)), FIGURES_FOLDER).items():
+    for name, files in _folders(list(lake.store.objects(folder)), folder).items():
         since = max([published, *(each.modified for each in files)])
-        if _RELEASE.match(name) and name != release and since < before:
-            yield Leftover("figures", f"{FIGURES_FOLDER}/{name}", sum(each.size for each in files), since)
+        if _RELEASE.match(name) and name not in releases and since < before:
+            yield Leftover("releases", f"{folder}/{name}", sum(each.size for each in files), since)
+
+
+def _index_came(lake: Lake) -> float | None:
+    """Unix time at which the current release was published; None where there is none."""
+    came = (each.modified for each in lake.store.listed(TRACKS_FOLDER) if each.key == TRACKS_INDEX_KEY)
+    return next(came, None)
 
 
 def _folders(objects: list[StoredObject], root: str) -> dict[str, list[StoredObject]]:

@@ -40,7 +40,7 @@ from ais_assets.publishing.page import (
 )
 from ais_assets.publishing.rules import meaning
 from ais_assets.publishing.terms import Terms
-from ais_assets.settings import WINDOW_FORMATS, Settings
+from ais_assets.settings import OF_THE_MACHINE, WINDOW_FORMATS, Settings
 from ais_assets.settings.settings import in_force
 from ais_assets.transforms.durations import QUANTILES
 
@@ -57,25 +57,6 @@ _SAMPLES_OF_SIZE: Final = (
     (10**10, "1B<n<10B"),
 )
 """Hugging Face's names of sizes, by what they are below of."""
-_OF_THE_MACHINE: Final = frozenset(
-    {
-        "lake",
-        "cache",
-        "s3_endpoint_url",
-        "s3_region",
-        "s3_profile",
-        "s3_patience_seconds",
-        "source_uri",
-        "partitions_per_run",
-        "gather_gigabytes",
-        "mds_threads",
-        "published_after_days",
-        "awaited_for_days",
-        "max_archive_gigabytes",
-        "contact",
-    }
-)
-"""Settings that say nothing of the data, and may say where somebody keeps them."""
 _ABSENT: Final = {
     "parquet": "windows as Parquet, with the files of the splits apart, and the baseline",
     "mds": "windows as MDS shards, with the statistics of windows",
@@ -665,7 +646,7 @@ def _making(facts: CardFacts) -> list[Block]:
     chosen = [
         (Code(variable.name), Code(variable.value) if variable.value else "none", variable.meaning)
         for variable in in_force(facts.settings)
-        if variable.name.removeprefix("AIS_").lower() not in _OF_THE_MACHINE
+        if variable.name.removeprefix("AIS_").lower() not in OF_THE_MACHINE
     ]
     archives = [(Code(of.day), Code(of.file), f"{of.size:,}", Code(of.sha256)) for of in facts.archives]
     names = ("day", "file", "bytes", "sha256")

@@ -13,11 +13,13 @@ from ais_assets.io.lake import Lake
 from ais_assets.io.layout import place_of
 from ais_assets.io.mds import root_index
 from ais_assets.io.provenance import MADE_FROM, MADE_WITH, Chain, digest_of, require_fresh
+from ais_assets.io.releases import publish_release
 from ais_assets.ledger import Ledger
 from ais_assets.publishing.accounts import accounts, require_conserved, training_windows_in_tracks
 from ais_assets.publishing.card import card_markdown
 from ais_assets.publishing.dataset import PublishedMds, TrainingDataset
 from ais_assets.publishing.describing import BASELINE, describe_dataset, publish_description
+from ais_assets.publishing.release_record import release_record
 from ais_assets.publishing.statistics import track_intervals, window_statistics
 from ais_assets.publishing.track_index import publish_track_index
 from ais_assets.settings import Settings
@@ -30,7 +32,8 @@ _MDS_FOLDER: Final = place_of("mds_shards").folder
 def publish_dataset(lake: Lake, settings: Settings, facts: Mapping[str, Any]) -> TrainingDataset:
     """Publishes the card, of MDS the statistics and the root index, and at last the index of the tracks.
 
-    A training run in progress keeps its files: tracks and folders of the former indexes stay where they are.
+    A training run in progress keeps its files: tracks and folders of the former indexes stay where they are, and so can
+    former releases be read until `ais prune` takes them.
 
     Args:
         lake: where everything is.
@@ -64,10 +67,9 @@ def publish_dataset(lake: Lake, settings: Settings, facts: Mapping[str, Any]) ->
     described = describe_dataset(lake, settings, dataset, stages)
     dataset = replace(dataset, card=card_markdown(described, pictures=False), pictures=described.pictures)
     publish_description(lake, described)
+    publish_release(lake.store, release_record(lake, described, stages))
     if mds is not None:
-        statistics = (json.dumps(mds.statistics, sort_keys=True, indent=1) + "\n").encode()
-        lake.store.publish_bytes(statistics, f"{_MDS_FOLDER}/{STATISTICS_FILE}")
-        lake.store.publish_bytes(mds.index, place_of("mds_index").key(None))
+        _publish_mds(lake, release, mds)
     publish_track_index(lake, settings, release, facts)
     return dataset
 
@@ -93,6 +95,16 @@ def _mds(lake: Lake, settings: Settings, facts: Mapping[str, Any], intervals: di
         },
         index=index,
     )
+
+
+def _publish_mds(lake: Lake, release: str, mds: PublishedMds) -> None:
+    """The root index and its statistics, and copies that stay when the next release comes."""
+    place = place_of("mds_index")
+    statistics = (json.dumps(mds.statistics, sort_keys=True, indent=1) + "\n").encode()
+    for index_key in (place.key_of_release(release), place.key(None)):
+        folder = index_key.removesuffix(f"/{INDEX_FILE}")
+        lake.store.publish_bytes(statistics, f"{folder}/{STATISTICS_FILE}")
+        lake.store.publish_bytes(mds.index, index_key)
 
 
 def _require_training_window(lake: Lake, settings: Settings, stages: Mapping[str, Ledger]) -> None:

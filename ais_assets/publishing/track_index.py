@@ -45,6 +45,8 @@ def publish_track_index(
 ) -> TracksIndex:
     """Publishes the index of a release over all track shards; a file that the former index had is not read again.
 
+    What the former index names stays readable; a copy of the new one stays when the next comes.
+
     `facts` are what the release was made from and with, as each partition records it.
 
     Raises PartitionMissingError when a shard is missing.
@@ -56,8 +58,25 @@ def publish_track_index(
     with ThreadPoolExecutor(usable_cores(), thread_name_prefix="index") as pool:
         files = tuple(pool.map(lambda shard: _indexed(lake, shard, found[shard], known), shards))
     index = TracksIndex(files, _kept_vessels(lake), _published_settings(settings), release, facts or {})
-    lake.store.publish_bytes(index.to_json(), TRACKS_INDEX_KEY)
+    if former is not None:
+        _keep_former(lake, former, index)
+    for key in (place_of("training_dataset").key_of_release(release), TRACKS_INDEX_KEY):
+        lake.store.publish_bytes(index.to_json(), key)
     return index
+
+
+def _keep_former(lake: Lake, former: TracksIndex, index: TracksIndex) -> None:
+    """Files of the former index that the new one does not name get names that stay.
+
+    One that was built anew since has one already: these are shards that there are no more, as of a larger AIS_SHARDS.
+    """
+    named = {file.kept for file in index.files}
+    for file in (file for file in former.files if file.kept and file.kept not in named):
+        key, kept = (f"{TRACKS_FOLDER}/{name}" for name in (file.name, file.kept))
+        if not lake.store.exists(key) or lake.store.exists(kept):
+            continue
+        if lake.describe("track_shards", file.name.removesuffix(".parquet")).fingerprint == file.fingerprint:
+            lake.store.keep(key, kept)
 
 
 def _indexed(lake: Lake, shard: str, found: Entry, known: dict[str, IndexedFile]) -> IndexedFile:

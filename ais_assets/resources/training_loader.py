@@ -13,18 +13,19 @@ if TYPE_CHECKING:
 class TrainingLoaderResource(ConfigurableResource):
     """Batches of (B, window, 5) float32 from the lake's training dataset and the splits beside it.
 
-    `format` says from what: "mds", the windows on disk, or "tracks", from which they are cut. Importing this loads no
-    torch; asking for batches does.
+    `format` says from what: "mds", the windows on disk, or "tracks", from which they are cut; `release` of which
+    release, by its id, None: the current one. Importing this loads no torch; asking for batches does.
     """
 
     lake: ResourceDependency[LakeResource]
     cache: str
     batch_size: int = 64
     format: Literal["mds", "tracks"] = "mds"
+    release: str | None = None
 
     def training_dataset(self, **options: Any) -> "AISMDSDataset | TrackWindowDataset":
         """The training windows; `options` are those of `AISMDSDataset` or `TrackWindowDataset`."""
-        options = {"batch_size": self.batch_size, **options}
+        options = {"batch_size": self.batch_size, "release": self.release, **options}
         if self.format == "tracks":
             return self.lake.open().loader(self.cache, "tracks", **options)
         return self.lake.open().loader(f"{self.cache}/mds", **options)
@@ -48,7 +49,7 @@ class TrainingLoaderResource(ConfigurableResource):
         self, split: Literal["validation", "test", "holdout"], options: dict[str, Any]
     ) -> "ValidationDataset | TrackWindowDataset":
         """A split that is not trained on, in order."""
-        options = {"batch_size": self.batch_size, **options}
+        options = {"batch_size": self.batch_size, "release": self.release, **options}
         place = self.lake.open()
         if self.format == "tracks":
             return place.loader(self.cache, "tracks", **{"split": split, "shuffle": False, **options})

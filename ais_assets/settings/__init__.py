@@ -6,6 +6,7 @@ Here belong the settings, their defaults and their meaning. What is done with th
 from ais_assets.settings.settings import (
     MOST_PILES,
     MOST_SHARDS,
+    OF_THE_MACHINE,
     WINDOW_FORMATS,
     Settings,
     SettingsError,
@@ -18,6 +19,7 @@ from ais_assets.settings.variables import Variable
 __all__ = [
     "MOST_PILES",
     "MOST_SHARDS",
+    "OF_THE_MACHINE",
     "WINDOW_FORMATS",
     "Settings",
     "SettingsError",

@@ -22,6 +22,28 @@ WindowFormat = Literal["parquet", "mds"]
 WINDOW_FORMATS: Final[tuple[WindowFormat, ...]] = ("parquet", "mds")
 """What windows can be stored as."""
 
+OF_THE_MACHINE: Final = frozenset(
+    {
+        "lake",
+        "cache",
+        "s3_endpoint_url",
+        "s3_region",
+        "s3_profile",
+        "s3_patience_seconds",
+        "source_uri",
+        "partitions_per_run",
+        "gather_gigabytes",
+        "mds_threads",
+        "published_after_days",
+        "awaited_for_days",
+        "max_archive_gigabytes",
+        "contact",
+        "keep_releases",
+        "pinned_releases",
+    }
+)
+"""Settings that say nothing of the data, and may say where somebody keeps them."""
+
 MOST_SHARDS = 4096
 MOST_PILES = 10_000
 
@@ -171,6 +193,13 @@ class Settings(BaseSettings):
         5.0, gt=0, description="a day's measure further from usual than so many robust standard deviations is named"
     )
 
+    keep_releases: int = Field(
+        1, ge=1, description="releases whose files `ais prune` leaves, the newest and with them the current one"
+    )
+    pinned_releases: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="ids of further releases whose files it leaves, separated by commas; `ais releases` lists them"
+    )
+
     contact: str | None = Field(None, description="who answers for the dataset, as its card says: a name, an address")
 
     mds_size_limit: Annotated[int, Field(ge=1 << 16)] = Field(
@@ -260,7 +289,7 @@ class Settings(BaseSettings):
             faults = [f"{'.'.join(map(str, p['loc']))}: {p['msg']}".lstrip(": ") for p in error.errors()]
             raise ValueError("; ".join(fault.removeprefix("Value error, ") for fault in faults)) from None
 
-    @field_validator("classes", "ship_types", "window_formats", mode="before")
+    @field_validator("classes", "ship_types", "window_formats", "pinned_releases", mode="before")
     @classmethod
     def _list(cls, names: object) -> object:
         if not isinstance(names, str):

@@ -27,5 +27,8 @@ class DelimitedSource(FileSource):
         reader = DelimitedReader(self.row_layouts, self.max_bytes, zone=self.zone)
         return reader.read(archive, day, self.days.reach(archive.name))
 
+    def head(self, archive: Path) -> bytes | None:
+        return DelimitedReader(self.row_layouts, self.max_bytes, zone=self.zone).head(archive)
+
     def rows_by_day(self, archive: Path, ledger: Ledger) -> Iterator[DayRows | Undated]:
         return rows_by_day(archive, self.row_layouts, self.zone, self.max_bytes, ledger)

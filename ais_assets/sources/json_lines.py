@@ -100,6 +100,11 @@ class JsonLinesSource(FileSource):
         kind + packing for packing in (".zst", ".zip", ".gz", "") for kind in _KINDS
     )
 
+    one_record_a_line: ClassVar[bool] = False
+
+    def head(self, archive: Path) -> bytes | None:
+        return b""
+
     def read(self, archive: Path, day: date | None) -> RecordStream:
         stream = RecordStream(schema.RAW_RECORDS, iter(()))
         reach = self.days.reach(archive.name)

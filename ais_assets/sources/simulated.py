@@ -123,6 +123,9 @@ class SimulatedSource(Source):
         """As any other archive of the authority's form."""
         return self._reader.read(archive, day)
 
+    def head(self, archive: Path) -> bytes | None:
+        return self._reader.head(archive)
+
 
 def write_archive(target: Path, day: date, lines: Iterator[NDArray[np.uint8]]) -> None:
     """Writes lines as the one member of a daily archive. Nothing in it depends on the clock."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import ClassVar
 
 import pyarrow as pa
 
@@ -49,6 +50,8 @@ class Source(ABC):
     """A raw format: where its days are and how to read them. One subclass a format, one file a subclass."""
 
     name: str
+    one_record_a_line: ClassVar[bool] = True
+    """Whether no line of its files holds several records."""
 
     @abstractmethod
     def land(self, day: date, into: Path) -> list[LandedArchive]:
@@ -78,6 +81,14 @@ class Source(ABC):
         {"line": int, "reason": str, "text": str}. Raises SourceError when the archive is damaged, has no
         known header, or holds no row at all.
         """
+
+    def head(self, archive: Path) -> bytes | None:
+        """What stands in a file before its first record: lines of comments and the header's.
+
+        None where a record cannot be read from its own line: of files that have no lines, or whose lines belong
+        together. Raises SourceError as `read` does.
+        """
+        del archive
 
     def read_all(self, archives: Sequence[Path], day: date) -> RecordStream:
         """The same of all files of a day, one after the other, with one account."""

@@ -29,6 +29,7 @@ _METHODS = ("model", "dead_reckoning", "kalman", "last_position")
 @click.option("--lake", help="Folder or s3://bucket/prefix.  [default: AIS_LAKE]")
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder for the loader's.  [default: AIS_CACHE]")
 @click.option("--format", type=click.Choice(["tracks", "mds"]), default=Plan.format, help="What windows are read from.")
+@click.option("--release", help="Id of the release to train on, see `ais releases`.  [default: the current one]")
 @click.option("--where", help="SQL: train on windows for which it is true.  [of tracks]")
 @click.option("--weights", help="SQL: draw windows in proportion to it.  [of tracks]")
 @click.option("--groups", help="SQL: whose shares are counted, with --weights.  [of tracks]")
@@ -46,6 +47,7 @@ def main(
     lake: str | None,
     cache: Path | None,
     out: Path,
+    release: str | None,
     where: str | None,
     weights: str | None,
     groups: str | None,
@@ -69,7 +71,7 @@ def main(
     with asked_to_stop() as stop, process_group() as device:
         log = _logger(as_json=as_json) if leads() else _silence
         try:
-            plan, training, validation = _loaders(place, cache or settings.cache, plan, chosen)
+            plan, training, validation = _loaders(place, cache or settings.cache, plan, release, chosen)
         except (LoaderError, LookupError, ValueError) as error:
             raise click.ClickException(str(error)) from error
         try:
@@ -84,16 +86,16 @@ def main(
             _show(metrics)
 
 
-def _loaders(place: Lake, cache: Path, plan: Plan, chosen: dict[str, str]) -> tuple[Plan, Training, Validation]:
+def _loaders(
+    place: Lake, cache: Path, plan: Plan, release: str | None, chosen: dict[str, str]
+) -> tuple[Plan, Training, Validation]:
     """The windows to learn from and to evaluate on, and the plan with their own number of positions to see."""
-    size = plan.batch_size
+    of = {"batch_size": plan.batch_size, "release": release}
     if plan.format == "mds":
-        training = place.loader(cache / "mds", batch_size=size)
-        return plan, training, place.validation_loader(batch_size=size, provenance=True)
-    training = place.loader(cache, "tracks", batch_size=size, mask=True, **chosen)
-    validation = place.loader(
-        cache, "tracks", split="validation", shuffle=False, batch_size=size, mask=True, provenance=True
-    )
+        training = place.loader(cache / "mds", **of)
+        return plan, training, place.validation_loader(provenance=True, **of)
+    training = place.loader(cache, "tracks", mask=True, **of, **chosen)
+    validation = place.loader(cache, "tracks", split="validation", shuffle=False, mask=True, provenance=True, **of)
     return replace(plan, seq_len=training.geometry.seq_len), training, validation
 
 

@@ -102,13 +102,17 @@ def test_tracks_of_former_indexes_are_pruned(settings: Settings, tmp_path: Path)
     publish_track_index(lake, settings, "fedcba9876543210")
     published = max(each.modified for each in lake.store.objects("track_shards"))
     assert leftovers(lake, tmp_path, published) == [], "it was named until just now"
-    (found,) = leftovers(lake, tmp_path, later)
+    assert leftovers(lake, tmp_path, later, releases=["0123456789abcdef"]) == [], "it is to be kept"
+    index, found = leftovers(lake, tmp_path, later)
+    assert index.where == "track_shards/releases/0123456789abcdef"
     assert (found.where, found.size) == (f"track_shards/{former.kept}", former.size)
+    remove(lake, index)
     remove(lake, found)
     assert leftovers(lake, tmp_path, later) == []
     left = {each.key for each in lake.store.objects("track_shards")}
     shards = {f"track_shards/{shard}.parquet" for shard in settings.shard_keys}
-    assert left == {"track_shards/index.json", "track_shards/kept/notes.parquet", *shards}
+    indexes = {"track_shards/index.json", "track_shards/releases/fedcba9876543210/index.json"}
+    assert left == {*indexes, "track_shards/kept/notes.parquet", *shards}
 
 
 def test_figures_of_former_releases_are_pruned(settings: Settings, tmp_path: Path) -> None:
@@ -118,7 +122,7 @@ def test_figures_of_former_releases_are_pruned(settings: Settings, tmp_path: Pat
     publish_track_index(lake, settings, "0123456789abcdef")
     later = time.time() + 60
     (found,) = leftovers(lake, tmp_path, later)
-    assert (found.asset, found.where, found.size) == ("figures", "figures/fedcba9876543210", 3)
+    assert (found.asset, found.where, found.size) == ("releases", "figures/fedcba9876543210", 3)
     remove(lake, found)
     left = {each.key for each in lake.store.objects("figures")}
     assert left == {"figures/0123456789abcdef/map.png", "figures/mine/map.png"}

@@ -85,7 +85,7 @@ _ORDER_OPTIONS: Final = (
 """Of `streaming.StreamingDataset`: which samples an epoch has, in which order, and on which rank."""
 _OPTIONS: Final = (
     *("batch_size", "split", "shuffle", "seed", "cache_limit", "drop_last", "window_len", "provenance", "normalize"),
-    *("device", "pin_memory", "threads", "download_retry", "download_timeout", "s3", *_ORDER_OPTIONS),
+    *("device", "pin_memory", "threads", "download_retry", "download_timeout", "s3", "release", *_ORDER_OPTIONS),
 )
 _INSTEAD: Final = {
     "shuffle_seed": "use seed",
@@ -116,6 +116,7 @@ class AISMDSDataset(BatchDataset):
             mosaicml-streaming knows, if that is installed. None: `local` is the dataset itself.
         local: a cache folder; jobs may share it.
         batch_size: windows a batch, on each rank.
+        release: the one to read, by its id; None: the current one.
         split: a folder inside both, as mosaicml-streaming has it.
         shuffle: a new order in every epoch; False: the order of the dataset, which is itself random.
         seed: keys the order.
@@ -144,7 +145,8 @@ class AISMDSDataset(BatchDataset):
     Raises:
         ValueError: an option cannot be; or the dataset is closed.
         TypeError: there is no such option; the message says what was probably meant.
-        LoaderError: at once, when the index cannot be had; while iterating, when a shard cannot be had or is damaged.
+        LoaderError: at once, when the index cannot be had, or there is no such release; while iterating, when a shard
+            cannot be had or is damaged.
     """
 
     def __init__(
@@ -153,6 +155,7 @@ class AISMDSDataset(BatchDataset):
         local: str | PathLike[str],
         batch_size: int = 64,
         *,
+        release: str | None = None,
         split: str | None = None,
         shuffle: bool = True,
         seed: int = 9176,
@@ -184,6 +187,7 @@ class AISMDSDataset(BatchDataset):
             retries=download_retry,
             timeout=download_timeout,
             s3=s3,
+            release=release,
         )
         check_limit(self._published, limit)
         samples = np.array([shard.samples for shard in self._published.shards], np.int64)
@@ -424,7 +428,7 @@ class AISMDSDataset(BatchDataset):
     def _stated_window_len(self) -> int:
         """Positions of a window as the dataset says, or as it must be where it says nothing."""
         try:
-            statistics = json.loads(self._published.remote.read(STATISTICS_FILE))
+            statistics = json.loads(self._published.read_beside(STATISTICS_FILE))
             return int(statistics["duration_seconds"]["window"]["positions"])
         except (FileNotFoundError, KeyError):
             return _WINDOW_LEN
@@ -432,7 +436,7 @@ class AISMDSDataset(BatchDataset):
     def _read_statistics(self) -> dict[str, Any]:
         uri = self._published.remote.uri
         try:
-            statistics = json.loads(self._published.remote.read(STATISTICS_FILE))
+            statistics = json.loads(self._published.read_beside(STATISTICS_FILE))
         except FileNotFoundError:
             raise LoaderError(
                 f"{uri} has no {STATISTICS_FILE}: materialize training_dataset, or normalize='ranges'"

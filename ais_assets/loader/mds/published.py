@@ -23,6 +23,7 @@ from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.mds.rows import ShardDamagedError, ShardRows
 from ais_assets.loader.mds.shard_index import INDEX_FILE, Shard, StoredFile, parsed_index
 from ais_assets.loader.mds.unpacking import unpacked
+from ais_assets.loader.releases import PublishedIndex, published_index
 from ais_assets.loader.remote import Remote
 from ais_assets.machine import boot_id
 from ais_assets.store.file_locks import left_behind, sign_of_life
@@ -40,6 +41,7 @@ class PublishedShards:
         retries: further attempts to read a file, and to fetch a damaged one.
         timeout: seconds for one attempt.
         s3: see `Remote`.
+        release: the one to read; None: the current one.
 
     Attributes:
         remote: where it is published.
@@ -48,8 +50,9 @@ class PublishedShards:
         shards: what the index names, in its order.
         index_bytes: the size of the index.
         index_digest: sha256 of the index: which publication this is.
+        release: that it says it is of; None where it says none.
 
-    Raises LoaderError when there is no index, or it is damaged.
+    Raises LoaderError when there is no index, or not of that release, or it is damaged.
     """
 
     def __init__(
@@ -61,14 +64,16 @@ class PublishedShards:
         retries: int,
         timeout: float,
         s3: Mapping[str, str] | None,
+        release: str | None = None,
     ) -> None:
+        self._wanted = release
         self.folder = Path(local).absolute() / (split or "")
         base = local if remote is None else remote.rstrip("/")
         uri = f"{base}/{split}" if split else base
         self.in_place = remote is None or _same_folder(uri, self.folder)
         self.remote = Remote(uri, retries=retries, timeout=timeout, s3=s3)
         # Read anew at every start: a cached one may be stale.
-        self._index = self._published_index()
+        self._index, self._beside = self._published_index()
         self.index_bytes = len(self._index)
         self.index_digest = hashlib.sha256(self._index).hexdigest()
         self.shards, self.release = parsed_index(self._index, self.remote.uri)
@@ -212,13 +217,17 @@ class PublishedShards:
 
     def _why_missing(self, name: str) -> str:
         missing = f"{self.remote.uri}/{name} is missing, though the index names it"
-        if not self.in_place and self._published_index() != self._index:
+        if not self.in_place and self._published_index().data != self._index:
             return f"{missing}: the dataset was published anew since this job started. Start the job again"
         return f"{missing}. Restore it, or materialize its pile in mds_shards again, then training_dataset"
 
-    def _published_index(self) -> bytes:
+    def read_beside(self, name: str) -> bytes:
+        """A file that was published with the index. Raises FileNotFoundError where there is none."""
+        return self.remote.read(f"{self._beside}{name}")
+
+    def _published_index(self) -> PublishedIndex:
         try:
-            return self.remote.read(INDEX_FILE)
+            return published_index(self.remote, INDEX_FILE, self._wanted)
         except FileNotFoundError:
             raise LoaderError(
                 f"{self.remote.uri} has no {INDEX_FILE}: materialize training_dataset, or correct the address"

@@ -24,6 +24,7 @@ from ais_assets.loader.device import Batch, features_of
 from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.normalize import check_normalize, offsets_and_scales, scale_in_place
 from ais_assets.loader.options import check_positive, place
+from ais_assets.loader.releases import published_index
 from ais_assets.loader.remote import Remote
 from ais_assets.loader.tracks.agreement import require_same_on_all_ranks
 from ais_assets.loader.tracks.alias import WeightedOrder
@@ -73,6 +74,7 @@ class TrackWindowDataset(EpochDataset):
         remote: the lake, or its `track_shards`: a folder or s3://bucket/prefix.
         local: a cache folder, which jobs may share.
         batch_size: windows a batch, on each rank; an epoch's last ones may be smaller.
+        release: the one to read, by its id; None: the current one.
         split: "train", "validation", "test", or "holdout" (which is by time, of all vessels).
         seq_len, max_horizon, stride: positions that a model sees, that it may forecast, and from one window's start to
             the next one's; None: as the windows that were published beside the tracks, or 128, 800 and 32.
@@ -116,7 +118,8 @@ class TrackWindowDataset(EpochDataset):
     Raises:
         ValueError: an option cannot be, or there is no such window.
         TypeError: there is no such option.
-        LoaderError: the index or a track file cannot be had, or is damaged; the cache cannot be written.
+        LoaderError: the index or a track file cannot be had, or is damaged; there is no such release; the cache cannot
+            be written.
     """
 
     def __init__(
@@ -126,6 +129,7 @@ class TrackWindowDataset(EpochDataset):
         batch_size: int = 64,
         split: str = "train",
         *,
+        release: str | None = None,
         seq_len: int | None = None,
         max_horizon: int | None = None,
         stride: int | None = None,
@@ -159,7 +163,7 @@ class TrackWindowDataset(EpochDataset):
         self.mask, self.times, self.provenance = mask, times, provenance
         remote, local = place("remote", remote), place("local", local)
         self._remote = Remote(_published_at(remote), retries=download_retry, timeout=download_timeout, s3=s3)
-        self.index = _read_index(self._remote)
+        self.index = _read_index(self._remote, release)
         self._cache = TrackCache(Path(local), self._remote, self.index, threads)
         published = {name: int(self.index.settings.get(name, _GEOMETRY[name])) for name in _GEOMETRY}
         self.geometry = Geometry(
@@ -424,10 +428,10 @@ def _published_at(remote: str) -> str:
     return uri if uri.rpartition("/")[2] == TRACKS_FOLDER else f"{uri}/{TRACKS_FOLDER}"
 
 
-def _read_index(remote: Remote) -> TracksIndex:
+def _read_index(remote: Remote, release: str | None) -> TracksIndex:
     where = f"{remote.uri}/{TRACKS_INDEX}"
     try:
-        data = remote.read(TRACKS_INDEX)
+        data, _ = published_index(remote, TRACKS_INDEX, release)
     except FileNotFoundError:
         raise LoaderError(f"{where} is missing: materialize training_dataset, or correct the address") from None
     require_same_on_all_ranks(data, where)

@@ -19,6 +19,7 @@ from ais_assets.publishing.figures.picture import (
     PAPER,
     QUIET,
     RED,
+    SERIES,
     Picture,
     drawing,
     empty,
@@ -34,6 +35,9 @@ SEA: Final = "#eef4f8"
 LAND: Final = "#e6dfcf"
 COAST: Final = "#a3967c"
 COASTLINE: Final = "land: GSHHG shorelines"
+
+Line = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Latitudes and longitudes in degrees, (n,) each."""
 
 _CELLS: Final = 320
 """Of a density map along its longer side."""
@@ -197,6 +201,46 @@ def sample_windows(windows: NDArray[np.float32], labels: Sequence[str], *, seq_l
         figure.legend(handles=handles, loc="outside lower center", ncols=2)
     headed(figure, title, f"{of}; {COASTLINE}")
     return Picture("sample_windows", title, f"{len(shown)} maps of a window each: {'; '.join(told)}.", figure)
+
+
+@drawing
+def voyages(tracks: Sequence[Line], *, of: str, window: Line | None = None, seq_len: int = 0) -> Picture:
+    """Where one vessel went, a line a track, and in it a window: what a model sees and is to forecast.
+
+    Args:
+        tracks: each in degrees, (n,).
+        of: whose they are.
+        window: of one of the tracks.
+        seq_len: its positions that a model sees.
+    """
+    figure = sheet(8, 6)
+    title = f"Where she went: {plain(of)}"
+    positions = sum(len(lat) for lat, _ in tracks)
+    if not positions:
+        empty(figure.add_subplot(), "no position")
+        headed(figure, title)
+        return Picture("voyages", title, f"{title}. There is no position.", figure)
+    shown = tracks if window is None else [window]
+    whole = box_of(np.concatenate([lat for lat, _ in shown]), np.concatenate([lon for _, lon in shown]))
+    box = whole.padded(0.08, _SMALLEST_DEGREES).shaped(1.35)
+    axes = figure.add_subplot()
+    draw_land(axes, box, _LAND_CELLS)
+    for number, (lat, lon) in enumerate(tracks):
+        along = (lon - box.west) % 360 + box.west
+        color = SERIES[number % len(SERIES)] if window is None else QUIET
+        axes.plot(along, lat, color=color, lw=1.2, zorder=4, solid_capstyle="round")
+        axes.plot(along[:1], lat[:1], "o", color=PAPER, mec=color, mew=1.2, ms=4, zorder=5)
+    if window is not None:
+        lat, lon = window[0], (window[1] - box.west) % 360 + box.west
+        axes.plot(lon[seq_len - 1 :], lat[seq_len - 1 :], color=RED, lw=2, zorder=6, label=_PARTS[1][1])
+        axes.plot(lon[:seq_len], lat[:seq_len], color=BLUE, lw=2.8, zorder=7, label=_PARTS[0][1])
+        figure.legend(loc="outside lower center", ncols=2)
+    _degrees(axes, box)
+    _scale(axes, box)
+    headed(
+        figure, title, f"tracks: {len(tracks):,}, positions: {large(positions)}, circles: where they begin; {COASTLINE}"
+    )
+    return Picture("voyages", title, f"Map of {box}: {len(tracks):,} tracks of {positions:,} positions.", figure)
 
 
 _PARTS: Final = ((BLUE, "seen"), (RED, "to forecast"))

@@ -86,6 +86,16 @@ class DelimitedReader:
         stream.tables = self._tables(archive, day, reach, stream.ledger, stream.facts)
         return stream
 
+    def head(self, archive: Path) -> bytes | None:
+        """The lines before the first row; None of a Parquet file. Raises SourceError for a header that is not known."""
+        if packing_of(archive) == ".parquet":
+            return None
+        lines = whole_lines(row_blocks(archive, block_bytes=self.block_bytes, max_bytes=self.max_bytes), archive.name)
+        first, begin, _ = after_comments(lines, {layout.delimiter for layout in self.layouts})
+        end = first.find(b"\n", begin) + 1
+        _, _, has_header = find_header(first[begin : end - 1], self.layouts, archive.name)
+        return first[: end if has_header else begin]
+
     def _tables(
         self, archive: Path, day: date | None, reach: Reach, ledger: Ledger, facts: dict[str, Any]
     ) -> Iterator[pa.Table]:
