@@ -23,6 +23,7 @@ from ais_assets.sources.source import Source
 from ais_assets.stream import RecordStream
 from ais_assets.transforms import quality
 from ais_assets.transforms.clean import clean_day
+from ais_assets.transforms.pseudonyms import Pseudonyms
 from ais_assets.transforms.reports.row_rules import RAW_COLUMNS
 from ais_assets.transforms.vessels import vessel_table
 
@@ -88,7 +89,7 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         deps=["raw_records"],
         made_with=(
             *("shards", "repeat_seconds", "moving_knots", "ships_only", "classes"),
-            *("drop_position_at_zero", "region", "land_metres", "drop_on_land"),
+            *("drop_position_at_zero", "region", "land_metres", "drop_on_land", "identities", "identity_fingerprint"),
         ),
         # 2: types of ship are chosen where tracks are made.
         code_version="2",
@@ -132,7 +133,7 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         kinds={"parquet", "duckdb"},
         stored_as="parquet",
         deps=[every("raw_records")],
-        made_with=("validation_fraction", "test_fraction", "seed"),
+        made_with=("validation_fraction", "test_fraction", "seed", "identities", "identity_fingerprint"),
         # 2: the column identities. 3: ship_types.
         code_version="3",
     )
@@ -230,7 +231,14 @@ def cleaned(records: Iterator[pa.Table], day: date, settings: Settings) -> Recor
         region=settings.region,
         land_metres=settings.land_metres,
         drop_on_land=settings.drop_on_land,
+        pseudonyms=pseudonyms_of(settings),
     )
+
+
+def pseudonyms_of(settings: Settings) -> Pseudonyms | None:
+    """What stands for identities in all that is made of raw_records; None where they are kept."""
+    key = settings.identity_key
+    return None if key is None else Pseudonyms(key, keeps_texts=settings.identities == "hash")
 
 
 class LostDayError(ValueError):
@@ -274,6 +282,7 @@ def known_vessels(lake: Lake, settings: Settings) -> RecordStream:
         validation_fraction=settings.validation_fraction,
         test_fraction=settings.test_fraction,
         seed=settings.seed,
+        pseudonyms=pseudonyms_of(settings),
     )
 
 

@@ -26,6 +26,7 @@ from ais_assets.operating.samples import (
     utc,
     vessel_or_track,
 )
+from ais_assets.operating.tracing import number_of
 from ais_assets.operating.vessel_account import VesselAccount, account_of
 from ais_assets.settings import Settings
 
@@ -87,7 +88,9 @@ def _named(lake: Lake, settings: Settings, what: str) -> _Named:
     if number is None:
         sample = sample_of(lake, settings, what)
         return _Named(sample.mmsi, sample.track, sample)
-    return _Named(number) if number < FIRST_TRACK else _Named(number // FIRST_TRACK, number)
+    if number < FIRST_TRACK:
+        return _Named(number_of(settings, number))
+    return _Named(number // FIRST_TRACK, number)
 
 
 def _within(day: str, first: datetime | None, last: datetime | None) -> bool:

@@ -251,7 +251,8 @@ def require_fresh(
 
 def setting_values(settings: Settings) -> dict[str, Any]:
     """Every setting that a partition may be made with, by name, as JSON values."""
-    return json.loads(settings.model_dump_json()) | {"window_len": settings.window_len}
+    derived = {"window_len": settings.window_len, "identity_fingerprint": settings.identity_fingerprint}
+    return json.loads(settings.model_dump_json()) | derived
 
 
 def digest_of(value: object) -> str:

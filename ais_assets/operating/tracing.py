@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ais_assets import schema
+from ais_assets.assets.ingest import pseudonyms_of
 from ais_assets.io.lake import Lake
 from ais_assets.operating.samples import Sample, plain, positions_of_window, sample_of, utc
 from ais_assets.settings import Settings
@@ -104,6 +105,7 @@ def trace(lake: Lake, settings: Settings, source: Source, name: str) -> Trace:
     reports = _reports(window)
     days = sorted({utc(report.t)[:10] for report in reports})
     vessel = known_vessel(lake, sample.mmsi)
+    sent_by = sender_of(settings, sample.mmsi)
     clean: dict[_Report, tuple[str, int]] = {}
     raw: dict[_Report, list[RawRow]] = {}
     not_read: dict[str, str] = {}
@@ -111,8 +113,8 @@ def trace(lake: Lake, settings: Settings, source: Source, name: str) -> Trace:
     for day in days:
         for report, (row,) in _rows_of(lake, "clean_records", day, sample.mmsi, set(reports)).items():
             clean[report] = day, row
-        rows = _rows_of(lake, "raw_records", day, sample.mmsi, set(reports))
-        lines, why = _lines_of(lake, source, day, sample.mmsi, _Read(_words(sample.mmsi, vessel), most_bytes))
+        rows = _rows_of(lake, "raw_records", day, sent_by, set(reports))
+        lines, why = _lines_of(lake, source, day, sent_by, _Read(_words(sent_by, vessel), most_bytes))
         not_read |= why
         for report, numbers in rows.items():
             raw[report] = list(_with_lines(day, numbers, lines[report]))
@@ -123,6 +125,23 @@ def trace(lake: Lake, settings: Settings, source: Source, name: str) -> Trace:
     return Trace(
         sample, window["split"][0].as_py(), known_track(lake, sample.track), vessel, tuple(positions), not_read
     )
+
+
+def sender_of(settings: Settings, number: int) -> int:
+    """The MMSI in the source's records of the vessel that the lake has under this number.
+
+    They differ under AIS_IDENTITIES. Raises ValueError for a number that stands for no MMSI then.
+    """
+    pseudonyms = pseudonyms_of(settings)
+    return number if pseudonyms is None else int(pseudonyms.mmsis(np.array([number], np.int32))[0])
+
+
+def number_of(settings: Settings, mmsi: int) -> int:
+    """The number under which the lake has a vessel: her MMSI, or what stands for it; of such a number itself."""
+    pseudonyms = pseudonyms_of(settings)
+    if pseudonyms is None or mmsi >= schema.FIRST_IDENTITY:
+        return mmsi
+    return int(pseudonyms.numbers(np.array([mmsi], np.int32))[0])
 
 
 def known_vessel(lake: Lake, mmsi: int) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from ais_assets.io.lake import Lake
 from ais_assets.io.row_groups import GroupOfEach
 from ais_assets.ledger import Ledger
 from ais_assets.operating.samples import UnknownNameError, plain
-from ais_assets.operating.tracing import known_vessel
+from ais_assets.operating.tracing import known_vessel, number_of, sender_of
 from ais_assets.settings import Settings
 from ais_assets.stream import RecordStream
 from ais_assets.transforms.reports.row_rules import RAW_COLUMNS
@@ -30,7 +30,7 @@ class VesselAccount:
     """What a lake has of a vessel.
 
     Attributes:
-        mmsi: hers.
+        mmsi: hers, or what stands for it under AIS_IDENTITIES.
         vessel: her row of `vessels`; None where that is not there.
         days: typed records and clean positions of each day that has any of hers.
         cleaned: what became of her typed records.
@@ -60,12 +60,14 @@ def account_of(lake: Lake, settings: Settings, mmsi: int, days: Collection[str] 
     Reads the typed records of each of the days. Raises UnknownNameError where no day has a record of hers, nor
     `vessels` a row.
     """
+    mmsi = number_of(settings, mmsi)
+    sent_by = sender_of(settings, mmsi)
     there = set(lake.partitions("raw_records"))
     wanted = [day for day in settings.day_keys if day in there and (days is None or day in days)]
     by_day: dict[str, dict[str, int]] = {}
     total = Ledger()
     for day in wanted:
-        ledger = _spent(cleaned(_of_vessel(lake, day, mmsi), date.fromisoformat(day), settings))
+        ledger = _spent(cleaned(_of_vessel(lake, day, sent_by), date.fromisoformat(day), settings))
         if ledger.rows_in:
             by_day[day] = {"typed records": ledger.rows_in, "clean positions": ledger.rows_out}
         total.add(ledger)

@@ -41,6 +41,7 @@ from ais_assets.publishing.page import (
 from ais_assets.publishing.rules import meaning
 from ais_assets.publishing.terms import Terms
 from ais_assets.settings import OF_THE_MACHINE, WINDOW_FORMATS, Settings
+from ais_assets.settings.identities import Identities
 from ais_assets.settings.settings import in_force
 from ais_assets.transforms.durations import QUANTILES
 
@@ -89,12 +90,24 @@ LIMITS: Final = (
     "forecasts at horizons of time.",
     IMPUTATION,
 )
-PRIVACY: Final = (
-    "Ships are named: the MMSI is in every file, and vessels has names and call signs. Of a pleasure craft these can "
-    "lead to her owner, a person, whose whereabouts her track then is. Identities are neither hashed nor left out: to "
-    "hand windows on without them, drop the columns mmsi and track and leave out vessels, clean_records and "
-    "track_shards. Rights of persons under the law that applies to you, such as the GDPR, are yours to heed."
+_LAW: Final = "Rights of persons under the law that applies to you, such as the GDPR, are yours to heed."
+_HANDED_ON: Final = (
+    "Flag, type, sizes and times are the source's. This does not hold of raw_archives and raw_records, which have what "
+    "the source says and are not to be handed on. A track alone can tell a ship to whoever has AIS of that time, or "
+    "sees where she lies."
 )
+PRIVACY: Final[Mapping[Identities, str]] = {
+    "keep": "Ships are named: the MMSI is in every file, and vessels has names and call signs. Of a pleasure craft "
+    "these can lead to her owner, a person, whose whereabouts her track then is. Identities are neither hashed nor "
+    f"left out (AIS_IDENTITIES=keep). {_LAW}",
+    "hash": "Identities are hashed (AIS_IDENTITIES=hash): numbers under a secret that is not in this dataset stand for "
+    "MMSIs, and hashes under it for names, call signs and IMO numbers; whoever has the secret can lead numbers back. "
+    f"{_HANDED_ON} {_LAW}",
+    "drop": "Identities are left out (AIS_IDENTITIES=drop): there are no names, call signs and IMO numbers, and "
+    "numbers under a secret that is not in this dataset stand for MMSIs, so that ships are told apart; once the secret "
+    f"is thrown away, nobody can lead them back. {_HANDED_ON} {_LAW}",
+}
+"""By what AIS_IDENTITIES says."""
 
 
 @dataclass(frozen=True)
@@ -612,12 +625,14 @@ def limits(simulated: bool) -> list[str]:
 
 
 def _privacy(facts: CardFacts) -> list[Block]:
-    return [Heading("Privacy"), Paragraph(privacy(facts.simulated))]
+    return [Heading("Privacy"), Paragraph(privacy(facts.settings))]
 
 
-def privacy(simulated: bool) -> str:
+def privacy(settings: Settings) -> str:
     """What it says of persons."""
-    return "MMSIs and names are made up; any likeness is chance." if simulated else PRIVACY
+    if settings.source == "simulated" and settings.identities == "keep":
+        return "MMSIs and names are made up; any likeness is chance."
+    return PRIVACY[settings.identities]
 
 
 def _terms(facts: CardFacts) -> list[Block]:

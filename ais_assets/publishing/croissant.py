@@ -239,7 +239,7 @@ def _responsible(facts: CardFacts) -> dict[str, Any]:
         "rai:dataUseCases": f"{USES} {NO_USES}",
         "rai:dataLimitations": " ".join(limits(simulated)),
         "rai:dataSocialImpact": NO_USES,
-        "rai:personalSensitiveInformation": privacy(simulated),
+        "rai:personalSensitiveInformation": privacy(settings),
         "rai:dataReleaseMaintenancePlan": "A release is never changed; another one has another id.",
     }
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_serializer, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ais_assets import schema
 from ais_assets.settings.addresses import checked_place
 from ais_assets.settings.cutting import Cutting
+from ais_assets.settings.identities import LEAST_SECRET, Identities, identity_key, key_fingerprint
 from ais_assets.settings.region import Region, read_region
 from ais_assets.settings.table_mapping import TableMapping
 from ais_assets.settings.variables import ENV_FILE, PREFIX, Variable, effective, faults, variable_of, written
@@ -38,6 +39,7 @@ OF_THE_MACHINE: Final = frozenset(
         "awaited_for_days",
         "max_archive_gigabytes",
         "contact",
+        "identity_secret",
         "keep_releases",
         "pinned_releases",
     }
@@ -193,6 +195,17 @@ class Settings(BaseSettings):
         5.0, gt=0, description="a day's measure further from usual than so many robust standard deviations is named"
     )
 
+    identities: Identities = Field(
+        "keep",
+        description="who ships are in all that is made of raw_records: keep; hash: MMSIs, names, call signs and IMO "
+        "numbers are replaced by what stands for them under AIS_IDENTITY_SECRET; drop: MMSIs are, the others left out",
+    )
+    identity_secret: SecretStr | None = Field(
+        None,
+        description="what these are replaced by, 16 characters or more; it is nowhere stored, and whoever has it can "
+        "lead numbers back",
+    )
+
     keep_releases: int = Field(
         1, ge=1, description="releases whose files `ais prune` leaves, the newest and with them the current one"
     )
@@ -224,6 +237,18 @@ class Settings(BaseSettings):
         if "parquet" not in self.window_formats:
             return []
         return ["validation", "holdout", *(["test"] if self.test_fraction else [])]
+
+    @property
+    def identity_key(self) -> bytes | None:
+        """By which identities are replaced; None where they are kept."""
+        if self.identities == "keep" or self.identity_secret is None:
+            return None
+        return identity_key(self.identity_secret.get_secret_value())
+
+    @property
+    def identity_fingerprint(self) -> str | None:
+        """Which key that is, for records of how partitions were made."""
+        return None if self.identity_key is None else key_fingerprint(self.identity_key)
 
     @property
     def cutting(self) -> Cutting:
@@ -323,6 +348,17 @@ class Settings(BaseSettings):
                 f"AIS_THIN_SECONDS {self.thin_seconds} is above AIS_MAX_GAP_SECONDS {self.max_gap_seconds}: "
                 "positions so far apart would each begin a track"
             )
+        if self.identities != "keep":
+            given = "" if self.identity_secret is None else self.identity_secret.get_secret_value()
+            if len(given) < LEAST_SECRET:
+                raise ValueError(
+                    f"AIS_IDENTITIES={self.identities} needs AIS_IDENTITY_SECRET, {LEAST_SECRET} characters or more, "
+                    f"such as `openssl rand -hex 32` gives; it has {len(given)}"
+                )
+            if self.table_columns is not None and self.table_columns.has_texts_for_mmsis:
+                raise ValueError(
+                    f"AIS_IDENTITIES={self.identities} is for MMSIs, and AIS_TABLE_COLUMNS says that mmsi is a text"
+                )
         if self.drop_on_land and self.land_metres is None:
             raise ValueError("AIS_DROP_ON_LAND needs AIS_LAND_METRES: how far inside land")
         if self.lake.startswith(("http://", "https://")):

@@ -74,6 +74,11 @@ class TableMapping(RootModel[dict[str, TableColumn]]):
 
     model_config = ConfigDict(frozen=True)
 
+    @property
+    def has_texts_for_mmsis(self) -> bool:
+        """Whether the table names its senders by texts."""
+        return any(column.identity is not None for column in self.root.values())
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
         # That of texts is the column of mmsi.

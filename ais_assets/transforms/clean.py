@@ -21,6 +21,7 @@ from ais_assets import schema
 from ais_assets.ledger import Ledger
 from ais_assets.settings.region import Region
 from ais_assets.stream import RecordStream
+from ais_assets.transforms.pseudonyms import Pseudonyms
 from ais_assets.transforms.reports.day_reports import DayReports
 from ais_assets.transforms.reports.packed import TENTHS, TYPES, clean_table
 from ais_assets.transforms.reports.places import LAND, ON_LAND, OUTSIDE_REGION, Places
@@ -74,6 +75,7 @@ def clean_day(
     region: Region | None = None,
     land_metres: float | None = None,
     drop_on_land: bool = False,
+    pseudonyms: Pseudonyms | None = None,
 ) -> RecordStream:
     """Drops what no model should see from a day's records, and sorts the rest.
 
@@ -89,6 +91,7 @@ def clean_day(
         region: where positions are wanted, the others being OUTSIDE_REGION; None: everywhere.
         land_metres: how far inside land a position counts as there; None: that is not looked at.
         drop_on_land: whether it is then dropped, ON_LAND, or only noted.
+        pseudonyms: what MMSIs are replaced by once the rules have seen them; None: they are kept.
 
     Returns:
         `schema.CLEAN_RECORDS`, exactly `shards` tables: table k holds the vessels of shard k by (mmsi, t), with at
@@ -129,7 +132,7 @@ def clean_day(
         "land_metres": land_metres,
         "drop_on_land": drop_on_land,
     }
-    reports = DayReports(rules, Places(region, land_metres), shards)
+    reports = DayReports(rules, Places(region, land_metres), shards, pseudonyms)
     repeats = RepeatRule(repeat_seconds, moving_sog, travel_within_step=0)
     tables = _clean_tables(records, reports, repeats, ledger, day.isoformat())
     return RecordStream(schema.CLEAN_RECORDS, tables, ledger, facts)

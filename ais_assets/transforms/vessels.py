@@ -13,6 +13,7 @@ from ais_assets import schema
 from ais_assets.ledger import Ledger
 from ais_assets.stream import RecordStream, sql_connection
 from ais_assets.transforms.mmsi import FIRST_SHIP, LAST_SHIP, MMSI_PER_MID, NINE_ONES, SHIP_TYPES
+from ais_assets.transforms.pseudonyms import Pseudonyms
 from ais_assets.transforms.reports.row_rules import NOT_A_VESSEL
 from ais_assets.transforms.split import hulls, split_codes
 
@@ -100,7 +101,12 @@ order by mmsi
 
 
 def vessel_table(
-    records: ds.Dataset | pa.Table, *, validation_fraction: float, seed: int, test_fraction: float = 0.0
+    records: ds.Dataset | pa.Table,
+    *,
+    validation_fraction: float,
+    seed: int,
+    test_fraction: float = 0.0,
+    pseudonyms: Pseudonyms | None = None,
 ) -> RecordStream:
     """Merges the static data of RAW_RECORDS into one row a vessel.
 
@@ -113,6 +119,7 @@ def vessel_table(
         validation_fraction: share of hulls kept for validation, 0 to 1.
         seed: keys the split.
         test_fraction: share of hulls kept for the last test.
+        pseudonyms: what identities are replaced by; None: they are kept.
 
     Returns:
         `schema.VESSELS` by MMSI, one table: every MMSI with a record that cleaning would not drop as NOT_A_VESSEL.
@@ -126,17 +133,20 @@ def vessel_table(
     merged = senders.filter(senders["is_ship"])
     mmsi = np.asarray(merged["mmsi"], np.int32)
     hull = hulls(mmsi, merged["imo"].fill_null(0).to_numpy().astype(np.int32))
-    split = split_codes(hull, validation_fraction=validation_fraction, test_fraction=test_fraction, seed=seed)
+    named = hull if pseudonyms is None else pseudonyms.numbers(hull)
+    split = split_codes(named, validation_fraction=validation_fraction, test_fraction=test_fraction, seed=seed)
     flags = np.where(mmsi < schema.FIRST_IDENTITY, mmsi // MMSI_PER_MID, 0)
     columns = {
         "flag": pa.array(flags, pa.int16()),
         "country": pa.array([_country(int(mid)) for mid in flags], pa.string()),
-        "hull": pa.array(hull),
+        "hull": pa.array(named),
         "split": pa.array(np.asarray(schema.SPLITS)[split]),
     }
     for name, values in columns.items():
         merged = merged.append_column(name, values)
     table = merged.select(schema.VESSELS.names).cast(schema.VESSELS)
+    if pseudonyms is not None:
+        table = _under_pseudonyms(table, pseudonyms)
     ledger = Ledger(rows_in=len(senders["mmsi"].unique()), rows_out=table.num_rows)
     ledger.drop(NOT_A_VESSEL, ledger.rows_in - ledger.rows_out)
     ledger.note("sharing_a_hull", int(np.count_nonzero(np.isin(hull, hull[hull != mmsi]))))
@@ -146,6 +156,23 @@ def vessel_table(
     for field in CONFLICTING:
         ledger.note(f"conflicting_{field}", conflicts.count(field))
     return RecordStream(schema.VESSELS, iter([table]), ledger)
+
+
+def _under_pseudonyms(vessels: pa.Table, pseudonyms: Pseudonyms) -> pa.Table:
+    """The rows with other identities, by what now stands for the MMSI; flag, type, sizes and times stay."""
+    numbers = pseudonyms.numbers(vessels["mmsi"].to_numpy())
+    columns: dict[str, pa.Array] = {"mmsi": pa.array(numbers)}
+    for name, one in (("imo", pseudonyms.imo), ("callsign", pseudonyms.text), ("name", pseudonyms.text)):
+        columns[name] = pa.array([one(value) for value in vessels[name].to_pylist()], vessels.schema.field(name).type)
+    for name, one in (
+        *(("names", pseudonyms.text), ("callsigns", pseudonyms.text), ("identities", pseudonyms.text)),
+        *(("imos", pseudonyms.imo), ("invalid_imos", pseudonyms.imo)),
+    ):
+        several = [pseudonyms.all_of(values, one) for values in vessels[name].to_pylist()]
+        columns[name] = pa.array(several, vessels.schema.field(name).type)
+    for name, values in columns.items():
+        vessels = vessels.set_column(vessels.schema.get_field_index(name), vessels.schema.field(name), values)
+    return vessels.take(pa.array(np.argsort(numbers)))
 
 
 def _country(mid: int) -> str | None:

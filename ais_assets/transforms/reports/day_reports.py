@@ -11,6 +11,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
+from ais_assets.transforms.pseudonyms import Pseudonyms
 from ais_assets.transforms.reports.places import Places
 from ais_assets.transforms.reports.row_rules import (
     COUNTS,
@@ -50,10 +51,11 @@ class DayReports:
     at 20 bytes a report.
     """
 
-    def __init__(self, rules: RowRules, places: Places, shards: int) -> None:
+    def __init__(self, rules: RowRules, places: Places, shards: int, pseudonyms: Pseudonyms | None = None) -> None:
         self.rules = rules
         self._places = places
         self._shards = shards
+        self._pseudonyms = pseudonyms
         self._index = empty_index()
         self._vessels = 0
         self._between_steps = np.zeros((2, len(STEPS)), np.bool_)
@@ -88,8 +90,13 @@ class DayReports:
                 )
             if self._vessels == self._index.mmsi.size:
                 self._index = larger_index(self._index)
-        shard = shard_of(self._index.mmsi[: self._vessels], self._shards)
+        shard = shard_of(self._numbers(), self._shards)
         self._batches.append(_sorted_by_shard(packed[:reports], senders[:reports], shard, self._shards))
+
+    def _numbers(self) -> NDArray[np.int32]:
+        """The vessels' MMSIs, or what stands for them."""
+        mmsi = self._index.mmsi[: self._vessels]
+        return mmsi if self._pseudonyms is None else self._pseudonyms.numbers(mmsi)
 
     def coordinate_step(self) -> int:
         """Micro-degrees of the last decimal of the day's coarser coordinate: 100, 10, or 1 if it has six decimals."""
@@ -98,7 +105,7 @@ class DayReports:
 
     def by_shard(self) -> Iterator[VesselReports]:
         """Each shard's reports. They lie in memory that the next shard's are written to."""
-        mmsi, counts = self._index.mmsi[: self._vessels], self._index.reports[: self._vessels]
+        mmsi, counts = self._numbers(), self._index.reports[: self._vessels]
         shard = shard_of(mmsi, self._shards)
         order = np.lexsort((mmsi, shard))
         vessel_bounds = np.searchsorted(shard[order], np.arange(self._shards + 1))
