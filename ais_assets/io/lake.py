@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final, Literal, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, Unpack, overload
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from ais_assets import schema
+from ais_assets.io.catalog import Asset, assets
 from ais_assets.io.entries import AT_ONCE, Entries, Entry, side_by_side
 from ais_assets.io.kept_tracks import keep_published_tracks
 from ais_assets.io.layout import CUTTING_KEY, PLACES, Cut, Kind, place_of
@@ -27,6 +28,8 @@ from ais_assets.io.partition_dataset import PartitionDataset, Watch
 from ais_assets.io.releases import ListedRelease, listed_releases
 from ais_assets.io.views import columns_in_degrees_and_knots, in_degrees_and_knots
 from ais_assets.ledger import Ledger
+from ais_assets.loader.given import MDSOptions, TrackOptions, WindowFileOptions
+from ais_assets.loader.options import check_names
 from ais_assets.settings.cutting import Cutting
 from ais_assets.store.objects import Opened, Store, open_store
 from ais_assets.store.pinned import ReplacedError
@@ -501,11 +504,15 @@ class Lake:
             mmsi: whose.
             seq_len, max_horizon, stride: as `TrackWindowDataset` has them; None: as they were published.
         """
-        published = self.json("training_dataset")["settings"] if self.has("training_dataset") else {}
         given = {"seq_len": seq_len, "max_horizon": max_horizon, "stride": stride}
-        known = {"seq_len": schema.SEQ_LEN, "max_horizon": schema.MAX_HORIZON, "stride": schema.STRIDE}
-        of = {name: given[name] or published.get(name, known[name]) for name in known}
+        of = {name: given[name] or published for name, published in self._geometry().items()}
         return windows_of(self.positions_of(mmsi), of["seq_len"] + of["max_horizon"], of["stride"])
+
+    def _geometry(self) -> dict[str, int]:
+        """seq_len, max_horizon and stride as they were published, or those of the contract."""
+        published = self.json("training_dataset")["settings"] if self.has("training_dataset") else {}
+        known = {"seq_len": schema.SEQ_LEN, "max_horizon": schema.MAX_HORIZON, "stride": schema.STRIDE}
+        return {name: published.get(name, value) for name, value in known.items()}
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
         """Runs SQL over the assets by their names; any that the query names must be in the lake.
@@ -529,10 +536,14 @@ class Lake:
         return relation
 
     @overload
-    def loader(self, local: str | Path, format: Literal["mds"] = "mds", **options: Any) -> AISMDSDataset: ...
+    def loader(
+        self, local: str | Path, format: Literal["mds"] = "mds", **options: Unpack[MDSOptions]
+    ) -> AISMDSDataset: ...
 
     @overload
-    def loader(self, local: str | Path, format: Literal["tracks"], **options: Any) -> TrackWindowDataset: ...
+    def loader(
+        self, local: str | Path, format: Literal["tracks"], **options: Unpack[TrackOptions]
+    ) -> TrackWindowDataset: ...
 
     def loader(
         self, local: str | Path, format: Literal["mds", "tracks"] = "mds", **options: Any
@@ -540,7 +551,7 @@ class Lake:
         """Training batches, with a cache in the folder `local`.
 
         `format` says from what: this lake's MDS shards, or its tracks, from which any windows can be cut. `options` are
-        those of `AISMDSDataset` or `TrackWindowDataset`.
+        those of `AISMDSDataset` or `TrackWindowDataset`. Raises TypeError for any other, naming the nearest.
         """
         from ais_assets.io.streaming_loader import AISMDSDataset, TrackWindowDataset  # noqa: PLC0415 - load torch
 
@@ -549,10 +560,11 @@ class Lake:
             return AISMDSDataset(remote=f"{self.uri}/{place_of('mds_shards').folder}", local=str(local), **options)
         if format != "tracks":
             raise ValueError(f"format is {format!r}; it must be 'mds' or 'tracks'")
+        check_names("TrackWindowDataset", options, (*TrackOptions.__required_keys__, *TrackOptions.__optional_keys__))
         return TrackWindowDataset(self.uri, local, **options)
 
     def validation_loader(
-        self, batch_size: int = 64, *, release: str | None = None, **options: Any
+        self, batch_size: int = 64, *, release: str | None = None, **options: Unpack[WindowFileOptions]
     ) -> ValidationDataset:
         """The validation vessels' windows as batches, in the file's order, with the interface of `loader`.
 
@@ -561,16 +573,24 @@ class Lake:
         """
         return self._file_loader("validation", batch_size, release, options)
 
-    def holdout_loader(self, batch_size: int = 64, *, release: str | None = None, **options: Any) -> ValidationDataset:
+    def holdout_loader(
+        self, batch_size: int = 64, *, release: str | None = None, **options: Unpack[WindowFileOptions]
+    ) -> ValidationDataset:
         """The windows of held-out time as batches, as `validation_loader`; none without AIS_HOLDOUT_FROM."""
         return self._file_loader("holdout", batch_size, release, options)
 
-    def test_loader(self, batch_size: int = 64, *, release: str | None = None, **options: Any) -> ValidationDataset:
+    def test_loader(
+        self, batch_size: int = 64, *, release: str | None = None, **options: Unpack[WindowFileOptions]
+    ) -> ValidationDataset:
         """The windows of vessels kept for the last test, as `validation_loader`; none without AIS_TEST_FRACTION.
 
         No model should have been chosen by them.
         """
         return self._file_loader("test", batch_size, release, options)
+
+    def assets(self) -> list[Asset]:
+        """Every asset that a lake may have: what it is, its partitions, and its columns with types and units."""
+        return assets(sum(self._geometry()[name] for name in ("seq_len", "max_horizon")))
 
     def releases(self) -> list[ListedRelease]:
         """What was published in this lake, newest first, and what can still be read: `loader(release=…)`."""
@@ -594,6 +614,7 @@ class Lake:
     ) -> ValidationDataset:
         from ais_assets.io.streaming_loader import ValidationDataset  # noqa: PLC0415 - loads torch
 
+        check_names("ValidationDataset", options, ("batch_size", "release", *WindowFileOptions.__annotations__))
         if not self.has(asset):
             raise self._missing(asset, None)
         key = place_of(asset).key(None)

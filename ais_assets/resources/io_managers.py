@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.dataset as ds
 from dagster import (
+    AssetKey,
     DataVersion,
     InputContext,
     IOManager,
@@ -22,10 +23,13 @@ from dagster import (
     OutputContext,
     TableColumn,
     TableColumnConstraints,
+    TableColumnDep,
+    TableColumnLineage,
     TableRecord,
     TableSchema,
 )
 
+from ais_assets.io.catalog import LINEAGE
 from ais_assets.io.lake import Folder, Lake, Published
 from ais_assets.io.provenance import MADE_FROM, digest_of
 from ais_assets.stream import REJECTS, RecordStream
@@ -44,7 +48,7 @@ class Partitions:
     items: Generator[tuple[Key, Payload]]
 
 
-def materialization_metadata(published: Published, key: Key) -> dict[str, Any]:
+def materialization_metadata(published: Published, key: Key, asset: str) -> dict[str, Any]:
     """What the UI shows of a partition, or of an asset without: rows, bytes, where it is, its schema, the account."""
     metadata: dict[str, Any] = {
         "dagster/uri": MetadataValue.text(published.uri),
@@ -56,6 +60,8 @@ def materialization_metadata(published: Published, key: Key) -> dict[str, Any]:
     }
     if published.schema is not None:
         metadata["dagster/column_schema"] = table_schema(published.schema)
+        if (lineage := column_lineage(asset)) is not None:
+            metadata["dagster/column_lineage"] = lineage
     if published.ledger.dropped:
         records = [TableRecord({"rule": rule, "rows": rows}) for rule, rows in published.ledger.dropped.items()]
         metadata["dropped by rule"] = MetadataValue.table(records)
@@ -87,6 +93,18 @@ def table_schema(schema: pa.Schema) -> TableSchema:
             )
         )
     return TableSchema(columns)
+
+
+def column_lineage(asset: str) -> TableColumnLineage | None:
+    """Which columns the asset's columns were made of, as the UI shows it; None where no asset's are behind them."""
+    if asset not in LINEAGE:
+        return None
+    return TableColumnLineage(
+        {
+            column: [TableColumnDep(AssetKey(of), name) for of, name in sources]
+            for column, sources in LINEAGE[asset].items()
+        }
+    )
 
 
 class ParquetIOManager(IOManager):
@@ -163,7 +181,7 @@ def store_partitions(
             made[key] = published.fingerprint
             context.log.info(_summary(key, published))
             context.step_context.add_asset_metadata(
-                materialization_metadata(published, key), asset_key=context.asset_key, partition_key=key
+                materialization_metadata(published, key, asset), asset_key=context.asset_key, partition_key=key
             )
     if set(made) != set(expected):
         raise ValueError(f"{asset} made the partitions {list(made)} of {expected}")

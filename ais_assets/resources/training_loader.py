@@ -25,10 +25,10 @@ class TrainingLoaderResource(ConfigurableResource):
 
     def training_dataset(self, **options: Any) -> "AISMDSDataset | TrackWindowDataset":
         """The training windows; `options` are those of `AISMDSDataset` or `TrackWindowDataset`."""
-        options = {"batch_size": self.batch_size, "release": self.release, **options}
+        given: dict[str, Any] = {"batch_size": self.batch_size, "release": self.release, **options}
         if self.format == "tracks":
-            return self.lake.open().loader(self.cache, "tracks", **options)
-        return self.lake.open().loader(f"{self.cache}/mds", **options)
+            return self.lake.open().loader(self.cache, "tracks", **given)
+        return self.lake.open().loader(f"{self.cache}/mds", **given)
 
     def validation_dataset(self, **options: Any) -> "ValidationDataset | TrackWindowDataset":
         """The validation windows, in order; `options` are those of `ValidationDataset` or `TrackWindowDataset`."""
@@ -49,9 +49,10 @@ class TrainingLoaderResource(ConfigurableResource):
         self, split: Literal["validation", "test", "holdout"], options: dict[str, Any]
     ) -> "ValidationDataset | TrackWindowDataset":
         """A split that is not trained on, in order."""
-        options = {"batch_size": self.batch_size, "release": self.release, **options}
+        given: dict[str, Any] = {"batch_size": self.batch_size, "release": self.release, **options}
         place = self.lake.open()
         if self.format == "tracks":
-            return place.loader(self.cache, "tracks", **{"split": split, "shuffle": False, **options})
+            of_tracks: dict[str, Any] = {"split": split, "shuffle": False, **given}
+            return place.loader(self.cache, "tracks", **of_tracks)
         loaders = {"validation": place.validation_loader, "test": place.test_loader, "holdout": place.holdout_loader}
-        return loaders[split](**options)
+        return loaders[split](**given)

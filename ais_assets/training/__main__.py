@@ -17,6 +17,7 @@ from rich.table import Table
 from ais_assets.cli.terminal import terminal
 from ais_assets.io.lake import Lake
 from ais_assets.loader.errors import LoaderError
+from ais_assets.loader.given import TrackOptions
 from ais_assets.settings import Settings, load_settings
 from ais_assets.training.checkpoint import CheckpointError
 from ais_assets.training.preemption import EXIT_CODE, PreemptedError, asked_to_stop
@@ -64,9 +65,10 @@ def main(
         # The network is small: on cores that others use too, threads that wait for one another took five times as long.
         torch.set_num_threads(1)
     plan = Plan(seq_len=settings.seq_len, **options)
-    chosen = {name: value for name, value in (("where", where), ("weights", weights), ("groups", groups)) if value}
-    if chosen and plan.format != "tracks":
-        raise click.UsageError(f"--{next(iter(chosen))} chooses windows of tracks: give --format tracks")
+    chosen = TrackOptions(where=where, weights=weights, groups=groups)
+    given = [name for name, value in chosen.items() if value]
+    if given and plan.format != "tracks":
+        raise click.UsageError(f"--{given[0]} chooses windows of tracks: give --format tracks")
     place = _opened(lake or settings.lake, settings)
     with asked_to_stop() as stop, process_group() as device:
         log = _logger(as_json=as_json) if leads() else _silence
@@ -87,15 +89,17 @@ def main(
 
 
 def _loaders(
-    place: Lake, cache: Path, plan: Plan, release: str | None, chosen: dict[str, str]
+    place: Lake, cache: Path, plan: Plan, release: str | None, chosen: TrackOptions
 ) -> tuple[Plan, Training, Validation]:
     """The windows to learn from and to evaluate on, and the plan with their own number of positions to see."""
-    of = {"batch_size": plan.batch_size, "release": release}
+    size = plan.batch_size
     if plan.format == "mds":
-        training = place.loader(cache / "mds", **of)
-        return plan, training, place.validation_loader(provenance=True, **of)
-    training = place.loader(cache, "tracks", mask=True, **of, **chosen)
-    validation = place.loader(cache, "tracks", split="validation", shuffle=False, mask=True, provenance=True, **of)
+        training = place.loader(cache / "mds", batch_size=size, release=release)
+        return plan, training, place.validation_loader(size, release=release, provenance=True)
+    of = TrackOptions(batch_size=size, release=release, mask=True)
+    to_learn: TrackOptions = {**of, **chosen}
+    to_evaluate: TrackOptions = {**of, "split": "validation", "shuffle": False, "provenance": True}
+    training, validation = place.loader(cache, "tracks", **to_learn), place.loader(cache, "tracks", **to_evaluate)
     return replace(plan, seq_len=training.geometry.seq_len), training, validation
 
 
