@@ -1,4 +1,5 @@
-# make demo | test | dev | site | explore | format | lock | hooks | clean: each does its own set-up; a second run reuses it.
+# make demo | test | dev | site | explore | kills | audit | format | lock | hooks | clean
+# Each does its own set-up; a second run reuses it.
 
 PYTHON ?= python3
 VENV := .venv
@@ -19,7 +20,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 # which is xdist's own order, most of those would be last, each the only thing left to do.
 WIDE := -n 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test dev site explore format lock hooks clean
+.PHONY: demo test dev site explore kills audit format lock hooks clean
 
 demo: $(READY)
 	$(BIN)/ais demo
@@ -35,6 +36,15 @@ test: $(READY) $(INSTANCE)
 # Properties with seeds of their own, other ones every time; `make test` repeats the same examples.
 explore: $(READY)
 	$(BIN)/pytest -n 2 -m hypothesis --hypothesis-profile explore
+
+# What takes too long for every test run: runs of each stage killed at twenty random moments.
+kills: $(READY)
+	$(BIN)/python -m ais_assets_tests.integration.random_kills --kills 20
+
+# Known vulnerabilities of the releases in uv.lock, by an advisory server, which not every network reaches.
+audit: $(READY)
+	$(BIN)/uv export --frozen --quiet --all-extras --no-emit-project --output-file $(VENV)/audited.txt
+	$(BIN)/uv tool run pip-audit --requirement $(VENV)/audited.txt --require-hashes --disable-pip
 
 dev: $(READY) $(INSTANCE)
 	DAGSTER_HOME=$(CURDIR)/$(HOME_FOLDER) $(BIN)/dg dev --host 127.0.0.1 --port 3000

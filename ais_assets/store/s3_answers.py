@@ -12,6 +12,7 @@ _CURES: Final = {
     "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID or the AWS profile",
     "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY or the AWS profile",
     "ExpiredToken": "renew the credentials",
+    "InvalidToken": "check AWS_SESSION_TOKEN or the AWS profile",
 }
 
 _BUSY: Final = frozenset(

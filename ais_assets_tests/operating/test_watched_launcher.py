@@ -131,4 +131,10 @@ def test_what_the_projects_instance_bounds(instance: DagsterInstance) -> None:
     assert 3600 <= instance.run_monitoring_max_runtime_seconds <= 86_400
     assert instance.run_monitoring_start_timeout_seconds > 0
     assert instance.run_retries_max_retries == 1
+    queue = instance.get_concurrency_config().run_queue_config
+    assert queue is not None
+    assert queue.max_concurrent_runs == 4
+    assert queue.max_user_code_failure_retries * queue.user_code_failure_retry_delay == 900, (
+        "seconds without code server"
+    )
     assert not instance.telemetry_enabled
