@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-import ais_assets
 from ais_assets.machine import available_memory, is_alive, usable_cores
 
 
@@ -67,34 +66,3 @@ def test_a_killed_process_is_not_alive_though_its_parent_has_not_taken_note() ->
     process.wait(timeout=10)
     assert not is_alive(process.pid)
     assert is_alive(os.getpid())
-
-
-@pytest.mark.parametrize("home", ["writable", "nowhere"])
-def test_kernels_are_kept_where_the_package_cannot_be_written(tmp_path: Path, home: str) -> None:
-    """A container's read-only file system, made of mounts; without a cache numba would refuse the import."""
-    package = Path(ais_assets.__file__).parent
-    cached = tmp_path / "home" if home == "writable" else tmp_path / "ais_assets-0"
-    (tmp_path / "home").mkdir()
-    environment = {
-        **os.environ,
-        "TMPDIR": str(tmp_path),
-        "HOME": str(tmp_path / "home") if home == "writable" else "/proc/nowhere",
-        "PYTHONPATH": str(package.parent),
-    }
-    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
-        environment.pop(name, None)
-    mounted = f"mount --bind {package} {package} && mount -o remount,bind,ro {package}"
-    code = "from ais_assets.transforms.mmsi import is_ship_number; assert is_ship_number(219000734)"
-    command = f'{mounted} || exit 77; "{sys.executable}" -c "{code}"'
-    run = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", command],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    if run.returncode == 77 or "unshare:" in run.stderr:
-        pytest.skip("mounts of its own need unshare(1) and user namespaces")
-    assert run.returncode == 0, run.stderr
-    assert list(cached.rglob("*.nbi"))

@@ -75,9 +75,10 @@ def test_a_held_truth_has_no_gradient(column: int, silent: list[int]) -> None:
     assert forecast.grad is not None
     untaught = torch.nonzero(forecast.grad == 0).tolist()
     assert untaught == [[1, MINUTES.index(30.0), output] for output in silent]
-    forecast.grad = None
-    loss_of(forecast, batch, plan).backward()
-    assert torch.count_nonzero(forecast.grad) == forecast.grad.numel()
+    of_all = torch.zeros_like(forecast, requires_grad=True)
+    loss_of(of_all, batch, plan).backward()
+    assert of_all.grad is not None
+    assert torch.count_nonzero(of_all.grad) == of_all.grad.numel()
 
 
 def test_a_truth_between_two_positions_needs_both() -> None:

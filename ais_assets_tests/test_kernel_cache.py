@@ -1,0 +1,103 @@
+"""Compiled kernels are kept where they can be, and forgotten when what they are made of changes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ais_assets
+
+PACKAGE = Path(ais_assets.__file__).parent
+CALLED = """
+from numba import njit
+
+@njit(cache=True)
+def step():
+    return {step}
+"""
+CALLER = """
+from numba import njit
+from ais_assets.called import step
+
+@njit(cache=True)
+def stepped(at):
+    return at + step()
+"""
+
+
+def stepped(folder: Path) -> int:
+    """What a kernel of the package in the folder gives for 1, in a process of its own."""
+    run = subprocess.run(
+        [sys.executable, "-c", "from ais_assets.caller import stepped; print(stepped(1))"],
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=True,
+    )
+    return int(run.stdout)
+
+
+def test_a_kernel_follows_what_it_calls_in_another_file(tmp_path: Path) -> None:
+    """numba alone would go on with the former step: its cache knows the caller's file only."""
+    package = tmp_path / "ais_assets"
+    package.mkdir()
+    for name in ("__init__.py", "machine.py"):
+        shutil.copy(PACKAGE / name, package)
+    (package / "caller.py").write_text(CALLER)
+    (package / "called.py").write_text(CALLED.format(step=1))
+    assert stepped(tmp_path) == 2
+    assert list(package.rglob("caller.stepped-*.nbi"))
+    (package / "called.py").write_text(CALLED.format(step=10))
+    assert stepped(tmp_path) == 11
+
+
+def test_only_what_changed_is_compiled_anew(tmp_path: Path) -> None:
+    package = tmp_path / "ais_assets"
+    package.mkdir()
+    for name in ("__init__.py", "machine.py"):
+        shutil.copy(PACKAGE / name, package)
+    (package / "caller.py").write_text(CALLER)
+    (package / "called.py").write_text(CALLED.format(step=1))
+    stepped(tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in package.rglob("called.step-*.nbi")}
+    (package / "caller.py").write_text(CALLER.replace("at + step()", "at - step()"))
+    assert stepped(tmp_path) == 0
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.mark.parametrize("home", ["writable", "nowhere"])
+def test_kernels_are_kept_where_the_package_cannot_be_written(tmp_path: Path, home: str) -> None:
+    """A container's read-only file system, made of mounts; without a cache numba would refuse the import."""
+    package = Path(ais_assets.__file__).parent
+    cached = tmp_path / "home" if home == "writable" else tmp_path / "ais_assets-0"
+    (tmp_path / "home").mkdir()
+    environment = {
+        **os.environ,
+        "TMPDIR": str(tmp_path),
+        "HOME": str(tmp_path / "home") if home == "writable" else "/proc/nowhere",
+        "PYTHONPATH": str(package.parent),
+    }
+    for name in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
+        environment.pop(name, None)
+    mounted = f"mount --bind {package} {package} && mount -o remount,bind,ro {package}"
+    code = "from ais_assets.transforms.mmsi import is_ship_number; assert is_ship_number(219000734)"
+    command = f'{mounted} || exit 77; "{sys.executable}" -c "{code}"'
+    run = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", command],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    if run.returncode == 77 or "unshare:" in run.stderr:
+        pytest.skip("mounts of its own need unshare(1) and user namespaces")
+    assert run.returncode == 0, run.stderr
+    assert list(cached.rglob("*.nbi"))
