@@ -42,7 +42,7 @@ def track_assets(settings: Settings) -> list[AssetsDefinition]:
         cut=shards,
         deps=[every("clean_records"), "vessels"],
         made_with=TRACKED_BY,
-        code_version="2",
+        code_version="3",
     )
     def track_shards(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """All days of 1/N of the vessels as tracks: cut at silences over 4 h and impossible speeds, split by hull."""

@@ -4,7 +4,8 @@ The rule is stated in this room's README, step by step; the numbers of the steps
 numbers, and what it leaves open:
 
 - A time between two reports counts for SHORTEST_SECONDS at least where it bounds a distance.
-- Of equal costs, the report heard last counts; of equally long branches, the first. At most OPEN_CHAINS are open.
+- Of equal costs, the report heard last counts, and of branches that share it, the one heard last; of equally long
+  branches, the first goes on. At most OPEN_CHAINS are open.
 - A report that has a SOG and no COG says how it moves only up to STILL_TENTHS; one that has neither is reckoned by the
   other's, and two such by their distance.
 
@@ -446,13 +447,15 @@ def link(reports: Reports, limits: ChainLimits, chains: _OpenChains, room: _Room
     count = i = 0
     while i < len(reports):
         here = fix_of(reports[i])
+        # Before rivals are looked for: a chain that this report comes too late for is none.
+        count = _close_silent(reports, here, limits, chains, count)
         ship = _without_rival(chains, count, here, reports, room)
         if ship >= 0:
             i = _follow(reports, i, limits, chains[ship], room)
             if i == len(reports):
                 break
             here = fix_of(reports[i])
-        count = _close_silent(reports, here, limits, chains, count)
+            count = _close_silent(reports, here, limits, chains, count)
         back, chosen, links, off = _where_from(reports, here, limits, chains, count, room)
         previous[i], in_a_row[i], proven[i], depth[i] = back, 1, -1, 0
         if back >= 0:
@@ -537,8 +540,9 @@ def _surely_goes_on(end: Fix, here: Fix, limits: ChainLimits) -> Any:
     # always decides, without a look at any course.
     way = (abs(here.lat - end.lat) + abs(steps_east(end, here))) * METRES_PER_STEP
     sailed = max(end.sog, here.sog, 0) * METRES_PER_TENTH_KNOT_SECOND * seconds
-    if way + sailed <= EXPECTED_METRES and way <= _reach_metres(end, here, limits):
-        return seconds <= limits.max_gap_seconds and (way > 0 or sailed <= POSITION_TOLERANCE_METRES)
+    stays = way == 0 and sailed > POSITION_TOLERANCE_METRES
+    if way + sailed <= EXPECTED_METRES and way <= _reach_metres(end, here, limits) and not stays:
+        return seconds <= limits.max_gap_seconds
     if not can_have_come(end, here, limits) or _stands_still(end, here):
         return False
     return _square_metres_off(end, here, limits) < (EXPECTED_METRES + 1) ** 2
@@ -617,7 +621,8 @@ def _where_from(
                 continue
             lacking += _behind(chains, count, k)
             cost = off + (TENTATIVE_SHARE * links + lacking) * _most_off(seconds) // TENTATIVE_SHARE
-            if chosen < 0 or cost < least or (cost == least and back > chosen_back):
+            is_later = back > chosen_back or (back == chosen_back and end > chains[chosen].end)
+            if chosen < 0 or cost < least or (cost == least and is_later):
                 chosen, chosen_back, chosen_links, chosen_off, least = k, back, links, off, cost
     return chosen_back, chosen, chosen_links, chosen_off
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ais_assets.transforms.chains import OPEN_CHAINS, POSITION_TOLERANCE_METRES, SHORTEST_SECONDS, TENTATIVE_POSITIONS
+from ais_assets_tests.transforms.track_reference import reference_tracks
 from ais_assets_tests.transforms.track_reports import (
     DEGREE,
     GAP,
@@ -297,3 +299,54 @@ def test_strays_do_not_live_for_hours() -> None:
     first = sailing(1, knots=12, lat=54 * DEGREE)
     later = sailing(60, knots=12, course=90, start=9_000, lat=54.4 * DEGREE)
     assert lengths([*first, *later]) == [60]
+
+
+def noisy_ships(rng: random.Random) -> list[Report]:
+    """One to three ships under one MMSI, on steady courses from places near one another, and bad fixes among theirs.
+
+    Rows in the making, where a rule's clauses meet: each ship has about as many reports as prove a row, a bad fix says
+    her place again as often as it is off it, and silences are about as long as chains stay open.
+    """
+    heard: dict[int, Report] = {}
+    for _ in range(rng.choice([1, 1, 2, 3])):
+        ship = sailing(
+            rng.randint(6, 20),
+            step=rng.choice([60, 180]),
+            knots=rng.choice([3.0, 15.0]),
+            course=rng.randint(0, 359),
+            start=rng.randint(0, 300),
+            lat=(55 + rng.choice([0.0, 0.01, 0.05, 0.3])) * DEGREE,
+        )
+        heard |= {report.t: report for report in ship}
+    for _ in range(rng.randint(0, 16)):
+        of = heard[rng.choice(sorted(heard))]
+        place = ahead(of.lat, of.lon, rng.randint(0, 359), rng.choice([0, 0, 0, 100, 9_000, 40_000]))
+        sog, cog = rng.choice([of.sog, None, 0, 150, 1_022]), rng.choice([of.cog, None, 1_800])
+        bad = Report(SHIP, of.t + rng.randint(-40, 40), *place, sog, cog, coarse=rng.random() < 0.1)
+        heard[bad.t] = bad
+    return sorted(heard.values())
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.randoms(use_true_random=False).map(noisy_ships), st.sampled_from([200, 600, 900]))
+def test_noisy_ships_are_those_of_the_reference(reports: list[Report], max_gap_seconds: int) -> None:
+    rule = Rule(max_gap_seconds=max_gap_seconds)
+    expected, dropped = reference_tracks(reports, rule)
+    tables, stream = built([clean_table(reports)], rule)
+    assert positions_of(tables) == expected
+    assert stream.ledger.dropped == dropped
+
+
+def test_a_chain_that_is_alone_since_this_report_is_taken_at_once() -> None:
+    elsewhere = [Report(SHIP, NOON, 56 * DEGREE, 10 * DEGREE)]
+    ship = sailing(8, step=600, knots=3, course=116, start=GAP - 3_600)
+    # The seventh is heard twice, at first with a SOG that leads far past it; with the eighth, the other is too old.
+    early = ship[6]._replace(t=ship[6].t - 15, sog=1_022)
+    assert lengths([*elsewhere, *ship, early]) == [9]
+
+
+def test_a_place_that_she_left_and_says_again_lying_still_goes_on_from_its_last() -> None:
+    ship = sailing(9, step=600)
+    again = ship[-1]._replace(t=ship[-1].t + 10)
+    still = again._replace(t=again.t + 22, sog=0)
+    assert lengths([*ship, again, still]) == [11]
