@@ -161,7 +161,7 @@ def test_its_options_are_the_training_loaders() -> None:
     ours = inspect.signature(ValidationDataset).parameters
     # Those that say where the shards are and how they are fetched, and in which order they come.
     of_shards = {"remote", "local", "split", "shuffle", "seed", "cache_limit", "threads", "s3", "options"}
-    of_shards |= {"download_retry", "download_timeout"}
+    of_shards |= {"download_retry", "download_timeout", "release"}
     assert set(inspect.signature(AISMDSDataset).parameters) - of_shards == set(ours) - {"path", "filesystem"}
 
 
