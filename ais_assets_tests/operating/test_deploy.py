@@ -15,6 +15,7 @@ from boto3.session import Session
 from dagster import DagsterInstance
 from dagster._cli.api import grpc_command
 from dagster._core.instance.config import dagster_instance_config
+from dagster._core.storage.compute_log_manager import ComputeIOType
 
 from ais_assets.cli.terminal import DAGSTER_YAML
 from ais_assets_tests.conftest import PROJECT
@@ -44,19 +45,15 @@ def test_dagster_takes_the_parts(tmp_path: Path, *, logs: bool) -> None:
     assert ("compute_logs" in config) is logs
 
 
-PRINTING = """
-import sys
-from dagster import DagsterInstance
-with DagsterInstance.from_config(sys.argv[1]) as instance, instance.compute_log_manager.capture_logs(["run", "step"]):
-    print("said by a run")
-"""
-
-
 def test_logs_of_runs_are_kept_in_the_bucket(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_LOGS_BUCKET", bucket)
     (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(read(DAGSTER_YAML, DEPLOY / "logs_in_s3.yaml")))
-    # In pytest's own process it is pytest that has what is printed.
-    subprocess.run([sys.executable, "-c", PRINTING, str(tmp_path)], check=True, timeout=60)
+    with (
+        DagsterInstance.from_config(str(tmp_path)) as instance,
+        instance.compute_log_manager.open_log_stream(["run", "step"], ComputeIOType.STDOUT) as stream,
+    ):
+        assert stream is not None
+        stream.write("said by a run")
     client = Session().client("s3")
     (entry,) = client.list_objects_v2(Bucket=bucket)["Contents"]
     assert entry["Key"].startswith("dagster-logs/")
