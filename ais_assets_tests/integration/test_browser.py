@@ -1,0 +1,185 @@
+"""Dagster's UI in a browser, as its users click: a backfill, the graph, a day's figures and checks.
+
+Pictures of the pages are kept in BROWSER_PICTURES, where it names a folder: look at them after a change.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from ais_assets.sources.simulated import SimulatedSource
+from ais_assets_tests.conftest import PROJECT
+from ais_assets_tests.integration.test_graph import SMALL
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+PICTURES = os.environ.get("BROWSER_PICTURES")
+DAYS = ("2024-03-01", "2024-03-02")
+STARTS_WITHIN = 120.0
+BUILDS_WITHIN = 900.0
+SHOWS_WITHIN = 60_000
+
+pytestmark = [
+    pytest.mark.skipif(BROWSER is None, reason="no chromium on the path: apt-get install chromium"),
+    pytest.mark.timeout(2400),
+]
+
+
+class DagsterUI:
+    """A code location, its daemon and its webserver as `make dev` starts them, over archives in a folder.
+
+    Attributes:
+        archives: the source's folder.
+        lake: the lake's.
+        address: of the webserver.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.archives, self.lake, self._home = folder / "archives", folder / "lake", folder / "home"
+        self.archives.mkdir()
+        (self._home / ".nux").mkdir(parents=True)
+        (self._home / ".nux" / "nux.yaml").touch()
+        shutil.copy(PROJECT / "ais_assets" / "operating" / "dagster.yaml", self._home)
+        source = SimulatedSource(14, 17, date.fromisoformat(DAYS[0]), 1 << 30)
+        for day in DAYS:
+            source.land(date.fromisoformat(day), self.archives)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        self.address = f"http://127.0.0.1:{port}"
+        given = {"lake": self.lake, "cache": folder / "cache", "source": "dma", "source_uri": self.archives}
+        settings = {f"AIS_{name.upper()}": str(value) for name, value in {**SMALL, **given}.items()}
+        self._log = (folder / "dagster.log").open("w")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "dagster", "dev", "-m", "ais_assets.definitions", "-h", "127.0.0.1", "-p", port],
+            env={
+                **{name: value for name, value in os.environ.items() if not name.startswith("AIS_")},
+                **settings,
+                "DAGSTER_HOME": str(self._home),
+                "PYTHONPATH": str(PROJECT),
+            },
+            cwd=folder,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def wait_until_it_answers(self) -> None:
+        """Returns when the webserver does; fails when it ended or takes too long."""
+
+        def answers() -> bool:
+            assert self._process.poll() is None, Path(self._log.name).read_text()[-3000:]
+            try:
+                return urllib.request.urlopen(f"{self.address}/server_info", timeout=5).status == 200
+            except OSError:
+                return False
+
+        wait(answers, STARTS_WITHIN, "the webserver does not answer")
+
+    def close(self) -> None:
+        """Ends it with all that it started."""
+        os.killpg(self._process.pid, signal.SIGTERM)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(30)
+        self._log.close()
+
+
+def wait(until: Callable[[], bool], seconds: float, why: str) -> None:
+    """Fails with the reason when it is not so within the seconds."""
+    end = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end, why
+        time.sleep(1)
+
+
+@pytest.fixture(scope="module")
+def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterUI]:
+    """Dagster as `make dev` starts it."""
+    started = DagsterUI(tmp_path_factory.mktemp("ui"))
+    try:
+        started.wait_until_it_answers()
+        yield started
+    finally:
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def browser_page(ui: DagsterUI) -> Iterator[Page]:
+    """A browser's page, of a desk's size."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        page = browser.new_page(base_url=ui.address, viewport={"width": 1500, "height": 1000})
+        page.set_default_timeout(SHOWS_WITHIN)
+        expect.set_options(timeout=SHOWS_WITHIN)
+        yield page
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(browser_page: Page) -> Page:
+    """The page after a backfill of both days and of all that follows, launched from the graph."""
+    browser_page.goto("/asset-groups/")
+    browser_page.get_by_role("button", name="Materialize all").click()
+    dialog = browser_page.get_by_role("dialog")
+    dialog.get_by_text("All", exact=True).click()
+    picture(browser_page, "backfill_dialog")
+    dialog.get_by_role("button", name="Launch backfill").click()
+    dialog.wait_for(state="detached")
+
+    def over() -> bool:
+        browser_page.goto("/runs?view=backfills")
+        browser_page.get_by_text("Manually launched").first.wait_for()
+        text = browser_page.inner_text("body")
+        assert "Failure" not in text, text
+        return "Success" in text
+
+    wait(over, BUILDS_WITHIN, "the backfill does not end")
+    picture(browser_page, "backfills")
+    return browser_page
+
+
+def picture(page: Page, name: str) -> None:
+    """Keeps what the page looks like, where a folder for it is named."""
+    if PICTURES:
+        Path(PICTURES).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=Path(PICTURES) / f"{name}.png")
+
+
+def test_the_graph_shows_everything_materialized(page: Page) -> None:
+    page.goto("/assets/training_dataset?view=lineage&lineageScope=upstream&lineageDepth=20")
+    for asset in ("raw_archives", "clean_records", "track_shards", "window_piles", "mds_shards", "training_dataset"):
+        expect(page.get_by_text(asset, exact=True).first).to_be_visible()
+    picture(page, "graph")
+
+
+def test_a_day_has_its_figures_and_account(page: Page) -> None:
+    page.goto(f"/assets/daily_quality?view=partitions&partition={DAYS[0]}")
+    expect(page.get_by_text("rows dropped", exact=True)).to_be_visible()
+    page.get_by_text("[Show Markdown]").first.click()
+    map_of_the_day = page.get_by_role("dialog").locator("img")
+    expect(map_of_the_day).to_be_visible()
+    assert map_of_the_day.evaluate("image => image.naturalWidth") > 300
+    picture(page, "figure_of_a_day")
+    page.keyboard.press("Escape")
+
+
+def test_checks_say_what_they_found(page: Page) -> None:
+    page.goto("/assets/daily_quality?view=checks")
+    expect(page.get_by_text("2 have too few before them")).to_be_visible()
+    expect(page.get_by_text("Passed", exact=True)).to_be_visible()
+    picture(page, "checks")
