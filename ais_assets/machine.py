@@ -25,7 +25,7 @@ STAMP: Final = "kernels.json"
 """Beside the compiled kernels: of which sources they were made."""
 _KERNEL: Final = re.compile(r"\bnjit\b")
 _IMPORT: Final = re.compile(
-    r"^\s*(?:from|import)\s+(ais_assets[\w.]*)(?:\s+import\s+([^#\n]+|\([^)]*\)))?", re.MULTILINE
+    r"^\s*(?:from|import)\s+(ais_assets[\w.]*)(?:\s+import\s+(\([^)]*\)|[^#\n]+))?", re.MULTILINE
 )
 
 _PROC = Path("/proc")

@@ -11,10 +11,12 @@ from pydantic_core import PydanticUndefined
 
 from ais_assets import schema
 from ais_assets.cli.main import main
+from ais_assets.io.catalog import DESCRIPTIONS, WINDOWS, schema_of
 from ais_assets.settings import Settings
 from ais_assets.settings.variables import variable_of, written
 from ais_assets_tests.conftest import PROJECT
 
+WINDOW_LEN = schema.SEQ_LEN + schema.MAX_HORIZON
 MADE = "This page is made from the code (`python -m ais_assets_tests.reference_pages`)."
 SETTINGS = f"""# Settings
 
@@ -62,16 +64,10 @@ def commands_page() -> str:
 
 def columns_page() -> str:
     """Every dataset's columns."""
-    datasets = {
-        "raw_records": schema.RAW_RECORDS,
-        "clean_records": schema.CLEAN_RECORDS,
-        "vessels": schema.VESSELS,
-        "daily_quality": schema.DAILY_QUALITY,
-        "track_shards": schema.TRACK_POSITIONS,
-        "tracks": schema.TRACKS,
-        "window_piles": schema.WINDOW_REFERENCES,
-        "materialized_windows, validation, holdout, test": schema.windows_schema(928),
-    }
+    of_windows = ", ".join(WINDOWS)
+    named = {name: schema_of(name, WINDOW_LEN) for name in DESCRIPTIONS if name not in WINDOWS}
+    named[of_windows] = schema_of(WINDOWS[0], WINDOW_LEN)
+    datasets = {name: of for name, of in named.items() if of is not None}
     return COLUMNS + "".join(f"\n## {name}\n\n{NOTES.get(name, '')}{_columns(of)}" for name, of in datasets.items())
 
 

@@ -44,31 +44,41 @@ def stepped(folder: Path) -> int:
     return int(run.stdout)
 
 
-def test_a_kernel_follows_what_it_calls_in_another_file(tmp_path: Path) -> None:
-    """numba alone would go on with the former step: its cache knows the caller's file only."""
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A package with a kernel that calls one of another file, and with this project's care for its cache."""
     package = tmp_path / "ais_assets"
     package.mkdir()
     for name in ("__init__.py", "machine.py"):
         shutil.copy(PACKAGE / name, package)
     (package / "caller.py").write_text(CALLER)
     (package / "called.py").write_text(CALLED.format(step=1))
-    assert stepped(tmp_path) == 2
+    return package
+
+
+@pytest.mark.parametrize(
+    "imported",
+    [
+        "from ais_assets.called import step",
+        "from ais_assets import (\n    called,\n)\nstep = called.step",
+        "import ais_assets.called as other\nstep = other.step",
+    ],
+    ids=["name", "module in brackets", "dotted"],
+)
+def test_a_kernel_follows_what_it_calls_in_another_file(package: Path, imported: str) -> None:
+    """numba alone would go on with the former step: its cache knows the caller's file only."""
+    (package / "caller.py").write_text(CALLER.replace("from ais_assets.called import step", imported))
+    assert stepped(package.parent) == 2
     assert list(package.rglob("caller.stepped-*.nbi"))
     (package / "called.py").write_text(CALLED.format(step=10))
-    assert stepped(tmp_path) == 11
+    assert stepped(package.parent) == 11
 
 
-def test_only_what_changed_is_compiled_anew(tmp_path: Path) -> None:
-    package = tmp_path / "ais_assets"
-    package.mkdir()
-    for name in ("__init__.py", "machine.py"):
-        shutil.copy(PACKAGE / name, package)
-    (package / "caller.py").write_text(CALLER)
-    (package / "called.py").write_text(CALLED.format(step=1))
-    stepped(tmp_path)
+def test_only_what_changed_is_compiled_anew(package: Path) -> None:
+    stepped(package.parent)
     before = {path: path.stat().st_mtime_ns for path in package.rglob("called.step-*.nbi")}
     (package / "caller.py").write_text(CALLER.replace("at + step()", "at - step()"))
-    assert stepped(tmp_path) == 0
+    assert stepped(package.parent) == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
