@@ -35,6 +35,8 @@ from ais_assets.store.pinned import local_version
 from ais_assets_tests.integration.test_graph import SMALL, stages_of
 
 PATIENCE_SECONDS = 120.0
+_MOST_LATE = 20
+"""Runs that may end before they are to be killed."""
 _PAUSE_SECONDS = 0.03
 """Of a reader, between two looks."""
 
@@ -237,7 +239,7 @@ def killed_at_random(whole: Workplace, stage: Stage, folder: Path, *, kills: int
         whole: a lake that was built undisturbed.
         stage: the stage.
         folder: for a copy of it; made.
-        kills: how many runs.
+        kills: of runs that are under way.
         seed: of the moments.
 
     Raises TornError where a reader sees anything else than whole versions, AssertionError where the end is not what
@@ -250,10 +252,15 @@ def killed_at_random(whole: Workplace, stage: Stage, folder: Path, *, kills: int
     seconds = workplace.run(task, AIS_ZSTD_LEVEL="3")
     former = workplace.digests()
     versions = {key: {of[key] for of in (former, final) if key in of} for key in former | final}
-    moments, under_way, torn = random.Random(f"{seed} {stage.asset}"), 0, 0
+    moments, under_way, late, torn = random.Random(f"{seed} {stage.asset}"), 0, 0, 0
     with Readers(workplace, versions) as readers:
-        for _ in range(kills):
-            under_way += workplace.killed(task, moments.uniform(0, seconds))
+        while under_way < kills and late < _MOST_LATE:
+            moment = moments.uniform(0, seconds)
+            if workplace.killed(task, moment):
+                under_way += 1
+            else:
+                # A run takes less time than the first one did.
+                late, seconds = late + 1, moment
             found = readers.look()
             news = {key: found.get(key) == digest for key, digest in final.items() if former.get(key) != digest}
             torn += len(set(news.values())) == 2
@@ -264,7 +271,7 @@ def killed_at_random(whole: Workplace, stage: Stage, folder: Path, *, kills: int
     assert not differing, f"{stage.asset}, killed and run again, has other bytes than an undisturbed one: {differing}"
     left = [path for path in workplace.lake.glob(f"{STAGING}/*") if path.is_dir()]
     assert not left, f"killed runs of {stage.asset} left {left} behind"
-    return Outcome(stage.asset, under_way, kills - under_way, torn, readers.looks)
+    return Outcome(stage.asset, under_way, late, torn, readers.looks)
 
 
 def _require_no_orphans(workplace: Workplace, killed: int) -> None:

@@ -161,6 +161,18 @@ def test_the_five_features_do_not_depend_on_what_else_is_asked_for(lake: Path, c
     np.testing.assert_array_equal(more[:, :, [0, 2, 3]].numpy(), five[:, :, names].numpy())
 
 
+@pytest.mark.parametrize("count", range(1, len(NAMES)))
+def test_so_many_channels_are_those_of_all_of_them(lake: Path, cache: Path, count: int) -> None:
+    # A window has a last block that is not full.
+    every, everything = TrackWindowDataset(lake, cache, features=NAMES, mask=True).batch(range(5))
+    chosen = [(3 + 5 * place) % len(NAMES) for place in range(count)]
+    some, others = TrackWindowDataset(lake, cache, features=[NAMES[place] for place in chosen], mask=True).batch(
+        range(5)
+    )
+    np.testing.assert_array_equal(some.numpy(), every[:, :, chosen].numpy())
+    np.testing.assert_array_equal(others["mask"].numpy(), everything["mask"][:, :, chosen].numpy())
+
+
 def test_ranges_are_scaled_as_normalize_batch_does(lake: Path, cache: Path) -> None:
     raw = TrackWindowDataset(lake, cache).batch(range(20))
     scaled = TrackWindowDataset(lake, cache, normalize="ranges").batch(range(20))
