@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import mmap
-import weakref
 from collections import defaultdict
 from typing import Final
 
@@ -34,7 +33,7 @@ class BatchMemory:
 
     def __init__(self, *, pin_memory: bool = False) -> None:
         self._pin_memory = pin_memory
-        self._free: defaultdict[int, list[NDArray[np.uint8]]] = defaultdict(list)
+        self._free: defaultdict[int, list[mmap.mmap]] = defaultdict(list)
 
     def __getstate__(self) -> dict[str, bool]:
         """Another process has memory of its own."""
@@ -66,13 +65,18 @@ class BatchMemory:
         except IndexError:
             # Private: what a process forks shall not write into its batches.
             flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-            block = np.frombuffer(mmap.mmap(-1, max(1, size), flags=flags), np.uint8)
-        # A new array object, which the tensor keeps and nobody else has: its end is that of the last tensor over it.
-        lent = block[:size].view(kind).reshape(shape)
-        weakref.finalize(lent, _give_back, free, block).atexit = False
+            block = mmap.mmap(-1, max(1, size), flags=flags)
+        lent = _Lent(shape, kind, block)
+        lent.free, lent.block = free, block
         return lent
 
 
-def _give_back(free: list[NDArray[np.uint8]], block: NDArray[np.uint8]) -> None:
-    if len(free) < _MOST_KEPT:
-        free.append(block)
+class _Lent(np.ndarray):
+    """An array that the tensor keeps and nobody else has: its end is that of the last tensor over it."""
+
+    free: list[mmap.mmap]
+    block: mmap.mmap
+
+    def __del__(self) -> None:
+        if len(self.free) < _MOST_KEPT:
+            self.free.append(self.block)

@@ -14,7 +14,7 @@ class WindowOrder(Protocol):
     """A function of (epoch, place)."""
 
     def windows(self, epoch: int, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The windows at these places of an epoch, int64 (k,)."""
+        """The windows at these places of an epoch, in whatever order they are asked for: int64 (k,)."""
         ...
 
 
@@ -41,7 +41,7 @@ class PassOrder:
         passes, within = np.divmod(epoch * self._epoch_size + places, self._windows)
         if not self._shuffle:
             return within
-        if len(passes) and passes[0] == passes[-1]:
+        if len(passes) and (passes == passes[0]).all():
             return self._permutation(int(passes[0])).at(within)
         windows = np.empty(len(places), np.int64)
         for number in np.unique(passes).tolist():
