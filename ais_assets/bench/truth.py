@@ -7,7 +7,7 @@ together; each rule says which reports are one track, and is told what it got wr
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -123,16 +123,22 @@ def _windows(
     return windows, silent
 
 
-def verdicts(reports: Reports, rates: FaultRates, seed: int, rules: list[str]) -> Iterator[tuple[str, str, Verdict]]:
-    """Fault by fault, and all together: the fault, the rule and the verdict."""
+def verdicts(
+    reports: Reports, cases: Mapping[str, FaultRates], seed: int, rules: list[str]
+) -> Iterator[tuple[str, str, Verdict]]:
+    """Case by case, the fault, the rule and the verdict."""
     settings = Settings.model_construct()
-    cases = {"none": FaultRates(**dict.fromkeys(FAULTS, 0.0))}
-    cases |= {fault: rates.only(fault) for fault in FAULTS if getattr(rates, fault) > 0}
-    cases["all"] = rates
     for fault, of_case in cases.items():
         feed = with_faults(reports, of_case, seed)
         for rule in rules:
             yield fault, rule, judge(feed, RULES[rule](feed), settings.window_len, settings.stride)
+
+
+def _cases(rates: FaultRates) -> dict[str, FaultRates]:
+    """No fault, each that happens alone, and all together."""
+    cases = {"none": FaultRates(**dict.fromkeys(FAULTS, 0.0))}
+    cases |= {fault: rates.only(fault) for fault in FAULTS if getattr(rates, fault) > 0}
+    return {**cases, "all": rates}
 
 
 def _installed(rule: str) -> bool:
@@ -150,14 +156,31 @@ def _installed(rule: str) -> bool:
 @click.option(
     "--rule", "rules", multiple=True, type=click.Choice(list(RULES)), help=f"Only these.  [default: all but {_SLOW}]"
 )
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    type=click.Choice(["none", *FAULTS, "all"]),
+    help="Only these.  [default: every]",
+)
 @click.option("--many", type=click.FloatRange(0, 1), default=0.2, show_default=True, help="Vessels in shared eights.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line instead of a table.")
-def command(*, vessels: int, days: int, seed: int, rules: tuple[str, ...], many: float, as_json: bool) -> None:
+def command(
+    *,
+    vessels: int,
+    days: int,
+    seed: int,
+    rules: tuple[str, ...],
+    faults: tuple[str, ...],
+    many: float,
+    as_json: bool,
+) -> None:
     """What each fault of a feed does to tracks, by the truth that a simulator knows."""
     chosen = [rule for rule in rules or (rule for rule in RULES if rule != _SLOW) if _installed(rule)]
     table = Table("fault", "rule", *(name.replace("_", " ") for name in Verdict._fields))
-    rates = FaultRates(shared_by_many=many)
-    for fault, rule, verdict in verdicts(true_reports(vessels, days, seed), rates, seed, chosen):
+    cases = _cases(FaultRates(shared_by_many=many))
+    cases = {fault: rates for fault, rates in cases.items() if not faults or fault in faults}
+    for fault, rule, verdict in verdicts(true_reports(vessels, days, seed), cases, seed, chosen):
         if as_json:
             click.echo(json.dumps({"fault": fault, "rule": rule, **verdict._asdict()}))
         table.add_row(fault, rule, *(f"{count:,}" for count in verdict))

@@ -101,3 +101,10 @@ def test_the_command_prints_every_rule_and_fault() -> None:
     lines = [json.loads(line) for line in result.output.splitlines()]
     assert {line["rule"] for line in lines} == set(rules)
     assert {line["fault"] for line in lines} == {"none", *FAULTS, "all"}
+
+
+def test_the_command_prints_the_faults_asked_for() -> None:
+    chosen = ["--rule", "the platform", "--fault", "fast_craft", "--fault", "none"]
+    result = CliRunner().invoke(main, ["bench", "truth", "--vessels", "2", "--days", "1", "--json", *chosen])
+    assert result.exit_code == 0, result.output
+    assert [json.loads(line)["fault"] for line in result.output.splitlines()] == ["none", "fast_craft"]
