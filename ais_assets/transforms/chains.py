@@ -147,17 +147,18 @@ _OPEN: Final = np.dtype([("first", np.int64), ("end", np.int64), ("positions", n
 report; and how many there are since it began or branched."""
 
 
-class _Room(NamedTuple):
-    """Room for what is found out of each of a vessel's reports, chains and runs: int32, one for each report."""
+_Links = Any
+"""An array of _LINK, one for each of a vessel's reports."""
+_LINK: Final = np.dtype([("previous", np.int32), ("in_a_row", np.int32), ("proven", np.int32), ("depth", np.int32)])
+"""Of a report: the one that it goes on from, or branches off, −1 for none; how many up to it go on from one another as
+expected; the last up to it that is at least the TENTATIVE_POSITIONSth in a row, −1 for none; how many are before it
+since its chain began."""
 
-    previous: NDArray[np.int32]
-    """The report that it goes on from, or branches off; −1: none."""
-    in_a_row: NDArray[np.int32]
-    """Of each report, how many up to it go on from one another as expected."""
-    proven: NDArray[np.int32]
-    """Of each report, the last one up to it that is at least the TENTATIVE_POSITIONSth in a row; −1: none."""
-    depth: NDArray[np.int32]
-    """How many there are from the one that began its chain to each report."""
+
+class _Room(NamedTuple):
+    """Room for what is found out of each of a vessel's reports, chains and runs: one for each report."""
+
+    links: _Links
     longest: NDArray[np.int32]
     """Of each report, positions of its longest branch."""
     onward: NDArray[np.int32]
@@ -183,7 +184,8 @@ class _Room(NamedTuple):
     """How many reports before each one are within the proven part of a chain; one more."""
 
 
-_ROOM: Final = len(_Room._fields)
+_ROOM: Final = len(_Room._fields) - 1
+"""Fields that are int32."""
 
 
 def sine(angle: Any) -> Any:
@@ -386,14 +388,14 @@ def find_chains(block: VesselReports, limits: ChainLimits, into: Chains) -> tupl
     most = 0
     for vessel in range(len(block.vessels)):
         most = max(most, block.starts[vessel + 1] - block.starts[vessel])
-    space = np.empty((_ROOM, most + 1), np.int32)
+    links, space = np.empty(most, _LINK), np.empty((_ROOM, most + 1), np.int32)
     open_chains = np.empty(OPEN_CHAINS, _OPEN)
     chains = rows = odd = 0
     into.bounds[0] = 0
     for vessel in range(len(block.vessels)):
         first, end = block.starts[vessel], block.starts[vessel + 1]
-        reports, own = block.reports[first:end], _room_for(space, end - first)
-        link(reports, limits, open_chains, own)
+        reports, own = block.reports[first:end], _room_for(links, space, end - first)
+        link(reports, limits, open_chains, own.links)
         count = choose_branches(own)
         odd += drop_odd_ones(reports, count, own)
         drop_strays(limits, count, own)
@@ -412,8 +414,9 @@ def find_chains(block: VesselReports, limits: ChainLimits, into: Chains) -> tupl
 
 
 @njit(cache=True, nogil=True)
-def _room_for(space: NDArray[np.int32], rows: int) -> _Room:
+def _room_for(links: _Links, space: NDArray[np.int32], rows: int) -> _Room:
     return _Room(
+        links[:rows],
         space[0, :rows],
         space[1, :rows],
         space[2, :rows],
@@ -425,48 +428,45 @@ def _room_for(space: NDArray[np.int32], rows: int) -> _Room:
         space[8, :rows],
         space[9, :rows],
         space[10, :rows],
-        space[11, :rows],
-        space[12, :rows],
-        space[13, :rows],
-        space[14, :rows],
-        space[15, : rows + 1],
+        space[11, : rows + 1],
     )
 
 
 @njit(cache=True, nogil=True)
-def link(reports: Reports, limits: ChainLimits, chains: _OpenChains, room: _Room) -> None:
+def link(reports: Reports, limits: ChainLimits, chains: _OpenChains, links: _Links) -> None:
     """Writes for every report of a vessel the one that it goes on from, or branches off, and what follows of it.
 
     Args:
         reports: the vessel's, by time.
         limits: what the settings say.
         chains: room for those that are open.
-        room: of it, `previous`, `in_a_row`, `proven` and `depth` are filled in.
+        links: filled in. One array, as each that is handed on costs what a report does.
     """
-    previous, in_a_row, proven, depth = room.previous, room.in_a_row, room.proven, room.depth
     count = i = 0
     while i < len(reports):
         here = fix_of(reports[i])
         # Before rivals are looked for: a chain that this report comes too late for is none.
         count = _close_silent(reports, here, limits, chains, count)
-        ship = _without_rival(chains, count, here, reports, room)
+        ship = _without_rival(chains, count, here, reports, links)
         if ship >= 0:
-            i = _follow(reports, i, limits, chains[ship], room)
+            i = _follow(reports, i, limits, chains[ship], links)
             if i == len(reports):
                 break
             here = fix_of(reports[i])
             count = _close_silent(reports, here, limits, chains, count)
-        back, chosen, links, off = _where_from(reports, here, limits, chains, count, room)
-        previous[i], in_a_row[i], proven[i], depth[i] = back, 1, -1, 0
+        back, chosen, left_out, off = _where_from(reports, here, limits, chains, count, links)
+        row, last_proven, depth = 1, -1, 0
         if back >= 0:
+            before = links[back]
             if _is_expected(fix_of(reports[back]), here, off):
-                in_a_row[i] = in_a_row[back] + 1
-            proven[i] = i if in_a_row[i] >= TENTATIVE_POSITIONS else proven[back]
-            depth[i] = depth[back] + 1
-        if links == 0:
+                row += before.in_a_row
+            last_proven = i if row >= TENTATIVE_POSITIONS else before.proven
+            depth = before.depth + 1
+        _write(links[i], back, row, last_proven, depth)
+        if left_out == 0:
             chains[chosen].end = i
             chains[chosen].positions += 1
-            if count > 1 and in_a_row[i] >= TENTATIVE_POSITIONS:
+            if count > 1 and row >= TENTATIVE_POSITIONS:
                 count = _give_up_behind(chains, count, chosen)
             i += 1
             continue
@@ -476,31 +476,31 @@ def link(reports: Reports, limits: ChainLimits, chains: _OpenChains, room: _Room
         chains[count].positions = 1
         chains[count].first = i
         if chosen >= 0:
-            chains[chosen].positions = min(chains[chosen].positions, links)
+            chains[chosen].positions = min(chains[chosen].positions, left_out)
             chains[count].first = chains[chosen].first
         count += 1
         i += 1
 
 
 @njit(cache=True, nogil=True)
-def _without_rival(chains: _OpenChains, count: int, here: Fix, reports: Reports, room: _Room) -> int:
+def _without_rival(chains: _OpenChains, count: int, here: Fix, reports: Reports, links: _Links) -> int:
     """The only open chain, or the one heard last if any other costs over EXPECTED_METRES for being tentative; −1: none.
 
     Nearly every report goes on from that one, and need not look at the others, nor at what is before its end.
     """
     if count <= 1:
         return count - 1
-    in_a_row, ship = room.in_a_row, 0
+    ship = 0
     for k in range(1, count):
         if chains[k].end > chains[ship].end:
             ship = k
-    if in_a_row[chains[ship].end] < TENTATIVE_POSITIONS:
+    if links[chains[ship].end].in_a_row < TENTATIVE_POSITIONS:
         return -1
     for k in range(count):
         if k == ship:
             continue
         end = chains[k].end
-        lacking = TENTATIVE_POSITIONS - in_a_row[end]
+        lacking = TENTATIVE_POSITIONS - links[end].in_a_row
         least = lacking * _most_off(here.t - fix_of(reports[end]).t) // TENTATIVE_SHARE
         if chains[k].first == chains[ship].first or lacking <= 0 or least <= EXPECTED_METRES:
             return -1
@@ -508,28 +508,36 @@ def _without_rival(chains: _OpenChains, count: int, here: Fix, reports: Reports,
 
 
 @njit(cache=True, nogil=True)
-def _follow(reports: Reports, i: int, limits: ChainLimits, ship: Any, room: _Room) -> int:
+def _follow(reports: Reports, i: int, limits: ChainLimits, ship: Any, links: _Links) -> int:
     """Has a chain without rival go on with report i and those after it for as long as they surely do.
 
     While they do, no rival can come up: those that there are grow only older. Returns the first that does not.
     """
-    previous, in_a_row, proven, depth = room.previous, room.in_a_row, room.proven, room.depth
     first, end = i, ship.end
-    there, row, last_proven, deep = fix_of(reports[end]), in_a_row[end], proven[end], depth[end]
+    there, of_end = fix_of(reports[end]), links[end]
+    row, last_proven, depth = of_end.in_a_row, of_end.proven, of_end.depth
     while i < len(reports):
         here = fix_of(reports[i])
         if not _surely_goes_on(there, here, limits):
             break
         row += 1
-        deep += 1
+        depth += 1
         if row >= TENTATIVE_POSITIONS:
             last_proven = i
-        previous[i], in_a_row[i], proven[i], depth[i] = end, row, last_proven, deep
+        _write(links[i], end, row, last_proven, depth)
         end, there = i, here
         i += 1
     ship.end = end
     ship.positions += i - first
     return i
+
+
+@njit(cache=True, nogil=True)
+def _write(link: Any, previous: Row, in_a_row: Any, proven: Row, depth: Any) -> None:
+    link.previous = previous
+    link.in_a_row = in_a_row
+    link.proven = proven
+    link.depth = depth
 
 
 @njit(cache=True, nogil=True)
@@ -595,36 +603,39 @@ def _move(chains: _OpenChains, there: int, here: int) -> None:
 
 @njit(cache=True, nogil=True)
 def _where_from(
-    reports: Reports, here: Fix, limits: ChainLimits, chains: _OpenChains, count: int, room: _Room
+    reports: Reports, here: Fix, limits: ChainLimits, chains: _OpenChains, count: int, links: _Links
 ) -> tuple[Any, int, int, Metres]:
-    """The report that this one goes on from, its open chain, its links from that one's end, and by how many metres this
-    is off; −1 each where it begins a chain."""
-    chosen = chosen_links = -1
+    """The report that this one goes on from, its open chain, how many that leaves out, and by how many metres this is
+    off; −1 each where it begins a chain."""
+    chosen = chosen_left_out = -1
     chosen_back = chosen_off = np.int64(-1)
     least = np.int64(0)
     for step in range(FORK_POSITIONS + 2):
+        # None costs less than what it leaves out, which is a step or more each.
+        if chosen >= 0 and least < step * EXPECTED_METRES:
+            break
         for k in range(count):
             end = np.int64(chains[k].end)
-            back = _before(end, step, room)
+            back = _before(end, step, links)
             if back < 0:
                 continue
-            links = room.depth[end] - room.depth[back]
-            # One that takes fewer steps was looked at; and none costs less than what it leaves out.
-            if links < step or (chosen >= 0 and least < links * EXPECTED_METRES):
+            left_out = links[end].depth - links[back].depth
+            # One that leaves out fewer was looked at.
+            if left_out < step or (chosen >= 0 and least < left_out * EXPECTED_METRES):
                 continue
             there = fix_of(reports[back])
             if not can_have_come(there, here, limits):
                 continue
             seconds, off = seconds_between(there, here), metres_off(there, here, limits)
-            lacking = max(TENTATIVE_POSITIONS - room.in_a_row[back], 0)
+            lacking = max(TENTATIVE_POSITIONS - links[back].in_a_row, 0)
             if lacking > 0 and seconds > EXPECTED_SECONDS and off > _most_off(EXPECTED_SECONDS):
                 continue
             lacking += _behind(chains, count, k)
-            cost = off + (TENTATIVE_SHARE * links + lacking) * _most_off(seconds) // TENTATIVE_SHARE
+            cost = off + (TENTATIVE_SHARE * left_out + lacking) * _most_off(seconds) // TENTATIVE_SHARE
             is_later = back > chosen_back or (back == chosen_back and end > chains[chosen].end)
             if chosen < 0 or cost < least or (cost == least and is_later):
-                chosen, chosen_back, chosen_links, chosen_off, least = k, back, links, off, cost
-    return chosen_back, chosen, chosen_links, chosen_off
+                chosen, chosen_back, chosen_left_out, chosen_off, least = k, back, left_out, off, cost
+    return chosen_back, chosen, chosen_left_out, chosen_off
 
 
 @njit(cache=True, nogil=True)
@@ -638,13 +649,13 @@ def _behind(chains: _OpenChains, count: int, k: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _before(end: Row, step: int, room: _Room) -> Row:
+def _before(end: Row, step: int, links: _Links) -> Row:
     """The report so many before a chain's end, or after FORK_POSITIONS steps its last proven one; −1: none."""
     if step > FORK_POSITIONS:
-        return np.int64(room.proven[end])
+        return np.int64(links[end].proven)
     for _ in range(step):
         if end >= 0:
-            end = np.int64(room.previous[end])
+            end = np.int64(links[end].previous)
     return end
 
 
@@ -654,11 +665,11 @@ def choose_branches(room: _Room) -> int:
 
     Of equally long branches, the first goes on.
     """
-    previous, chain_of, longest, onward = room.previous, room.chain_of, room.longest, room.onward
+    links, chain_of, longest, onward = room.links, room.chain_of, room.longest, room.onward
     longest[:] = 1
     onward[:] = -1
-    for i in range(len(previous) - 1, -1, -1):
-        back = previous[i]
+    for i in range(len(links) - 1, -1, -1):
+        back = links[i].previous
         if back < 0:
             continue
         rival = onward[back]
@@ -667,8 +678,8 @@ def choose_branches(room: _Room) -> int:
         onward[back] = i
         longest[back] = longest[i] + 1
     chains = 0
-    for i in range(len(previous)):
-        back = previous[i]
+    for i in range(len(links)):
+        back = links[i].previous
         if back >= 0 and onward[back] == i:
             chain_of[i] = chain_of[back]
         else:
@@ -749,7 +760,7 @@ def drop_strays(limits: ChainLimits, chains: int, room: _Room) -> None:
 @njit(cache=True, nogil=True)
 def _count_runs(chains: int, room: _Room) -> int:
     """Numbers the run of every report, and counts those of each and of each chain; returns how many runs there are."""
-    chain_of, in_a_row, run_of, of_run, last = room.chain_of, room.in_a_row, room.run_of, room.of_run, room.last
+    chain_of, links, run_of, of_run, last = room.chain_of, room.links, room.run_of, room.of_run, room.last
     of_chain, run = room.of_chain, room.run_of_chain
     of_chain[:chains] = 0
     run[:chains] = -1
@@ -759,7 +770,7 @@ def _count_runs(chains: int, room: _Room) -> int:
         if chain < 0:
             continue
         of_chain[chain] += 1
-        if run[chain] < 0 or in_a_row[i] == 1:
+        if run[chain] < 0 or links[i].in_a_row == 1:
             run[chain] = runs
             of_run[runs] = 0
             runs += 1
