@@ -50,6 +50,10 @@ CLEAN_COLUMNS: Final = (
 TABLE_POSITIONS: Final = 1 << 20
 """Positions a table holds at most. Tables are row groups, which readers take into memory whole."""
 
+BLOCK_POSITIONS: Final = 1 << 18
+"""Positions that are worked on at a time, but for a vessel that has more. Room for four times as many is no longer at
+hand in the processor's caches, and is asked of the system anew each time: a tenth of the whole stage's time."""
+
 DT_EDGES: Final = (0, 2, 5, 10, 30, 60, 180, 600, 3_600, schema.MAX_GAP_SECONDS)
 """Upper edges in seconds, inclusive, of the dt_seconds histogram. The first counts the tracks' first positions."""
 
@@ -204,7 +208,7 @@ def build_tracks(
     split = _Split(validation_fraction, test_fraction, seed, dict(hulls or {}))
     if vessels is not None:
         days = _of_vessels(days, vessels, stream.ledger)
-    stream.tables = _track_tables(days, chain_limits, motion_limits, split, stream)
+    stream.tables = _together(_track_tables(days, chain_limits, motion_limits, split, stream))
     return stream
 
 
@@ -233,6 +237,18 @@ def _track_tables(
             ledger.rows_out += end - start
             yield _table(_TrackColumns._make(column[start:end] for column in positions))
     stream.facts["dt_seconds"]["counts"] = histogram.tolist()
+
+
+def _together(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in fewer tables: as many at a time as have TABLE_POSITIONS together."""
+    parts: list[pa.Table] = []
+    for table in tables:
+        if parts and sum(part.num_rows for part in parts) + table.num_rows > TABLE_POSITIONS:
+            yield pa.concat_tables(parts)
+            parts = []
+        parts.append(table)
+    if parts:
+        yield pa.concat_tables(parts)
 
 
 def _of_vessels(days: Iterator[pa.Table], vessels: NDArray[np.int32], ledger: Ledger) -> Iterator[pa.Table]:
@@ -286,7 +302,7 @@ def _moment(milliseconds: int) -> str:
 
 
 def _blocks(days: list[VesselReports]) -> Iterator[VesselReports]:
-    """Merges the days: vessels in order, as many at a time as have TABLE_POSITIONS together, or one that has more."""
+    """Merges the days: vessels in order, as many at a time as have BLOCK_POSITIONS together, or one that has more."""
     vessels = np.unique(np.concatenate([np.empty(0, np.int32), *(day.vessels for day in days)]))
     starts = np.zeros(len(vessels) + 1, np.int64)
     for day in days:
@@ -294,7 +310,7 @@ def _blocks(days: list[VesselReports]) -> Iterator[VesselReports]:
     starts = np.cumsum(starts)
     first = 0
     while first < len(vessels):
-        fitting = int(np.searchsorted(starts, starts[first] + TABLE_POSITIONS, side="right")) - 1
+        fitting = int(np.searchsorted(starts, starts[first] + BLOCK_POSITIONS, side="right")) - 1
         end = max(fitting, first + 1)
         yield _merged(days, vessels[first:end], starts[first : end + 1] - starts[first])
         first = end

@@ -126,13 +126,21 @@ def test_years_of_one_vessel_are_those_of_the_reference(place: tuple[int, int]) 
 
 
 @settings(max_examples=60, deadline=None)
-@given(reports_of_vessels(), st.lists(st.integers(NOON, NOON + 400_000), max_size=4), st.integers(1, 20))
-def test_how_days_and_tables_are_cut_does_not_matter(reports: list[Report], cuts: list[int], most: int) -> None:
+@given(
+    reports_of_vessels(),
+    st.lists(st.integers(NOON, NOON + 400_000), max_size=4),
+    st.integers(1, 20),
+    st.integers(1, 20),
+)
+def test_how_days_blocks_and_tables_are_cut_does_not_matter(
+    reports: list[Report], cuts: list[int], most: int, block: int
+) -> None:
     edges = [0, *sorted(cuts), 2**32]
     days = [clean_table([report for report in reports if low <= report.t < high]) for low, high in pairwise(edges)]
     whole, stream = built([clean_table(reports)], Rule())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "TABLE_POSITIONS", most)
+        patch.setattr(module, "BLOCK_POSITIONS", block)
         parts, cut_stream = built(days, Rule())
     assert positions_of(parts) == positions_of(whole)
     assert cut_stream.ledger == stream.ledger
@@ -207,6 +215,11 @@ def test_tables_are_cut_between_tracks_and_inside_of_longer_ones_only(monkeypatc
     ]
     tables, _ = built([clean_table(reports)], Rule())
     assert [table.num_rows for table in tables] == [9, 3, 10, 10, 3, 10, 10, 7]
+    # Worked on a few vessels at a time, the former of which have 9, 3, 23, 10 and 17 positions.
+    monkeypatch.setattr(module, "BLOCK_POSITIONS", 10)
+    monkeypatch.setattr(module, "TABLE_POSITIONS", 20)
+    tables, _ = built([clean_table(reports)], Rule())
+    assert [table.num_rows for table in tables] == [12, 20, 13, 17]
 
 
 def test_no_positions_make_no_tracks() -> None:
