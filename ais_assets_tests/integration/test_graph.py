@@ -286,6 +286,8 @@ def test_held_out_time_is_delivered_apart(built: tuple[Settings, dg.DagsterInsta
     account = Ledger.total(place.ledger("window_piles", key) for key in partition_keys("window_piles", settings))
     assert account.dropped["reaches_into_holdout"] > 0
     assert account.notes["windows_holdout"] == place.describe("holdout").rows > 0
+    assert_the_funnel_adds_up(settings, "materialized_windows", "validation", "holdout")
+    assert funnel_of(place)["positions of tracks"][2]["around_holdout"] > 0
 
 
 def test_vessels_of_the_last_test_are_delivered_apart(
@@ -389,8 +391,42 @@ def test_statistics_of_another_index_are_not_used(
 
 
 def test_the_funnel_adds_up_from_rows_of_files_to_windows(built: tuple[Settings, dg.DagsterInstance]) -> None:
-    settings = built[0]
+    assert_the_funnel_adds_up(built[0], "materialized_windows", "validation")
+
+
+def assert_the_funnel_adds_up(settings: Settings, *windows_in: str) -> None:
+    """The card's figures are those of the source's files, the tracks and the windows in these assets."""
     lake = Lake(settings.lake)
+    rows, typed, clean, positions, windows = funnel_of(lake).values()
+    assert (rows[1], typed[1], clean[1]) == (typed[0], clean[0], positions[0])
+    files = [
+        Path(lake.folder_uri("raw_archives", day)) / file["file"]
+        for day in settings.day_keys
+        for file in lake.manifest("raw_archives", day)["facts"]["files"]
+    ]
+    # The header is no row.
+    assert rows[0] == sum(sum(1 for _ in _lines_of(file)) - 1 for file in files)
+    samples = pa.concat_tables([lake.table(asset) for asset in windows_in])
+    assert windows[1] == samples.num_rows
+    times: dict[int, list[Any]] = {}
+    tracks = lake.table("track_shards")
+    for track, t in zip(tracks["track"].to_pylist(), tracks["t"].to_pylist(), strict=True):
+        times.setdefault(track, []).append(t)
+    in_windows = {track: np.zeros(len(of_track), np.bool_) for track, of_track in times.items()}
+    for track, start in zip(samples["track"].to_pylist(), samples["start"].to_pylist(), strict=True):
+        first = times[track].index(start)
+        in_windows[track][first : first + settings.window_len] = True
+    assert positions[1] == sum(int(of_track.sum()) for of_track in in_windows.values())
+    lengths = [len(of_track) for of_track in times.values()]
+    long = [length for length in lengths if length >= settings.window_len]
+    behind = sum((length - settings.window_len) % settings.stride for length in long)
+    in_none = {"of_short_tracks": sum(lengths) - sum(long), "behind_the_last_window": behind}
+    in_none["around_holdout"] = sum(lengths) - positions[1] - sum(in_none.values())
+    assert positions[2] == {reason: count for reason, count in in_none.items() if count}
+
+
+def funnel_of(lake: Lake) -> dict[str, tuple[int, int, dict[str, int]]]:
+    """Each step of the card's funnel by what it counts: in, out, and dropped by rule, which add up."""
     card = lake.store.read("track_shards/README.md").decode()
     section = card.partition("## Where the rows went")[2].partition("##")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if "|" in line]
@@ -400,37 +436,9 @@ def test_the_funnel_adds_up_from_rows_of_files_to_windows(built: tuple[Settings,
         what: (int(given.replace(",", "")), int(out.replace(",", "")), _counts(dropped))
         for what, given, out, dropped in lines
     }
-    assert list(steps) == [
-        *("rows of the source's files", "typed records", "clean position reports", "positions of tracks"),
-        "windows that the tracks hold",
-    ]
     for given, out, dropped in steps.values():
         assert given == out + sum(dropped.values())
-    rows, typed, clean, positions, windows = steps.values()
-    assert (rows[1], typed[1], clean[1]) == (typed[0], clean[0], positions[0])
-    files = [
-        Path(lake.folder_uri("raw_archives", day)) / file["file"]
-        for day in settings.day_keys
-        for file in lake.manifest("raw_archives", day)["facts"]["files"]
-    ]
-    # The header is no row.
-    assert rows[0] == sum(sum(1 for _ in _lines_of(file)) - 1 for file in files)
-    lengths = Counter(lake.table("track_shards")["track"].to_pylist())
-    samples = pa.concat_tables([lake.table(asset) for asset in ("materialized_windows", "validation")])
-    assert windows[1] == samples.num_rows
-    spanned = dict.fromkeys(lengths, 0)
-    times = {track: [] for track in lengths}
-    tracks = lake.table("track_shards")
-    for track, t in zip(tracks["track"].to_pylist(), tracks["t"].to_pylist(), strict=True):
-        times[track].append(t)
-    for track, start in zip(samples["track"].to_pylist(), samples["start"].to_pylist(), strict=True):
-        spanned[track] = max(spanned[track], times[track].index(start) + settings.window_len)
-    assert positions[1] == sum(spanned.values())
-    in_none = {
-        "of_short_tracks": sum(n for n in lengths.values() if n < settings.window_len),
-        "behind_the_last_window": sum(lengths[track] - end for track, end in spanned.items() if end),
-    }
-    assert positions[2] == {reason: count for reason, count in in_none.items() if count}
+    return steps
 
 
 def _counts(dropped: str) -> dict[str, int]:
@@ -992,6 +1000,10 @@ def test_the_formats_asked_for_are_built_published_and_trained_on(
     assert f"Release `{lake.json('training_dataset')['release']}`" in card
     assert "windows as MDS shards" in card
     assert ("windows as Parquet" in card) == (not assets)
+    # Positions in no window are those of the windows that are cut while training.
+    steps = [funnel_of(place) for place in (lake, Lake(built[0].lake))]
+    assert steps[0] == {what: of for what, of in steps[1].items() if what in steps[0]}
+    assert "positions of tracks" in steps[0]
     shown = run_status(settings, "--check")
     assert {stage["asset"] for stage in shown["stages"]} == set(stages_of(settings))
     more = run_status(settings.model_copy(update={"window_formats": ("parquet", "mds")}), "--check", exit_code=1)
