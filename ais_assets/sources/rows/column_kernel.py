@@ -14,24 +14,21 @@ from numba import njit
 from ais_assets.sources.rows.compiled import compiled
 from ais_assets.sources.rows.numbers import identity_number, mmsi_number
 from ais_assets.sources.rows.row_kernel import (
-    ANTIMERIDIAN,
-    BEYOND,
     COG,
     COG_WRAP,
     FULL_TURN,
     HEADING,
     MOST_SOG,
-    NO_LATITUDE,
-    NO_LONGITUDE,
     NO_SOG,
     NORTH_AGAIN,
     PLACES,
-    POLE,
     SOG,
     SOG_WRAP,
     code_of,
     count_notes,
     is_below,
+    is_latitude,
+    longitude_of,
     means_null,
     milliseconds,
     motion,
@@ -167,14 +164,14 @@ def judge_rows(values, states, static, roles, plan, begin, out, found):
                 continue
             elif role == Role.LATITUDE:
                 lat = value
-                if not ok or ((lat < -POLE or lat > POLE) and lat != NO_LATITUDE):
+                if not ok or not is_latitude(value):
                     reject = Reject.BAD_LATITUDE
                     break
             elif role == Role.LONGITUDE:
                 if not ok:
                     reject = Reject.BAD_LONGITUDE
                     break
-                lon = value if -ANTIMERIDIAN <= value <= ANTIMERIDIAN or value == NO_LONGITUDE else BEYOND
+                lon = longitude_of(value)
             elif role == Role.MOBILE_TYPE:
                 mobile_type = value
                 note = (not ok) << Note.UNKNOWN_MOBILE_TYPE

@@ -198,14 +198,14 @@ def parse_rows(text, plan, begin, out, found):
                 pass
             elif role == Role.LATITUDE:
                 lat = value
-                if not ok or ((lat < -POLE or lat > POLE) and lat != NO_LATITUDE):
+                if not ok or not is_latitude(value):
                     reject = Reject.BAD_LATITUDE
                     break
             elif role == Role.LONGITUDE:
                 if not ok:
                     reject = Reject.BAD_LONGITUDE
                     break
-                lon = value if -ANTIMERIDIAN <= value <= ANTIMERIDIAN or value == NO_LONGITUDE else BEYOND
+                lon = longitude_of(value)
             elif role == Role.MOBILE_TYPE:
                 mobile_type, note = code_of(
                     text, start, end, mobile_hashes, mobile_codes, 0, 1 << Note.UNKNOWN_MOBILE_TYPE
@@ -422,6 +422,18 @@ def is_below(text, start, end, scale, places, value):
     """Whether a number that was rounded to `value`, in steps of 10^-places, is less than that."""
     ok, exact = number(text, start, end, scale, places + _EXACT_PLACES)
     return ok and exact < value * 10**_EXACT_PLACES
+
+
+@compiled
+def is_latitude(value):
+    """Whether so many micro-degrees are on the globe, or stand for none."""
+    return -POLE <= value <= POLE or value == NO_LATITUDE
+
+
+@compiled
+def longitude_of(value):
+    """So many micro-degrees, where they are on the globe or stand for none; else BEYOND."""
+    return value if -ANTIMERIDIAN <= value <= ANTIMERIDIAN or value == NO_LONGITUDE else BEYOND
 
 
 @compiled
