@@ -24,7 +24,7 @@ from ais_assets.sources.simulated import Fleet, position_reports
 from ais_assets.sources.simulation.faults import FAULTS, NO_FAULT, FaultRates, Reports, with_faults
 
 _SLOW: Final = "MovingPandas"
-"""Takes minutes for each fault, and is an optional peer: run only when asked for."""
+"""Takes a minute for each fault, and is an optional peer: run only when asked for."""
 _FALSE_SILENCE: Final = 900
 """Seconds between two positions of a track, between which the ship was heard all the same."""
 _HEARD: Final = 3
@@ -187,5 +187,5 @@ def command(
     if not as_json:
         Console(width=200).print(table)
         if _SLOW not in chosen:
-            missing = "takes minutes for each fault" if _installed(_SLOW) else "is not installed"
+            missing = "takes a minute for each fault" if _installed(_SLOW) else "is not installed"
             click.echo(f"{_SLOW} {missing} and was left out.")
