@@ -333,7 +333,7 @@ class Lake:
         with self._source(asset, partition) as source, SealedFile(source, where, cure) as file:
             yield file
 
-    def opened(self, asset: str, partition: str, tail: Tail | None = None) -> tuple[SealedFile, Opened]:
+    def opened(self, asset: str, partition: str | None, tail: Tail | None = None) -> tuple[SealedFile, Opened]:
         """The same, to be closed by whoever asks; with `tail`, of the version that it is known of."""
         try:
             opened = self.store.open(place_of(asset).key(partition), tail)
@@ -354,9 +354,14 @@ class Lake:
         self, asset: str, partition: str | None = None, columns: Sequence[str] | None = None
     ) -> Iterator[pa.Table]:
         """A partition's rows, a row group at a time; of its columns only `columns` (default: all)."""
-        with self.open(asset, partition) as file:
+        file, opened = self.opened(asset, partition)
+        names = list(file.schema_arrow.names if columns is None else columns)
+        held = 0
+        with opened.source, file:
             for group in range(file.num_row_groups):
-                yield file.read_row_group(group, columns=None if columns is None else list(columns))
+                if group == held:
+                    held = _hold(file, opened, group, names)
+                yield file.read_row_group(group, columns=names)
 
     def describe(self, asset: str, partition: str | None = None) -> PartitionFile:
         """What a partition's file says of itself: rows, schema, account, facts. Reads the footer only."""
@@ -675,6 +680,8 @@ class Lake:
         return PartitionMissingError(f"{_named(asset, partition)} is not in {self.uri}: materialize it first")
 
 
+_HELD_BYTES: Final = 1 << 24
+"""Of row groups that follow each other, read from S3 at once."""
 _PARTITION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*")
 _VERIFIED: Final = ds.ParquetFileFormat(
     default_fragment_scan_options=ds.ParquetFragmentScanOptions(pre_buffer=True, page_checksum_verification=True)
@@ -703,6 +710,21 @@ def _require(lake: Lake, asset: str, partitions: Collection[str], there: Collect
 
 def _named(asset: str, partition: str | None) -> str:
     return f"{asset}[{partition}]" if partition else asset
+
+
+def _hold(file: SealedFile, opened: Opened, group: int, columns: Sequence[str]) -> int:
+    """Has what the next row groups hold of some columns read at once, where reads cost requests; the group behind them.
+
+    What lies between is read, too; it is not to be more than what is wanted.
+    """
+    start, end = file.bytes_of(group, columns)
+    for following in range(group + 1, file.num_row_groups):
+        begin, finish = file.bytes_of(following, columns)
+        if finish - start > _HELD_BYTES or begin - end > finish - begin:
+            break
+        group, end = following, finish
+    opened.hold(start, end)
+    return group + 1
 
 
 def _again(asset: str, partition: str | None) -> str:

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from boto3.session import Session
@@ -163,3 +164,27 @@ def test_a_reader_that_stops_leaves_nothing_behind(lake: Lake) -> None:
     reading: Iterator[object] = GroupOfEach(lake, "daily_quality").of(wanted, 0)
     next(reading)
     reading.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("columns", "requested"), [(None, 2), (("mmsi", "noise"), 2), (("mmsi",), 1 + 6)])
+def test_row_groups_that_follow_each_other_are_read_at_once(
+    lake: Lake, requests: Counter[str], columns: tuple[str, ...] | None, requested: int
+) -> None:
+    random = np.random.default_rng(5)
+    groups = [
+        pa.table(
+            {
+                "mmsi": pa.array(random.integers(0, 2**31, 4_000, np.int32)),
+                "noise": pa.array(random.integers(0, 2**62, 4_000)),
+                "more": pa.array(random.integers(0, 2**62, 4_000)),
+            }
+        )
+        for _ in range(6)
+    ]
+    rows = sum(table.num_rows for table in groups)
+    lake.write("daily_quality", "2024-04-01", RecordStream(groups[0].schema, iter(groups), Ledger(rows, rows)))
+    requests.clear()
+    read = list(lake.row_groups("daily_quality", "2024-04-01", columns))
+    assert read == [table if columns is None else table.select(columns) for table in groups]
+    # The footer's first. A column of which each group has less than lies between is read a group at a time.
+    assert requests == {"GetObject": requested}

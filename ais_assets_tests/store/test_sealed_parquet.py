@@ -93,6 +93,25 @@ def test_whatever_bit_is_flipped_the_file_is_refused_or_says_the_same(
     assert harmless < len(data) / 3 / 3
 
 
+def test_whatever_bit_of_a_dictionarys_header_is_flipped_every_code_has_its_name(tmp_path: Path) -> None:
+    data = written(tmp_path / "x.parquet", records(40), "raw_records")
+    expected = read(data)
+    with SealedFile(pa.BufferReader(data), "here.parquet", CURE) as file:
+        column = file.metadata.row_group(0).column(schema.RAW_RECORDS.get_field_index("mobile_type"))
+    refused = 0
+    for place in range(column.dictionary_page_offset, column.data_page_offset):
+        for bit in range(8):
+            damaged = bytearray(data)
+            damaged[place] ^= 1 << bit
+            try:
+                found = read(bytes(damaged))
+            except DamagedFileError:
+                refused += 1
+            else:
+                assert found == expected
+    assert refused > 100
+
+
 @pytest.mark.parametrize("kept", [0, 1, 7, 8, 100, -1, -8, -9, -200])
 def test_a_file_that_ends_early_is_refused(tmp_path: Path, kept: int) -> None:
     data = written(tmp_path / "x.parquet", records(40), "raw_records")
