@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from ais_assets.store.s3_answers import may_pass
@@ -40,13 +43,37 @@ class S3Access:
     profile: str | None = None
 
     def client(self) -> S3Client:
-        """A boto3 client, whose credentials boto renews. Raises BotoCoreError where there is no such profile."""
-        from boto3.session import Session  # noqa: PLC0415 - a local lake needs no boto
-        from botocore.config import Config  # noqa: PLC0415
+        """The process's boto3 client, whose credentials boto renews: one while nothing changes of what it is made by.
 
-        config = Config(connect_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS, max_pool_connections=CONNECTIONS)
-        session = Session(profile_name=self.profile, region_name=self.region)
-        return session.client("s3", endpoint_url=self.endpoint_url, config=config)
+        Threads may share it; a forked process gets one of its own. Raises BotoCoreError where there is no such profile.
+        """
+        return _client(self, os.getpid(), frozenset(os.environ.items()), _stamps())
+
+
+@lru_cache(maxsize=8)
+def _client(
+    access: S3Access, process: int, environment: frozenset[tuple[str, str]], files: tuple[int | None, ...]
+) -> S3Client:
+    """The last three are what else a client depends on, so that another is made where they differ."""
+    del process, environment, files
+    from boto3.session import Session  # noqa: PLC0415 - a local lake needs no boto
+    from botocore.config import Config  # noqa: PLC0415
+
+    config = Config(connect_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS, max_pool_connections=CONNECTIONS)
+    session = Session(profile_name=access.profile, region_name=access.region)
+    return session.client("s3", endpoint_url=access.endpoint_url, config=config)
+
+
+def _stamps() -> tuple[int | None, ...]:
+    """When AWS's files were last changed, those with the keys of profiles among them; None of one that is not there."""
+    files = (
+        Path(os.environ.get(name, default)).expanduser()
+        for name, default in (
+            ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
+            ("AWS_CONFIG_FILE", "~/.aws/config"),
+        )
+    )
+    return tuple(file.stat().st_mtime_ns if file.is_file() else None for file in files)
 
 
 def patiently(ask: Callable[[], T], seconds: float, where: str) -> T:
