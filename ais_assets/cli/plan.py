@@ -54,6 +54,9 @@ window_formats = click.option(
 @click.option(
     "--network", type=MORE_THAN_NOUGHT, default=1000.0, show_default=True, help="MB/s to the lake, or its disk's, each."
 )
+@click.option(
+    "--latency", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Of an answer of S3, milliseconds."
+)
 @click.option("--shards", type=click.IntRange(min=1), help="AIS_SHARDS.  [default: by memory]")
 @click.option("--piles", type=click.IntRange(min=1), help="AIS_PILES.  [default: some 425,000 windows each]")
 @click.option("--gather-gigabytes", type=MORE_THAN_NOUGHT, help="AIS_GATHER_GIGABYTES.  [default: if it is quicker]")
@@ -64,7 +67,7 @@ window_formats = click.option(
 )
 @click.option("--rates", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Of `ais bench rates`.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
-def command(*, memory: float, network: float, rates: Path | None, as_json: bool, **load: Any) -> None:
+def command(*, memory: float, network: float, latency: float, rates: Path | None, as_json: bool, **load: Any) -> None:
     """Shards, piles, memory, bytes, time and cost of a build, by stage, and what binds each.
 
     It rests on the rates that `ais bench rates` measured on this machine, or else on those of a Xeon of 2 vCPUs.
@@ -72,7 +75,8 @@ def command(*, memory: float, network: float, rates: Path | None, as_json: bool,
     with failures():
         found = rates or (rates_file() if rates_file().exists() else None)
         rested = MEASURED_RATES if found is None else Rates.from_json(found.read_text())
-        planned = plan(Load(memory=memory * GIGABYTE, network=network * 1e6, **load), rested)
+        where = {"memory": memory * GIGABYTE, "network": network * 1e6, "latency": latency / 1e3}
+        planned = plan(Load(**where, **load), rested)
     if as_json:
         click.echo(json.dumps(planned.as_json(), indent=1))
         return
@@ -94,7 +98,8 @@ def plan_table(planned: Plan) -> Table:
     """The stages of a plan, for people."""
     table = Table(title="What a build takes; a turn's stages are built together", title_justify="left")
     table.add_column("asset", no_wrap=True)
-    for column in ("units", "runs", "at once", "MB each", "GB in", "GB out", "minutes", "turn", "bound by"):
+    asked = ["requests"] if planned.work.load.latency else []
+    for column in ("units", "runs", "at once", "MB each", "GB in", "GB out", *asked, "minutes", "turn", "bound by"):
         table.add_column(column, justify="right", no_wrap=True)
     for turn in planned.turns:
         together = turn.seconds(planned.work.load)
@@ -107,6 +112,7 @@ def plan_table(planned: Plan) -> Table:
                 f"{stage.peak_bytes / 1e6:,.0f}",
                 f"{stage.bytes_read / GIGABYTE:,.1f}",
                 f"{stage.bytes_written / GIGABYTE:,.1f}",
+                *(f"{stage.requests.count:,.0f}" for _ in asked),
                 f"{stage.seconds / 60:,.1f}",
                 f"{together / 60:,.1f}" if number == 0 else "",
                 stage.bound_by,

@@ -129,6 +129,26 @@ def test_a_slow_network_binds() -> None:
     assert found["raw_records"].bound_by == "network"
 
 
+def test_answers_are_waited_for_one_after_the_other_or_many_at_a_time() -> None:
+    load = Load(records=1_000_000, days=32, network=None, shards=16, piles=16, cores=2)
+    at_once, late = (stages(plan(replace(load, latency=latency), ROUND)) for latency in (0.0, 0.1))
+    tracks = late["track_shards"]
+    # Each of four runs, of four shards: the days' footers; each shard: a row group of each day, sixteen at a time.
+    assert tracks.requests.answers == pytest.approx(4 * (5 + 32 / 16) + 16 * (9 + 32 / 16), rel=0.01)
+    assert tracks.requests.count == pytest.approx(4 * (5 + 32) + 16 * (9 + 32), rel=0.01)
+    assert tracks.seconds - at_once["track_shards"].seconds == pytest.approx(tracks.requests.answers * 0.1 / 2)
+    assert tracks.bound_by == "latency"
+    assert {stage.asset for stage in late.values() if not stage.requests.count} == set(), "every stage's are known"
+    assert plan(replace(load, latency=0.1), ROUND).seconds > plan(load, ROUND).seconds
+
+
+def test_parts_of_large_objects_are_asked_for_side_by_side() -> None:
+    small, large = (stages(plan(Load(records=of, days=32, shards=16, piles=16), ROUND)) for of in (10**6, 10**9))
+    moved = large["raw_records"].bytes_read + large["raw_records"].bytes_written
+    more = large["raw_records"].requests.count - small["raw_records"].requests.count
+    assert more == pytest.approx(moved / 2**23, rel=0.01)
+
+
 def test_little_memory_binds() -> None:
     found = stages(plan(Load(memory=8e9, shards=64, network=None), ROUND))
     tracks = found["track_shards"]
@@ -285,6 +305,13 @@ def test_the_command_for_a_program(tmp_path: Path) -> None:
     assert found["load"]["cores"] == 4
     assert found["load"]["network"] == 500e6
     assert found["seconds"] == pytest.approx(sum(turn["seconds"] for turn in found["turns"]))
+
+
+def test_the_command_takes_the_latency(tmp_path: Path) -> None:
+    at_once, late = (json.loads(run("--json", *words, home=tmp_path).output) for words in ((), ("--latency", "100")))
+    assert late["load"]["latency"] == 0.1
+    assert late["seconds"] > at_once["seconds"]
+    assert late["stages"][0]["requests"]["count"] > 0
 
 
 def test_the_command_prints_what_to_set(tmp_path: Path) -> None:

@@ -9,14 +9,12 @@ from typing import Final
 from ais_assets import schema
 from ais_assets.operating.planning.peaks import ORDERED_BYTES, TABLE_WINDOWS, gather_peak, sharding_bytes, sweep_peak
 from ais_assets.operating.planning.rates import Rates
-from ais_assets.operating.planning.schedule import Stage, Turn, fitting
+from ais_assets.operating.planning.schedule import Stage, Turn, fitting, partitions_of_a_run
 from ais_assets.operating.planning.workload import GIGABYTE, PACKED_BYTES, WINDOW_BYTES, Work
 
 _PAGE_BYTES: Final = 4096
 WINDOW_PAGES: Final = 1 + PACKED_BYTES * (schema.SEQ_LEN + schema.MAX_HORIZON) / _PAGE_BYTES
 """Pages of the gather's cache that a window lies on, on average."""
-_RUN_PILES: Final = 16
-"""That a run of `ais build` takes at most."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,7 @@ def _sweeps_that_fit(work: Work, rates: Rates) -> list[Gather]:
 def _swept(work: Work, rates: Rates, gigabytes: float) -> Gather:
     """By sweeps over the tracks, so many gigabytes of windows held by each run, as `shuffle.sweep_piles` does."""
     held = max(1, int(gigabytes * GIGABYTE / WINDOW_BYTES) // TABLE_WINDOWS) * TABLE_WINDOWS
-    of_a_run = max(1, min(_RUN_PILES, -(-work.piles // (2 * work.load.cores * work.load.machines))))
+    of_a_run = partitions_of_a_run(work.piles, work.load)
     wanted = _windows(work, rates)
     sweeps = {of.asset: sweeps_of(of.partitions, of.of_run, held, min(of.partitions, of_a_run)) for of in wanted}
     stages = [

@@ -37,6 +37,7 @@ class Load:
         cores: of a machine.
         memory: bytes of a machine.
         network: bytes a second to and from the lake, which is the disk's pace where the lake is local; None: no limit.
+        latency: seconds until S3 answers a request; 0: of a folder.
         shards: None: so many that a shard's positions take an eighth of a core's memory at most.
         piles: None: the power of two that makes them of some 425,000 windows each.
         gather_gigabytes: AIS_GATHER_GIGABYTES; None: whatever is quickest.
@@ -56,6 +57,7 @@ class Load:
     cores: int = 16
     memory: float = 128 * GIGABYTE
     network: float | None = 1 * GIGABYTE
+    latency: float = 0.0
     shards: int | None = None
     piles: int | None = None
     gather_gigabytes: float | None = None
@@ -87,7 +89,7 @@ class Work:
     @classmethod
     def of(cls, load: Load) -> Work:
         """With shards and piles chosen. Raises ValueError for what is not positive or what settings do not allow."""
-        may_be_nought = ("validation", "holdout", "test", "core_hour", "gigabyte_month")
+        may_be_nought = ("validation", "holdout", "test", "latency", "core_hour", "gigabyte_month")
         wrong = [
             name
             for name, value in asdict(load).items()
