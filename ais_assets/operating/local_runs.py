@@ -18,6 +18,7 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from ais_assets.machine import is_alive
 from ais_assets.operating import code_location
 from ais_assets.operating.tasks import Done, Task, done
+from ais_assets.transforms import land
 
 BUILDER = "ais/builder"
 """The tag of a run that names the process in which it is executed."""
@@ -85,6 +86,8 @@ def run_recorded_in(instance: DagsterInstance, task: Task, parent: DagsterRun | 
     tags = {**task.tags, BUILDER: f"{socket.gethostname()}:{os.getpid()}"}
     run = code_location.create_run(instance, task.asset, tags, parent, quiet=True)
     code_location.execute(instance, run)
+    # The next run of this process may be of a stage that has no use for it, and is not reckoned with it.
+    land.forget()
     return done(instance, task, run.run_id, time.monotonic() - started)
 
 

@@ -36,6 +36,11 @@ def on_land(lat: NDArray[np.floating[Any]], lon: NDArray[np.floating[Any]]) -> N
     return _mask().contains_many(lon, lat)
 
 
+def forget() -> None:
+    """Gives back the memory that the mask takes, until it is needed again."""
+    _mask.cache_clear()
+
+
 @cache
 def _mask() -> Any:
     # It is unpacked when it is needed, which in most processes it is not. Its package has no types.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections import Counter
 from datetime import date
 from pathlib import Path
@@ -66,6 +68,12 @@ def test_predicted_beside_measured(monkeypatch: pytest.MonkeyPatch, formats: str
         assert measured["peak_bytes"] > 0
     assert found["measured"]["first batch"]["rows"] == 64
     assert dict(os.environ) == before
+
+
+def test_measured_processes_have_what_a_runs_has() -> None:
+    # A loader's libraries would be counted as memory of every stage.
+    code = "import sys, ais_assets.bench._runs; print({'torch', 'streaming', 'polars'} & sys.modules.keys())"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, timeout=120).strip() == "set()"
 
 
 def test_rates_are_kept_for_the_plan(tmp_path: Path) -> None:

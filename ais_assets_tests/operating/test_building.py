@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.definitions.selector import JobSubsetSelector
@@ -18,12 +19,15 @@ from dagster._core.execution.plan.resume_retry import ReexecutionStrategy
 from ais_assets.definitions import platform_assets
 from ais_assets.operating import building, code_location, memory
 from ais_assets.operating.building import Watch
+from ais_assets.operating.local_runs import run_recorded_in
 from ais_assets.operating.memory import runs_that_fit
 from ais_assets.operating.planning.peaks import records_peak
 from ais_assets.operating.stages import turns
 from ais_assets.operating.tasks import Done, Task
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings, load_settings
+from ais_assets.transforms import land
+from ais_assets_tests.operating.sleeping import sleeping
 
 DAY_STAGES = ("raw_archives", "raw_records", "clean_records")
 
@@ -118,6 +122,21 @@ def test_no_more_processes_than_fit_into_memory(
         ]
     else:
         assert not notes
+
+
+def test_the_next_run_of_a_process_does_not_find_the_mask_of_land(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[int] = []
+
+    def execute(*_: Any) -> None:
+        land.on_land(np.zeros(1), np.zeros(1))
+        kept.append(land._mask.cache_info().currsize)
+
+    with DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(sleeping)
+        monkeypatch.setattr(code_location, "create_run", lambda *_, **__: run)
+        monkeypatch.setattr(code_location, "execute", execute)
+        run_recorded_in(instance, Task("daily_quality", ("2024-03-01",)))
+    assert (*kept, land._mask.cache_info().currsize) == (1, 0)
 
 
 def test_so_many_tasks_at_a_time() -> None:
