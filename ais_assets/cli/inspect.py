@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import click
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
@@ -50,10 +52,24 @@ class _Named:
 @click.option(
     "--map", "picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw a map into this PNG file."
 )
+@click.option(
+    "--geoparquet",
+    "lines",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write her tracks, or the one that is named, as lines into this GeoParquet file.",
+)
 @click.option("--from", "first", type=_DAY, help="Count her records from this day on.  [default: AIS_FIRST_DAY]")
 @click.option("--to", "last", type=_DAY, help="Up to this day.  [default: AIS_LAST_DAY]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
-def command(*, what: str, picture: Path | None, first: datetime | None, last: datetime | None, as_json: bool) -> None:
+def command(
+    *,
+    what: str,
+    picture: Path | None,
+    lines: Path | None,
+    first: datetime | None,
+    last: datetime | None,
+    as_json: bool,
+) -> None:
     """What the lake has of a vessel, a track or a sample, and what became of each of her rows.
 
     A sample is SPLIT:NUMBER such as train:17, in the stored order from 0 on, or TRACK@TIME. Her rows are read from
@@ -67,12 +83,16 @@ def command(*, what: str, picture: Path | None, first: datetime | None, last: da
         account = account_of(lake, settings, named.mmsi, wanted)
         if picture is not None:
             picture.write_bytes(_map(lake, settings, named, account))
+        if lines is not None:
+            pq.write_table(_lines(lake, named), lines)
     if as_json:
         click.echo(json.dumps(_as_json(named, account), indent=1))
         return
     show(terminal(), account, named.track, named.sample)
     if picture is not None:
         click.echo(f"map: {picture}")
+    if lines is not None:
+        click.echo(f"tracks: {lines}")
 
 
 def show(console: Console, account: VesselAccount, track: int | None, sample: Sample | None) -> None:
@@ -109,6 +129,11 @@ def _map(lake: Lake, settings: Settings, named: _Named, account: VesselAccount) 
     known = account.vessel or {}
     of = f"{known.get('name') or 'MMSI'} {named.mmsi}"
     return voyages([_line(track) for track in tracks], of=of, window=window, seq_len=settings.seq_len).png
+
+
+def _lines(lake: Lake, named: _Named) -> pa.Table:
+    lines = lake.track_lines([named.mmsi])
+    return lines if named.track is None else lines.filter(pc.equal(lines["track"], named.track))  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _line(positions: pa.Table) -> Any:

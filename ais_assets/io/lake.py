@@ -21,6 +21,7 @@ import pyarrow.dataset as ds
 from ais_assets import schema
 from ais_assets.io.catalog import Asset, assets
 from ais_assets.io.entries import AT_ONCE, Entries, Entry, side_by_side
+from ais_assets.io.geoparquet import POSITION_COLUMNS, OtherTracksError, lines_of, points_of
 from ais_assets.io.kept_tracks import keep_published_tracks
 from ais_assets.io.layout import CUTTING_KEY, PLACES, Cut, Kind, place_of
 from ais_assets.io.parquet import PartitionFile, describe, write_parquet
@@ -477,12 +478,8 @@ class Lake:
         Reads the row groups that she may be in, of the one shard that is hers. `shards` is the number of these; by
         default the last run's. Raises PartitionMissingError where there are no tracks.
         """
-        cutting = self.cutting()
-        number = shards or (len(self.partitions("track_shards")) if cutting is None else cutting.shards)
-        if not number:
-            raise self._missing("track_shards", None)
-        (shard,) = shard_of(np.array([mmsi], np.int32), number).tolist()
-        with self.open("track_shards", f"{shard:04d}") as file:
+        (shard,) = self._shards_of([mmsi], shards)
+        with self.open("track_shards", shard) as file:
             place = file.schema_arrow.get_field_index("mmsi")
             groups = []
             for group in range(file.num_row_groups):
@@ -492,6 +489,61 @@ class Lake:
             positions = pa.concat_tables([file.schema_arrow.empty_table(), *groups])
         # The footer's metadata are the file's, not a part's.
         return positions.filter(pc.equal(positions["mmsi"], mmsi)).replace_schema_metadata()  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _shards_of(self, vessels: Iterable[int], shards: int | None = None) -> list[str]:
+        """The track shard of each vessel, of so many. Raises PartitionMissingError where there are no tracks."""
+        cutting = self.cutting()
+        number = shards or (len(self.partitions("track_shards")) if cutting is None else cutting.shards)
+        if not number:
+            raise self._missing("track_shards", None)
+        return [f"{shard:04d}" for shard in shard_of(np.array([*vessels], np.int32), number).tolist()]
+
+    def track_lines(self, vessels: Iterable[int] | None = None, *, shards: Sequence[str] | None = None) -> pa.Table:
+        """The rows of `tracks`, each with its line on the map as `geometry` (WKB, WGS 84) and its box as `bbox`.
+
+        For GeoPandas as it is (`geopandas.GeoDataFrame.from_arrow`), and GeoParquet 1.1 once
+        `pyarrow.parquet.write_table` has written it. A track across ±180° is cut there.
+
+        Args:
+            vessels: MMSIs whose tracks are wanted, read from their shards alone; those without are passed over.
+            shards: instead, partitions of `track_shards` of which all are wanted; default: every one, in memory.
+
+        Raises PartitionMissingError where there are none, OtherTracksError where `tracks` was not made of these shards.
+        """
+        if vessels is None:
+            found = [key or "" for key in self._found("track_shards", shards)]
+            return pa.concat_tables([self._lines_of_shard(shard) for shard in found])
+        wanted = _of_vessels(vessels, shards)
+        of_shards = [self.table("tracks", [shard]) for shard in sorted({*self._shards_of(wanted)})]
+        rows = pa.concat_tables([schema.TRACKS.empty_table(), *of_shards]).sort_by("track")
+        hers = rows.filter(pc.is_in(rows["mmsi"], pa.array(wanted, pa.int32())))  # pyright: ignore[reportAttributeAccessIssue]
+        return lines_of(hers, self._positions_of_each(wanted).select(POSITION_COLUMNS))
+
+    def track_points(self, vessels: Iterable[int] | None = None, *, shards: Sequence[str] | None = None) -> pa.Table:
+        """Positions of tracks in degrees and knots, each with its point as `geometry`; all else as `track_lines`.
+
+        MovingPandas makes its trajectories of that GeoDataFrame, with `traj_id_col="track"` and `t="t"`; it wants
+        times without a zone.
+        """
+        if vessels is not None:
+            return points_of(self._positions_of_each(_of_vessels(vessels, shards)))
+        groups = (
+            group for shard in self._found("track_shards", shards) for group in self.row_groups("track_shards", shard)
+        )
+        nothing = points_of(schema.TRACK_POSITIONS.empty_table())
+        return pa.concat_tables([nothing, *(points_of(group) for group in groups)])
+
+    def _lines_of_shard(self, shard: str) -> pa.Table:
+        nothing = schema.TRACK_POSITIONS.empty_table().select(POSITION_COLUMNS)
+        positions = pa.concat_tables([nothing, *self.row_groups("track_shards", shard, POSITION_COLUMNS)])
+        try:
+            return lines_of(self.table("tracks", [shard]), positions)
+        except OtherTracksError as error:
+            raise OtherTracksError(f"{shard}: {error}") from error
+
+    def _positions_of_each(self, vessels: Sequence[int]) -> pa.Table:
+        nothing = schema.TRACK_POSITIONS.empty_table()
+        return pa.concat_tables([nothing, *(self.positions_of(mmsi) for mmsi in vessels)])
 
     def windows(
         self,
@@ -706,6 +758,12 @@ def _require(lake: Lake, asset: str, partitions: Collection[str], there: Collect
             f"{asset} has {len(partitions) - len(missing)} of the {len(partitions)} partitions needed in "
             f"{lake.uri}; missing: {shown}. Materialize them first."
         )
+
+
+def _of_vessels(vessels: Iterable[int], shards: Sequence[str] | None) -> list[int]:
+    if shards is not None:
+        raise ValueError("vessels are in shards of their own: give vessels or shards")
+    return sorted({*vessels})
 
 
 def _named(asset: str, partition: str | None) -> str:

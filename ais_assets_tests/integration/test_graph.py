@@ -1062,9 +1062,11 @@ def test_validation_reads_as_the_readme_says(built: tuple[Settings, dg.DagsterIn
     assert features.shape[1:] == (settings.window_len, 5)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/training.md", "docs/tutorial.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/training.md", "docs/tutorial.md", "docs/maps.md"])
 def test_the_code_of_the_docs_works(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path, page: str) -> None:
     """Each block in the order of the page, in a process of its own, with this lake's place and its windows' length."""
+    if page == "docs/maps.md":
+        pytest.importorskip("movingpandas")
     settings = copy_of(built[0], tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (PROJECT / page).read_text(), re.DOTALL)
     code = "\n".join(blocks)
@@ -1074,6 +1076,7 @@ def test_the_code_of_the_docs_works(built: tuple[Settings, dg.DagsterInstance], 
         ("data/lake", settings.lake),
         ("split_input_target(batch)", f"split_input_target(batch, {settings.seq_len})"),
         ("928", str(settings.window_len)),
+        ("seq_len=128", f"seq_len={settings.seq_len}"),
     ):
         code = code.replace(written, here)
     # mosaicml-streaming's own warnings are not ours to make errors of.

@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
@@ -168,6 +169,13 @@ def test_inspect_shows_and_draws_a_vessel_a_track_and_a_sample(
     assert drawn.exit_code == 0, drawn.output
     assert found["vessel"]["name"] in drawn.stdout
     assert Image.open(io.BytesIO((tmp_path / "map.png").read_bytes())).size[0] > 800
+    hers = lake.track_lines([sample.mmsi])
+    for what, tracks in ((str(sample.mmsi), hers["track"].to_pylist()), ("train:0", [sample.track])):
+        written = ais("inspect", what, "--geoparquet", "lines.parquet")
+        assert written.exit_code == 0, written.output
+        lines = pq.read_table(tmp_path / "lines.parquet")
+        assert b"geo" in lines.schema.metadata
+        assert lines["track"].to_pylist() == tracks
     unknown = ais("inspect", "999999999")
     assert unknown.exit_code == 1
     assert "no vessel 999999999 has a record on the 1 days" in unknown.output

@@ -41,11 +41,11 @@ Line = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 _CELLS: Final = 320
 """Of a density map along its longer side."""
-_LAND_CELLS: Final = 700
+LAND_CELLS: Final = 700
 _PANEL_CELLS: Final = 160
 _OUTLIERS: Final = 0.0005
 """The share of positions on each side that may lie outside the map, so that a few stray ones do not shrink it."""
-_SMALLEST_DEGREES: Final = 0.02
+SMALLEST_DEGREES: Final = 0.02
 _PANELS: Final = 12
 
 
@@ -145,10 +145,10 @@ def traffic_density(
         empty(figure.add_subplot(), "no position")
         headed(figure, title)
         return Picture(name, title, f"{title}. There is no position.", figure)
-    box = box_of(lat, lon, _OUTLIERS).padded(0.04, _SMALLEST_DEGREES).shaped(1.35)
+    box = box_of(lat, lon, _OUTLIERS).padded(0.04, SMALLEST_DEGREES).shaped(1.35)
     counts = density(lat, lon, box)
     axes = figure.add_subplot()
-    draw_land(axes, box, _LAND_CELLS)
+    draw_land(axes, box, LAND_CELLS)
     seen = np.ma.masked_equal(counts, 0)
     drawn = axes.imshow(
         seen,
@@ -160,7 +160,7 @@ def traffic_density(
         interpolation="nearest",
         zorder=2,
     )
-    _degrees(axes, box)
+    degree_axes(axes, box)
     bar = figure.colorbar(drawn, ax=axes, shrink=0.7, pad=0.015, aspect=30)
     bar.set_label("positions in a cell", color=QUIET)
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
@@ -195,7 +195,7 @@ def sample_windows(windows: NDArray[np.float32], labels: Sequence[str], *, seq_l
         axes = figure.add_subplot(3, 4, panel + 1)
         told.append(_draw_window(axes, window, label, seq_len))
     handles = [
-        *(figure.axes[0].plot([], [], color=color, lw=2, label=name)[0] for color, name in _PARTS if len(shown)),
+        *(figure.axes[0].plot([], [], color=color, lw=2, label=name)[0] for color, name in PARTS if len(shown)),
     ]
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=2)
@@ -222,9 +222,9 @@ def voyages(tracks: Sequence[Line], *, of: str, window: Line | None = None, seq_
         return Picture("voyages", title, f"{title}. There is no position.", figure)
     shown = tracks if window is None else [window]
     whole = box_of(np.concatenate([lat for lat, _ in shown]), np.concatenate([lon for _, lon in shown]))
-    box = whole.padded(0.08, _SMALLEST_DEGREES).shaped(1.35)
+    box = whole.padded(0.08, SMALLEST_DEGREES).shaped(1.35)
     axes = figure.add_subplot()
-    draw_land(axes, box, _LAND_CELLS)
+    draw_land(axes, box, LAND_CELLS)
     for number, (lat, lon) in enumerate(tracks):
         along = (lon - box.west) % 360 + box.west
         color = SERIES[number % len(SERIES)] if window is None else QUIET
@@ -232,18 +232,18 @@ def voyages(tracks: Sequence[Line], *, of: str, window: Line | None = None, seq_
         axes.plot(along[:1], lat[:1], "o", color=PAPER, mec=color, mew=1.2, ms=4, zorder=5)
     if window is not None:
         lat, lon = window[0], (window[1] - box.west) % 360 + box.west
-        axes.plot(lon[seq_len - 1 :], lat[seq_len - 1 :], color=RED, lw=2, zorder=6, label=_PARTS[1][1])
-        axes.plot(lon[:seq_len], lat[:seq_len], color=BLUE, lw=2.8, zorder=7, label=_PARTS[0][1])
+        axes.plot(lon[seq_len - 1 :], lat[seq_len - 1 :], color=RED, lw=2, zorder=6, label=PARTS[1][1])
+        axes.plot(lon[:seq_len], lat[:seq_len], color=BLUE, lw=2.8, zorder=7, label=PARTS[0][1])
         figure.legend(loc="outside lower center", ncols=2)
-    _degrees(axes, box)
-    _scale(axes, box)
+    degree_axes(axes, box)
+    scale_bar(axes, box)
     headed(
         figure, title, f"tracks: {len(tracks):,}, positions: {large(positions)}, circles: where they begin; {COASTLINE}"
     )
     return Picture("voyages", title, f"Map of {box}: {len(tracks):,} tracks of {positions:,} positions.", figure)
 
 
-_PARTS: Final = ((BLUE, "seen"), (RED, "to forecast"))
+PARTS: Final = ((BLUE, "seen"), (RED, "to forecast"))
 
 
 def draw_land(axes: Axes, box: Box, cells: int) -> None:
@@ -272,7 +272,7 @@ def _draw_window(axes: Axes, window: NDArray[np.float32], label: str, seq_len: i
     lat, lon = (window[:, schema.FEATURE_NAMES.index(name)].astype(np.float64) for name in ("lat", "lon"))
     box = box_of(lat, lon)
     along = (lon - box.west) % 360 + box.west if box.east > 180 else lon
-    area = box.padded(0.18, _SMALLEST_DEGREES).shaped(1.0)
+    area = box.padded(0.18, SMALLEST_DEGREES).shaped(1.0)
     draw_land(axes, area, _PANEL_CELLS)
     axes.grid(visible=False)
     axes.plot(along[seq_len - 1 :], lat[seq_len - 1 :], color=RED, lw=1.6, zorder=4, solid_capstyle="round")
@@ -287,11 +287,11 @@ def _draw_window(axes: Axes, window: NDArray[np.float32], label: str, seq_len: i
     minutes = round(float(window[1:, schema.FEATURE_NAMES.index("dt_seconds")].sum()) / 60)
     told = f"{minutes // 60}:{minutes % 60:02} h, {miles:.3g} nm"
     axes.set_title(f"{plain(label)}\n{told}", fontsize=8, color=INK)
-    _scale(axes, area)
+    scale_bar(axes, area)
     return f"{label}, {told}"
 
 
-def _scale(axes: Axes, box: Box) -> None:
+def scale_bar(axes: Axes, box: Box) -> None:
     """A bar of a round number of miles at the lower left."""
     wide = (box.east - box.west) / box.stretch * 60
     miles = max((m for m in _ROUND if m <= wide / 2.5), default=_ROUND[0])
@@ -309,7 +309,7 @@ def _shape(box: Box, cells: int) -> tuple[int, int]:
     return max(1, round(tall / unit)), max(1, round(wide / unit))
 
 
-def _degrees(axes: Axes, box: Box) -> None:
+def degree_axes(axes: Axes, box: Box) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _longitude(value)))

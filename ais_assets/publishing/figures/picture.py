@@ -108,6 +108,10 @@ class Picture:
             raise ValueError(f"the picture {self.name} takes {stored.tell():,} bytes; it may take {MOST_BYTES:,}")
         return stored.getvalue()
 
+    def _repr_png_(self) -> bytes:
+        """How notebooks show it."""
+        return self.png
+
     def inline(self) -> str:
         """The picture as an address that holds all of it."""
         return f"data:image/png;base64,{base64.b64encode(self.png).decode()}"

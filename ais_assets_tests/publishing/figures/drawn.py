@@ -15,6 +15,7 @@ from ais_assets.publishing.figures.forecast import error_by_horizon
 from ais_assets.publishing.figures.funnel import funnel
 from ais_assets.publishing.figures.maps import sample_windows, traffic_density
 from ais_assets.publishing.figures.picture import Picture
+from ais_assets.publishing.figures.sample import plot_sample
 from ais_assets.publishing.figures.spans import lengths_and_durations, reporting_intervals
 from ais_assets.publishing.figures.vessels import types_and_flags
 from ais_assets.publishing.figures.windows import feature_distributions, shuffle_evidence
@@ -79,6 +80,7 @@ def pictures() -> list[Picture]:
         shuffle_evidence(rng.uniform(0, 86_400, 900), rng.integers(1, 9, 900), 0.0, 86_400.0),
         error_by_horizon(report()),
         funnel(stages),
+        plot_sample(windows(1)[0], seq_len=SEEN, forecast=windows(1)[0, SEEN : SEEN + 9, :2], of="train:0"),
     ]
 
 

@@ -16,6 +16,7 @@ from ais_assets.publishing.figures.days import dropped_by_day, hours_by_day, lar
 from ais_assets.publishing.figures.forecast import error_by_horizon
 from ais_assets.publishing.figures.funnel import funnel
 from ais_assets.publishing.figures.maps import Box, box_of, density, sample_windows, traffic_density
+from ais_assets.publishing.figures.sample import plot_sample
 from ais_assets.publishing.figures.spans import lengths_and_durations, reporting_intervals
 from ais_assets.publishing.figures.vessels import types_and_flags
 from ais_assets.publishing.figures.windows import by_chance, feature_distributions, shared_vessel, shuffle_evidence
@@ -182,3 +183,40 @@ def test_a_funnel_has_what_went_on_and_what_did_not() -> None:
     said = [text.get_text() for text in axes.texts]
     assert said[0] == "rows: 100 in, 80 on"
     assert said[1] == "dropped: bad time 15.0%, bad mmsi 5.0%"
+
+
+def test_a_sample_is_drawn_as_it_is() -> None:
+    sample = windows(1)[0]
+    picture = plot_sample(sample, seq_len=SEEN, forecast=sample[SEEN : SEEN + 9, :2] + 0.5, of="train:0")
+    place, *reports = picture.figure.axes
+    ways = {line.get_label(): np.column_stack([line.get_ydata(), line.get_xdata()]) for line in place.lines}
+    np.testing.assert_allclose(ways["seen"], sample[:SEEN, :2], atol=1e-5)
+    np.testing.assert_allclose(ways["to forecast"], sample[SEEN - 1 :, :2], atol=1e-5)
+    np.testing.assert_allclose(ways["forecast"][0], sample[SEEN - 1, :2], atol=1e-5)
+    np.testing.assert_allclose(ways["forecast"][1:], sample[SEEN : SEEN + 9, :2] + 0.5, atol=1e-5)
+    for axes, column in zip(reports, sample[:, 2:].T, strict=True):
+        seen, ahead = (np.array(line.get_data()) for line in axes.lines[:2])
+        np.testing.assert_array_equal(np.append(seen[1], ahead[1]), column)
+        assert ahead[0][-1] == pytest.approx(99 * 10 / 3600)
+    assert picture.title == "Sample: train:0"
+
+
+def test_a_sample_across_the_antimeridian_is_one_line() -> None:
+    sample = windows(1)[0]
+    sample[:, 1] = (179.95 + np.arange(100) * 1e-3 + 180) % 360 - 180
+    (seen, ahead) = plot_sample(sample, seq_len=SEEN).figure.axes[0].lines[:2]
+    assert np.ptp(np.append(seen.get_xdata(), ahead.get_xdata())) == pytest.approx(0.099, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("sample", "more", "message"),
+    [
+        (windows(2), {}, r"shape \(2, 100, 5\); it must be \(window_len, 5\), such as batch\[0\]"),
+        (windows(1)[0] / 7, {}, "before they are normalized"),
+        (windows(1)[0], {"seq_len": 101}, "the sample has 100 positions"),
+        (windows(1)[0], {"forecast": windows(1)[0, :85, :2]}, "with n of at most 80"),
+    ],
+)
+def test_what_is_no_sample_is_refused(sample: Any, more: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plot_sample(sample, **{"seq_len": SEEN, **more})
