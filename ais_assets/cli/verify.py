@@ -12,6 +12,8 @@ from rich.table import Table
 
 from ais_assets.cli.terminal import failures, open_lake, settings_or_fail, terminal
 from ais_assets.definitions import platform_assets
+from ais_assets.io.releases import found_release
+from ais_assets.operating.release_verification import release_verification
 from ais_assets.operating.stages import turns
 from ais_assets.operating.verification import Part, verification
 
@@ -24,19 +26,29 @@ from ais_assets.operating.verification import Part, verification
     show_default=True,
     help="Of each pile, to cut anew from the tracks; 0: all.",
 )
+@click.option(
+    "--release",
+    metavar="ID",
+    help="Hold a release, which may be superseded, against itself: its id or the beginning of it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
-def command(*, windows: int, as_json: bool) -> None:
+def command(*, windows: int, release: str | None, as_json: bool) -> None:
     """Whether the dataset is what it says: chain, every byte, indexes, splits, and windows cut anew from the tracks.
 
-    Reads everything that is stored. Exits with 1 where anything is wrong, and names it.
+    Reads everything that is stored, or all that a release is read by. Exits with 1 where anything is wrong, and names
+    it.
     """
     settings = settings_or_fail()
     parts: list[Part] = []
     with failures():
         lake = open_lake(settings)
-        stages = [stage for turn in turns(platform_assets(settings).values()) for stage in turn]
         progress = Console(stderr=True, markup=False)
-        for part in verification(lake, stages, settings, windows):
+        if release is None:
+            stages = [stage for turn in turns(platform_assets(settings).values()) for stage in turn]
+            looking = verification(lake, stages, settings, windows)
+        else:
+            looking = release_verification(lake, found_release(lake.releases(), release, lake.uri), windows)
+        for part in looking:
             parts.append(part)
             if not as_json:
                 progress.print(f"{part.name}: {part.looked_at:,} {part.unit}, {len(part.faults):,} faults")
@@ -49,6 +61,6 @@ def command(*, windows: int, as_json: bool) -> None:
             table.add_row(fault.where, fault.what)
         terminal().print(table)
     else:
-        click.echo(f"{settings.lake} is what it says")
+        click.echo(f"{settings.lake} is what it says" if release is None else f"the release {release} is what it says")
     if faults:
         sys.exit(1)

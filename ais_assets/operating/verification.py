@@ -36,7 +36,7 @@ from ais_assets.store.objects import StoreError
 from ais_assets.store.sealed_parquet import DamagedFileError
 from ais_assets.transforms.split import shard_of
 
-_THREADS: Final = 4
+THREADS: Final = 4
 """That read files at once, each of them whole."""
 
 
@@ -108,7 +108,7 @@ def bytes_part(lake: Lake, stages: Iterable[Stage]) -> Part:
                 readers.append(lambda key=key: _damaged_shards(lake, key))
             elif kind is Kind.FOLDER:
                 readers.append(lambda asset=stage.asset, key=key: _damaged_files(lake, asset, key))
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="verify") as pool:
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="verify") as pool:
         faults = [fault for found in pool.map(lambda read: read(), readers) for fault in found]
     return Part("every byte is as it was written", len(readers), "partitions", tuple(faults))
 
@@ -124,7 +124,7 @@ def index_part(lake: Lake, settings: Settings) -> Part:
     if index is None:
         return Part("the indexes name what is there", 0, "files", (Fault(where, "is not published; `ais build`"),))
     files = [*index.files, *([index.vessels] if index.vessels else [])]
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="verify") as pool:
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="verify") as pool:
         faults += [Fault(where, fault) for fault in pool.map(lambda file: _unlike_index(lake, file), files) if fault]
     if "mds" in settings.window_formats:
         faults += _mds_index_faults(lake, settings, index.release)
@@ -164,18 +164,29 @@ def windows_unlike_tracks(lake: Lake, windows: pa.Table, settings: Settings) -> 
 
     Each is cut again by its track and start, in plain NumPy. Bits must be the same.
     """
-    length = settings.window_len
+
+    def positions(shard: int, tracks: list[int]) -> pa.Table:
+        of_shard = lake.dataset("track_shards", [settings.shard_keys[shard]])
+        return of_shard.to_table(columns=list(TRACK_COLUMNS), filter=ds.field("track").isin(tracks))
+
+    return unlike_tracks(windows, settings.window_len, settings.shards, positions)
+
+
+def unlike_tracks(
+    windows: pa.Table, length: int, shards: int, positions: Callable[[int, list[int]], pa.Table]
+) -> list[str]:
+    """As `windows_unlike_tracks`, by the positions (TRACK_COLUMNS) of tracks of one of so many shards."""
     features = windows["features"].combine_chunks().flatten().to_numpy().reshape(-1, length, schema.FEATURE_COUNT)
     mmsi, track = windows["mmsi"].to_numpy(), windows["track"].to_numpy()
     start = windows["start"].cast(pa.int64()).to_numpy()
-    shards = shard_of(mmsi.astype(np.int32), settings.shards)
+    shard_of_each = shard_of(mmsi.astype(np.int32), shards)
     wrong = []
-    for shard in np.unique(shards):
-        chosen = np.flatnonzero(shards == shard)
-        tracks = _tracks(lake, settings.shard_keys[shard], np.unique(track[chosen]))
+    for shard in np.unique(shard_of_each).tolist():
+        chosen = np.flatnonzero(shard_of_each == shard)
+        wanted = np.unique(track[chosen]).tolist()
+        tracks = _by_track(positions(shard, wanted), wanted)
         for window in chosen:
-            positions = tracks.get(int(track[window]))
-            cut = None if positions is None else _cut(positions, int(start[window]), length)
+            cut = _cut(tracks[int(track[window])], int(start[window]), length)
             if cut is None or not np.array_equal(cut.view(np.uint32), features[window].view(np.uint32)):
                 wrong.append(f"track {track[window]} at {np.datetime64(int(start[window]), 'ms')}")
     return wrong
@@ -187,18 +198,19 @@ class _Positions:
     features: NDArray[np.float32]  # (n, 5)
 
 
-def _tracks(lake: Lake, shard: str, tracks: NDArray[np.int64]) -> dict[int, _Positions]:
-    """The positions of these tracks of a shard, as features of windows."""
-    stored = [schema.STORED_AS[name] for name in schema.FEATURE_NAMES if name in schema.STORED_AS]
-    rows = lake.dataset("track_shards", [shard]).to_table(
-        columns=["track", "t", *(of.column for of in stored)], filter=ds.field("track").isin(tracks.tolist())
-    )
+_STORED: Final = tuple(schema.STORED_AS[name] for name in schema.FEATURE_NAMES if name in schema.STORED_AS)
+TRACK_COLUMNS: Final = ("track", "t", *(of.column for of in _STORED))
+"""Of positions what windows are cut from."""
+
+
+def _by_track(rows: pa.Table, tracks: list[int]) -> dict[int, _Positions]:
+    """The positions of each track as features of windows: none of them of one that is not there."""
     found = {}
-    for track in tracks.tolist():
+    for track in tracks:
         of_track = rows.filter(pc.equal(rows["track"], track))  # pyright: ignore[reportAttributeAccessIssue]
         t = of_track["t"].cast(pa.int64()).to_numpy()
         seconds = np.diff(t, prepend=t[:1]) // 1_000
-        values = [of_track[of.column].to_numpy() / 10.0**of.places for of in stored]
+        values = [of_track[of.column].to_numpy() / 10.0**of.places for of in _STORED]
         found[track] = _Positions(t, np.column_stack([*values, seconds]).astype(np.float32))
     return found
 
@@ -218,15 +230,15 @@ def _stored_windows(lake: Lake, settings: Settings, windows: int) -> Iterator[tu
             single = place_of(asset).single is not None
             for key in [""] if single else settings.pile_keys:
                 if lake.has(asset, key or None):
-                    for table in _some(lake.row_groups(asset, key or None), f"{asset}{key}", windows):
+                    for table in some_windows(lake.row_groups(asset, key or None), f"{asset}{key}", windows):
                         yield asset, key, table
     if "mds" in settings.window_formats:
         for pile in (pile for pile in settings.pile_keys if lake.has("mds_shards", pile)):
-            for table in _some(_mds_tables(lake, pile), pile, windows):
+            for table in some_windows(_mds_tables(lake, pile), pile, windows):
                 yield "mds_shards", pile, table
 
 
-def _some(tables: Iterator[pa.Table], name: str, windows: int) -> Iterator[pa.Table]:
+def some_windows(tables: Iterator[pa.Table], name: str, windows: int) -> Iterator[pa.Table]:
     """`windows` of the first table that has any, drawn by a name; 0: all tables."""
     if not windows:
         yield from tables
@@ -292,14 +304,22 @@ def _damaged_files(lake: Lake, asset: str, key: str) -> list[Fault]:
 
 def _unlike_index(lake: Lake, file: IndexedFile) -> str:
     """What is wrong with a file of the tracks' index; nothing where it is what the index says."""
+    if key_of_file(lake, file) is not None:
+        return ""
+    return f"names {file.name}, of which no file is as it says; materialize training_dataset again"
+
+
+def key_of_file(lake: Lake, file: IndexedFile) -> str | None:
+    """The object that is what an index says of a file, which may have been kept under another name; None: none is."""
     for name in filter(None, (file.name, file.kept)):
+        key = f"{TRACKS_FOLDER}/{name}"
         try:
-            data = lake.store.read(f"{TRACKS_FOLDER}/{name}")
+            data = lake.store.read(key)
         except FileNotFoundError:
             continue
         if hashlib.sha256(data).hexdigest() == file.sha256:
-            return ""
-    return f"names {file.name}, of which no file is as it says; materialize training_dataset again"
+            return key
+    return None
 
 
 def _mds_index_faults(lake: Lake, settings: Settings, release: str) -> list[Fault]:

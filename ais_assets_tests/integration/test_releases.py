@@ -19,6 +19,8 @@ from ais_assets.io.releases import ListedRelease
 from ais_assets.io.streaming_loader import LoaderError, TrackWindowDataset
 from ais_assets.loader.normalize import normalize_batch
 from ais_assets.operating.prune import leftovers, releases_to_keep, remove
+from ais_assets.operating.release_verification import release_verification
+from ais_assets.operating.verification import Fault
 from ais_assets.resources.lake import LakeResource
 from ais_assets.resources.training_loader import TrainingLoaderResource
 from ais_assets.settings import Settings, load_settings
@@ -175,6 +177,65 @@ def test_what_is_pruned_stays_in_the_list_and_is_read_no_more(
     assert ids(copied)[0] == former
 
 
+def faults(lake: Lake, release: str) -> list[Fault]:
+    """What the verification of a release finds, of every window."""
+    (listed,) = [each for each in lake.releases() if each.release.release == release]
+    return [fault for part in release_verification(lake, listed, 0) for fault in part.faults]
+
+
+def test_whole_releases_have_no_fault_and_every_window_is_compared(twice: tuple[Settings, dict[str, Any]]) -> None:
+    lake = Lake(twice[0].lake)
+    for listed in lake.releases():
+        parts = list(release_verification(lake, listed, 0))
+        assert [fault for part in parts for fault in part.faults] == []
+        assert [part.looked_at > 0 for part in parts] == [True] * 5
+        assert parts[-1].looked_at == listed.release.windows["train"]
+
+
+def test_a_flipped_byte_of_a_former_releases_tracks_is_named(copied: Lake) -> None:
+    former, current = ids(copied)
+    index = json.loads(copied.store.read(f"track_shards/releases/{former}/index.json"))
+    path = Path(copied.uri) / "track_shards" / index["files"][0]["kept"]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    found = faults(copied, former)
+    assert found[0] == Fault(
+        "track_shards/0000.parquet", "is not there as this release has it, under this name or another"
+    )
+    assert {fault.where for fault in found[1:]} > {"splits"}
+    assert faults(copied, current) == []
+
+
+def test_a_former_releases_lost_or_damaged_shards_are_named(copied: Lake) -> None:
+    former, current = ids(copied)
+    index = json.loads(copied.store.read(f"mds/releases/{former}/index.json"))
+    lost, damaged = [shard["zip_data"]["basename"] for shard in index["shards"]][:2]
+    (Path(copied.uri) / "mds" / lost).unlink()
+    path = Path(copied.uri) / "mds" / damaged
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    assert [fault.where for fault in faults(copied, former)] == [f"mds/{lost}", f"mds/{damaged}"]
+    assert faults(copied, current) == []
+
+
+def test_an_index_that_is_not_the_releases_is_named(copied: Lake) -> None:
+    former, _ = ids(copied)
+    path = Path(copied.uri) / "track_shards" / "releases" / former / "index.json"
+    index = json.loads(path.read_bytes())
+    index["made_from"]["track_shards"]["0001"] = "0" * 16
+    path.write_text(json.dumps(index))
+    where = f"track_shards/releases/{former}/index.json"
+    first, second = faults(copied, former)
+    assert (first.where, second.where) == (where, where)
+    assert first.what.startswith(f"is of release {former}, and what it names as made from is ")
+    assert second.what == "track_shards[0001] is not the one that the release is made from"
+    statistics = Path(copied.uri) / "mds" / "releases" / former / "statistics.json"
+    statistics.write_text(statistics.read_text().replace('"index": "', '"index": "0'))
+    assert Fault(f"mds/releases/{former}/statistics.json", "are of another index") in faults(copied, former)
+    path.unlink()
+    assert faults(copied, former) == [Fault(former, "was pruned: of this release only its record is left")]
+
+
 def test_commands(twice: tuple[Settings, dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     settings, before = twice
     former, current = ids(Lake(settings.lake))
@@ -208,6 +269,9 @@ def test_commands(twice: tuple[Settings, dict[str, Any]], monkeypatch: pytest.Mo
     assert found["dropped"]["clean_records: exact_duplicate"]["before"] > 0
     assert "AIS" not in run("diff", former, current)
     assert run("diff", current) == f"{current} and {current} are of the same data and settings\n"
+    verified = run("verify", "--release", former[:6], "--json")
+    assert [part["faults"] for part in verified["parts"]] == [[]] * 5
+    assert run("verify", "--release", former).endswith(f"the release {former} is what it says\n")
     wrong = CliRunner().invoke(main, ["diff", "zz"])
     assert wrong.exit_code == 1
     assert f"there are: {current}, {former}" in wrong.output

@@ -87,9 +87,9 @@ def test_tracks_of_other_positions_are_refused(lake: Lake) -> None:
     table = positions([(SHIP, SAILED[SHIP][1:])])
     ledger = Ledger(table.num_rows, table.num_rows)
     lake.write("track_shards", f"{shard(SHIP):04d}", RecordStream(schema.TRACK_POSITIONS, iter([table]), ledger))
-    for asked in ({"vessels": [SHIP]}, {}):
+    for vessels_asked_for in ([SHIP], None):
         with pytest.raises(OtherTracksError, match="materialize tracks again"):
-            lake.track_lines(**asked)
+            lake.track_lines(vessels_asked_for)
 
 
 def test_duckdb_knows_geometries(lake: Lake, tmp_path: Path) -> None:
