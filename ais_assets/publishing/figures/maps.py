@@ -232,8 +232,8 @@ def voyages(tracks: Sequence[Line], *, of: str, window: Line | None = None, seq_
         axes.plot(along[:1], lat[:1], "o", color=PAPER, mec=color, mew=1.2, ms=4, zorder=5)
     if window is not None:
         lat, lon = window[0], (window[1] - box.west) % 360 + box.west
-        axes.plot(lon[seq_len - 1 :], lat[seq_len - 1 :], color=RED, lw=2, zorder=6, label=PARTS[1][1])
         axes.plot(lon[:seq_len], lat[:seq_len], color=BLUE, lw=2.8, zorder=7, label=PARTS[0][1])
+        axes.plot(lon[seq_len - 1 :], lat[seq_len - 1 :], color=RED, lw=2, zorder=6, label=PARTS[1][1])
         figure.legend(loc="outside lower center", ncols=2)
     degree_axes(axes, box)
     scale_bar(axes, box)
