@@ -1,9 +1,10 @@
 """What partitions say of themselves, for whoever asks for many: of one listing, each version read once and kept.
 
-On S3 a look at a partition is a request that takes tens of milliseconds. So what is asked for is listed, a thousand
-partitions a request, and what each version says is kept: in this process, and where there is much of it in an object
-beside the lake's datasets, one an asset. That object may be old, and whoever writes it last wins: what it says of a
-version holds for that version alone, and what it does not say is read side by side from the partitions themselves.
+On S3 a look at a partition is a request that takes tens of milliseconds, on a disk it takes a millisecond. So what is
+asked for is listed, a thousand partitions a request, and what each version says is kept: in this process, and where
+there is much of it in an object beside the lake's datasets, one an asset. That object may be old, and whoever writes it
+last wins: what it says of a version holds for that version alone, and what it does not say is read from the partitions
+themselves, on S3 side by side.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ _FEW: Final = 4
 """Partitions of which each is rather read than looked for in the kept object."""
 _MANY: Final = 16
 """Partitions that had to be read, from which on it pays to keep what they say."""
+_MANY_ON_DISK: Final = 128
+"""Both of these, where a partition is a file at hand."""
 _MOST_KNOWN: Final = 100_000
 """Partitions that a process remembers."""
 
@@ -91,13 +94,14 @@ class Entries:
         """
         found = {key: entry for key, entry in self._remembered(versions) if entry.version == versions[key]}
         kept: dict[str, Entry] = {}
-        if self._store.requests_cost and len(versions) - len(found) > _FEW:
+        few, many = (_FEW, _MANY) if self._store.requests_cost else (_MANY_ON_DISK, _MANY_ON_DISK)
+        if len(versions) - len(found) > few:
             kept = self._kept()
             found |= {key: entry for key, entry in kept.items() if versions.get(key) == entry.version}
         unknown = [key for key in versions if key not in found]
         found |= zip(unknown, side_by_side(self._store, self._read, unknown), strict=True)
         self._remember(found)
-        if self._store.requests_cost and len(unknown) >= _MANY:
+        if len(unknown) >= many:
             self._keep({**kept, **found})
         return {key: found[key] for key in versions}
 

@@ -6,6 +6,7 @@ import gzip
 import json
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -104,6 +105,23 @@ def test_many_cost_a_request_each_once_and_two_from_then_on(lake: Lake, requests
     requests.clear()
     assert lake.entries("daily_quality", DAYS[:2]).keys() == set(DAYS[:2])
     assert requests == {"ListObjectsV2": 1, "GetObject": 2}, "of few the kept object is not worth its bytes"
+
+
+def test_of_many_files_on_a_disk_only_what_is_new_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entries, "_MANY_ON_DISK", 10)
+    lake = Lake(tmp_path / "lake")
+    for number, day in enumerate(DAYS, start=1):
+        publish(lake, day, number)
+    before = lake.entries("daily_quality")
+    publish(lake, DAYS[3], 17)
+    (tmp_path / "lake" / "daily_quality" / f"{DAYS[5]}.parquet").unlink()
+    forget()
+    read, entry = list[str](), Lake._entry
+    monkeypatch.setattr(Lake, "_entry", lambda lake, asset, day: read.append(day) or entry(lake, asset, day))
+    after = lake.entries("daily_quality")
+    assert read == [DAYS[3]]
+    assert after.pop(DAYS[3]).rows == 2 * 17 - 1
+    assert after == {day: before[day] for day in DAYS if day not in (DAYS[3], DAYS[5])}
 
 
 # Without a time: processes that test side by side must agree on the tests' names.
