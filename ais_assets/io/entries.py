@@ -136,7 +136,7 @@ class Entries:
         data = gzip.compress(json.dumps(kept, sort_keys=True, separators=(",", ":")).encode(), 1, mtime=0)
         try:
             self._store.publish_bytes(data, self._kept_key)
-        except StoreError as error:
+        except OSError as error:
             # Who may read and not write is none the worse for it, but for the time.
             _log.warning("what %d partitions say is not kept for the next reader: %s", len(entries), error)
 

@@ -19,7 +19,7 @@ from ais_assets.io.lake import Folder, Lake, PartitionMissingError
 from ais_assets.io.layout import place_of
 from ais_assets.io.row_groups import GroupOfEach
 from ais_assets.ledger import Ledger
-from ais_assets.store.objects import S3Store
+from ais_assets.store.objects import LocalStore, S3Store
 from ais_assets.stream import RecordStream
 
 DAYS = [f"2024-03-{day:02}" for day in range(1, 21)]
@@ -122,6 +122,21 @@ def test_of_many_files_on_a_disk_only_what_is_new_is_read(tmp_path: Path, monkey
     assert read == [DAYS[3]]
     assert after.pop(DAYS[3]).rows == 2 * 17 - 1
     assert after == {day: before[day] for day in DAYS if day not in (DAYS[3], DAYS[5])}
+
+
+def test_a_disk_that_takes_nothing_is_read_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(store: LocalStore, data: bytes, key: str) -> None:
+        raise PermissionError(13, "Permission denied", key)
+
+    monkeypatch.setattr(entries, "_MANY_ON_DISK", 2)
+    lake = Lake(tmp_path / "lake")
+    for day in DAYS[:3]:
+        publish(lake, day, 5)
+    monkeypatch.setattr(LocalStore, "publish_bytes", refused)
+    assert len(lake.entries("daily_quality")) == 3
+    assert "what 3 partitions say is not kept for the next reader" in caplog.text
 
 
 # Without a time: processes that test side by side must agree on the tests' names.
