@@ -312,16 +312,20 @@ def _shape(box: Box, cells: int) -> tuple[int, int]:
 def degree_axes(axes: Axes, box: Box) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _longitude(value)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _latitude(value)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _longitude(value, _TICK_DIGITS)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _latitude(value, _TICK_DIGITS)))
     axes.grid(visible=False)
     axes.set_xlim(box.west, box.east)
 
 
-def _latitude(degrees: float) -> str:
-    return f"{abs(degrees):.4g}°{'N' if degrees > 0 else 'S' if degrees < 0 else ''}"
+_TICK_DIGITS: Final = 6
+"""Of a degree's number: on a map a mile wide, ticks are a thousandth of a degree apart."""
 
 
-def _longitude(degrees: float) -> str:
+def _latitude(degrees: float, digits: int = 4) -> str:
+    return f"{abs(degrees):.{digits}g}°{'N' if degrees > 0 else 'S' if degrees < 0 else ''}"
+
+
+def _longitude(degrees: float, digits: int = 4) -> str:
     turned = (degrees + 180) % 360 - 180
-    return f"{abs(turned):.4g}°{'E' if turned > 0 else 'W' if turned < 0 else ''}"
+    return f"{abs(turned):.{digits}g}°{'E' if turned > 0 else 'W' if turned < 0 else ''}"

@@ -66,10 +66,11 @@ def plot_sample(
     _draw_way(axes, box, window, seq_len, guessed)
     _draw_reports(figure, [figure.add_subplot(places[row, 1]) for row in range(len(_SHOWN))], window, seq_len)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    hours = window[1:, _SECONDS].sum() / 3600
+    minutes = round(window[1:, _SECONDS].sum() / 60)
+    lasts = f"{minutes // 60}:{minutes % 60:02} h"
     title = f"Sample: {plain(of)}" if of else "Sample"
-    headed(figure, title, f"{len(window):,} positions, {seq_len:,} of them seen; {hours:.1f} h; {COASTLINE}")
-    alt = f"Map of {box}: {len(window):,} positions in {hours:.1f} h, at most {window[:, 2].max():.3g} knots."
+    headed(figure, title, f"{len(window):,} positions, {seq_len:,} of them seen; {lasts}; {COASTLINE}")
+    alt = f"Map of {box}: {len(window):,} positions in {lasts}, at most {window[:, 2].max():.3g} knots."
     return Picture("sample", title, alt, figure)
 
 
@@ -99,10 +100,9 @@ def _draw_reports(figure: Figure, panels: list[Axes], window: NDArray[np.float64
         axes.axvline(hours[seq_len - 1], color=LINES, lw=1)
         axes.set_title(f"{name}, {unit}", fontsize=9, color=INK)
         axes.tick_params(labelbottom=axes is panels[-1])
+        axes.set_ylim(0, max(1.0, 1.1 * values.max()))
     panels[1].set_ylim(0, 360)
     panels[1].set_yticks([0, 90, 180, 270, 360])
-    panels[0].set_ylim(bottom=0)
-    panels[2].set_ylim(bottom=0)
     panels[-1].set_xlabel("hours")
 
 

@@ -199,6 +199,7 @@ def test_a_sample_is_drawn_as_it_is() -> None:
         np.testing.assert_array_equal(np.append(seen[1], ahead[1]), column)
         assert ahead[0][-1] == pytest.approx(99 * 10 / 3600)
     assert picture.title == "Sample: train:0"
+    assert [place.yaxis.get_major_formatter()(degrees) for degrees in (57.745, -0.005)] == ["57.745°N", "0.005°S"]
 
 
 def test_a_sample_across_the_antimeridian_is_one_line() -> None:
