@@ -88,7 +88,11 @@ def workspace(instance: DagsterInstance) -> Iterator[BaseWorkspaceRequestContext
 
 
 def why_gone(run: DagsterRun) -> str | None:
-    """Why nothing can be executing a run that a code server was given; None where it is, or was given to none."""
+    """Why nothing can be executing a run that a code server was given; None where it is, or was given to none.
+
+    Nor does it say so while nobody answers at the server's port: there the next one will, and the daemon, which tries a
+    lost run again at once or never, needs a code server for that. One that was started for a socket has no successor.
+    """
     if GRPC_INFO_TAG not in run.tags:
         return None
     address = json.loads(run.tags[GRPC_INFO_TAG])
@@ -101,7 +105,7 @@ def why_gone(run: DagsterRun) -> str | None:
     try:
         answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id), timeout=_ASK_SECONDS)
     except DagsterUserCodeUnreachableError:
-        return "the code server that executed this run is gone"
+        return None if address.get("port") else "the code server that executed this run is gone"
     executed = deserialize_value(answer, CanCancelExecutionResult).can_cancel
     return None if executed else "the process that executed this run is gone"
 

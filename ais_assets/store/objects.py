@@ -456,6 +456,7 @@ class S3Store(Store):
         self._profile = profile
         self._patience_seconds = patience_seconds
         self._filesystem: pafs.FileSystem | None = None
+        self._was_there = True
         self.uri = f"s3://{self._bucket}/{self._prefix}".rstrip("/")
 
     @property
@@ -494,7 +495,13 @@ class S3Store(Store):
     def _ask(self, key: str, ask: Callable[[], T]) -> T:
         """What S3 answers, whose outages are waited out, in the words of `_errors` where it does not."""
         with self._errors(key):
-            return patiently(ask, self._patience_seconds, f"{self.uri}/{key}")
+            return patiently(ask, self._patience_seconds, f"{self.uri}/{key}", was_there=self._was_there)
+
+    def try_out(self) -> None:
+        """As of every store; nobody is waited for at an address that may be wrong."""
+        tried = S3Store(self.uri, self._client, self._profile, self._patience_seconds)
+        tried._was_there = False
+        super(S3Store, tried).try_out()
 
     def publish(self, local: Path, key: str) -> None:
         from boto3.exceptions import S3UploadFailedError  # noqa: PLC0415 - a local lake needs no boto

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from ais_assets.store.s3_answers import may_pass
+from ais_assets.store.s3_answers import is_nobody_there, may_pass
 
 T = TypeVar("T")
 S3Client = Any
@@ -76,7 +76,7 @@ def _stamps() -> tuple[int | None, ...]:
     return tuple(file.stat().st_mtime_ns if file.is_file() else None for file in files)
 
 
-def patiently(ask: Callable[[], T], seconds: float, where: str) -> T:
+def patiently(ask: Callable[[], T], seconds: float, where: str, *, was_there: bool = True) -> T:
     """What `ask` returns, asked again while it fails of what may pass; its error once that lasts longer.
 
     boto tries a request some times within seconds; this waits out what takes longer, and a body that was cut short,
@@ -86,6 +86,7 @@ def patiently(ask: Callable[[], T], seconds: float, where: str) -> T:
         ask: a request and the reading of its answer; it must be safe to repeat.
         seconds: how long an outage may last.
         where: what is asked for, for the log.
+        was_there: whether the address is one that has been right; one that may be wrong is not waited for.
     """
     pause = _FIRST_PAUSE_SECONDS
     end: float | None = None
@@ -95,7 +96,8 @@ def patiently(ask: Callable[[], T], seconds: float, where: str) -> T:
         except Exception as error:
             now = time.monotonic()
             end = now + seconds if end is None else end
-            if not may_pass(error) or now + pause > end:
+            wrong_address = not was_there and is_nobody_there(error)
+            if wrong_address or not may_pass(error) or now + pause > end:
                 raise
             _log.warning("%s: %s; asking again for %.0f s more", where, error, end - now)
         time.sleep(pause)

@@ -34,7 +34,8 @@ _PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
 
 
 def may_pass(error: BaseException | None) -> bool:
-    """Whether the same request may well succeed later: a busy or failing server, a connection that breaks."""
+    """Whether the same request may well succeed later: a busy or failing server, a connection that breaks, or nobody
+    there, as while a server is started anew."""
     from boto3.exceptions import RetriesExceededError, S3UploadFailedError  # noqa: PLC0415 - a local lake needs no boto
     from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError, SSLError  # noqa: PLC0415
     from botocore.parsers import ResponseParserError  # noqa: PLC0415 - an answer that was cut short
@@ -46,7 +47,15 @@ def may_pass(error: BaseException | None) -> bool:
         return may_pass(error.__context__)
     if isinstance(error, SSLError):
         return False
-    return isinstance(error, HTTPClientError | IncompleteReadError | ResponseParserError | RetriesExceededError)
+    passing = HTTPClientError | IncompleteReadError | ResponseParserError | RetriesExceededError
+    return is_nobody_there(error) or isinstance(error, passing)
+
+
+def is_nobody_there(error: BaseException | None) -> bool:
+    """Whether there is no such host, or nobody listens or answers there: of an address that was always wrong, too."""
+    from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError  # noqa: PLC0415 - as above
+
+    return isinstance(error, ConnectTimeoutError | EndpointConnectionError)
 
 
 def whole_listing(ask: Callable[..., dict[str, Any]], **wanted: str) -> dict[str, Any]:

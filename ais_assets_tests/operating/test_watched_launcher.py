@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ import yaml
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.remote_origin import RemoteRepositoryOrigin
+from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
@@ -113,6 +116,15 @@ def test_a_killed_run_is_failed_at_the_next_look(
     if server_too:
         said = " ".join(entry.message for entry in instance.all_logs(run.run_id))
         assert "the code server that executed this run is gone" in said
+
+
+def test_a_code_server_at_a_port_is_waited_for_and_one_at_a_socket_is_not(instance: DagsterInstance) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for address, status in (({"host": "127.0.0.1", "port": port}, "RUNNING"), ({"socket": "/nobody/there"}, "FAILED")):
+        run = instance.create_run_for_job(sleeping, tags={GRPC_INFO_TAG: json.dumps(address)})
+        assert instance.run_launcher.check_run_worker_health(run).status.value == status
 
 
 def test_runs_of_a_build_on_another_host_and_of_nobody_are_left(instance: DagsterInstance) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import random
+import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +16,8 @@ from botocore.exceptions import ClientError
 
 from ais_assets.store import s3_access
 from ais_assets.store.objects import S3Store, StoreError, open_store
+from ais_assets.store.s3_access import S3Access
+from ais_assets_tests.conftest import PROJECT
 from ais_assets_tests.s3_server import S3Server
 from ais_assets_tests.sources.landing.web_server import (
     WebServer,
@@ -98,6 +104,30 @@ def test_a_server_that_falls_silent_is_asked_again(
     web.outage = stalled(1.0, sent)
     with pytest.raises(StoreError, match=r"S3 cannot be reached or used \(Read timeout in the middle of an answer\)"):
         open_store(store.uri, s3_patience_seconds=0.1).read(KEY)
+
+
+def test_a_server_that_is_started_anew_is_waited_for(
+    bucket: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    Session().client("s3").put_object(Bucket=bucket, Key=f"lake/{KEY}", Body=CONTENT)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    store = open_store(f"s3://{bucket}/lake", S3Access(f"http://127.0.0.1:{port}").client(), s3_patience_seconds=60)
+    # Nobody is there, and a build, which begins with a trial, says so at once.
+    with pytest.raises(StoreError, match="cannot be reached"):
+        store.try_out()
+    command = [sys.executable, "-m", "ais_assets_tests.forwarder", str(port), s3_server.endpoint.partition("//")[2]]
+    starting = threading.Timer(1.0, lambda: started.append(subprocess.Popen(command, cwd=PROJECT)))
+    started: list[subprocess.Popen[bytes]] = []
+    starting.start()
+    try:
+        assert store.read(KEY) == CONTENT
+    finally:
+        starting.join()
+        started[0].kill()
+        started[0].wait(60)
 
 
 def test_an_upload_in_parts_whose_last_answer_is_lost(store: S3Store, web: WebServer, tmp_path: Path) -> None:
