@@ -13,6 +13,8 @@ from absl import logging as absl_logging
 from boto3.session import Session
 from hypothesis import settings
 
+from ais_assets.machine import own_temporary_folder
+from ais_assets_tests import kernels
 from ais_assets_tests.s3_server import S3Server, running_s3_server
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -23,6 +25,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A handler of absl, which mlcroissant brings, takes for its own what is standard error when it is imported, here
 # pytest's, and closes it when Dagster configures logging while a test has another one.
 absl_logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
+
+kernels.compile_each_once(own_temporary_folder() / "kernel_locks")
 
 # The same examples every time, so that a red run can be repeated; `make explore` looks for others. No deadlines:
 # compiling a kernel at its first call takes longer than any example may.

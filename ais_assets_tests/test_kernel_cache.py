@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import ais_assets
+from ais_assets_tests.conftest import PROJECT
 
 PACKAGE = Path(ais_assets.__file__).parent
 CALLED = """
@@ -28,6 +29,21 @@ from ais_assets.called import step
 def stepped(at):
     return at + step()
 """
+RACING = """
+import sys, time
+from pathlib import Path
+from numba.core.event import install_recorder
+from ais_assets_tests.kernels import compile_each_once
+compile_each_once(Path("locks"))
+from ais_assets.caller import stepped
+Path(sys.argv[1]).touch()
+while len(list(Path().glob("ready *"))) < 2:
+    time.sleep(0.001)
+with install_recorder("numba:compile") as compiled:
+    stepped(1)
+print(len(compiled.buffer))
+"""
+"""A process that needs a kernel when another one does; how often a compilation began or ended in it."""
 
 
 def stepped(folder: Path) -> int:
@@ -80,6 +96,22 @@ def test_only_what_changed_is_compiled_anew(package: Path) -> None:
     (package / "caller.py").write_text(CALLER.replace("at + step()", "at - step()"))
     assert stepped(package.parent) == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_tests_that_need_a_kernel_at_once_compile_it_once(package: Path) -> None:
+    racing = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACING, f"ready {number}"],
+            env={**os.environ, "PYTHONPATH": f"{package.parent}{os.pathsep}{PROJECT}"},
+            cwd=package.parent,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    events = [int(process.communicate(timeout=200)[0]) for process in racing]
+    # Of each of the two kernels one beginning and one end.
+    assert sum(events) == 4
 
 
 @pytest.mark.parametrize("home", ["writable", "nowhere"])
