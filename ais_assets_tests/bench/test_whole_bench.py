@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -15,13 +17,16 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
-from ais_assets.bench import whole
+from ais_assets.bench import _runs, whole
 from ais_assets.bench.whole import write_raw_records
 from ais_assets.cli.main import main
 from ais_assets.definitions import platform_assets
 from ais_assets.io.lake import Lake
+from ais_assets.operating import code_location
+from ais_assets.operating.local_runs import run_task
 from ais_assets.operating.planning.rates import MEASURED_RATES, Rates
 from ais_assets.operating.stages import turns
+from ais_assets.operating.tasks import Task
 from ais_assets.settings import load_settings
 from ais_assets.transforms.clean import clean_day
 
@@ -47,9 +52,22 @@ def test_copies_are_typed_records_of_other_vessels(tmp_path: Path, monkeypatch: 
     assert len(counts[1].keys() & counts[0].keys()) > len(counts[0]) / 2, "under the same MMSI from day to day"
 
 
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("formats", ["parquet,mds", ""])
-def test_predicted_beside_measured(monkeypatch: pytest.MonkeyPatch, formats: str) -> None:
+class RunsHere(_runs.Runs):
+    """Runs in this process: a new one for each of a dozen stages takes longer than all their work."""
+
+    def take(self, tasks: Sequence[Task]) -> tuple[float, int]:
+        """As of processes; the peak is this process's."""
+        started = time.perf_counter()
+        code_location.repository.cache_clear()
+        for task in tasks:
+            assert run_task(self._reference, task).error is None
+        code_location.repository.cache_clear()
+        return time.perf_counter() - started, _runs._own_bytes(os.getpid())
+
+
+@pytest.mark.parametrize(("formats", "runs"), [("parquet,mds", RunsHere), ("", _runs.Runs)])
+def test_predicted_beside_measured(monkeypatch: pytest.MonkeyPatch, formats: str, runs: type[_runs.Runs]) -> None:
+    monkeypatch.setattr(whole, "Runs", runs)
     # Neither 3 GB of disk nor the rates of this machine, which the next test measures.
     monkeypatch.setattr(whole, "_PACE_BLOCKS", 1)
     monkeypatch.setattr(whole, "median_rates", lambda vessels, repeat: MEASURED_RATES)
