@@ -37,7 +37,7 @@ from ais_assets.io.provenance import MADE_FROM, MADE_WITH, WHOLE, Chain
 from ais_assets.io.streaming_loader import AISMDSDataset, LoaderError
 from ais_assets.ledger import Ledger
 from ais_assets.operating.stages import Stage, turns
-from ais_assets.operating.tasks import RANGE_END, RANGE_START
+from ais_assets.operating.tasks import RANGE_END, RANGE_START, tasks_of
 from ais_assets.publishing.accounts import accounts
 from ais_assets.publishing.dataset import TrainingDataset
 from ais_assets.publishing.figures.picture import MOST_BYTES
@@ -261,6 +261,7 @@ def refused(settings: Settings, message: str) -> None:
     assert published(settings) == before
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_held_out_time_is_delivered_apart(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path) -> None:
     settings = copy_of(built[0], tmp_path, holdout_from="2024-03-02")
     job = build_definitions(settings).resolve_implicit_global_asset_job_def()
@@ -290,6 +291,7 @@ def test_held_out_time_is_delivered_apart(built: tuple[Settings, dg.DagsterInsta
     assert funnel_of(place)["positions of tracks"][2]["around_holdout"] > 0
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_vessels_of_the_last_test_are_delivered_apart(
     built: tuple[Settings, dg.DagsterInstance], tmp_path: Path
 ) -> None:
@@ -357,6 +359,7 @@ def test_lost_rows_are_not_published(built: tuple[Settings, dg.DagsterInstance],
     refused(settings, "validation windows thrown but .* validation windows in Parquet: materialize validation again")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_statistics_of_another_index_are_not_used(
     built: tuple[Settings, dg.DagsterInstance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -474,6 +477,7 @@ def test_accounts_list_each_folder_once(
     assert listed == {"raw_records": 1, "clean_records": 1, "track_shards": 2, "window_piles": 1}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_days_that_came_later_hold_nothing_up(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path) -> None:
     early = copy_of(built[0], tmp_path, last_day="2024-03-03")
     with dg.DagsterInstance.ephemeral() as instance:
@@ -533,11 +537,11 @@ def build_what_is_stale(settings: Settings) -> None:
     lake, job = Lake(settings.lake), build_definitions(settings).resolve_implicit_global_asset_job_def()
     with dg.DagsterInstance.ephemeral() as instance:
         for stage in stages_of(settings).values():
-            for key in stage.to_build(Chain(lake), settings):
-                tags = {RANGE_START: key, RANGE_END: key} if key else {}
-                assert run(job, instance, stage.asset, tags).success
+            for task in tasks_of(stage, stage.to_build(Chain(lake), settings), workers=1):
+                assert run(job, instance, stage.asset, task.tags).success
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("change", "stale", "because"),
     [
@@ -960,6 +964,7 @@ def test_a_build_fails_of_a_failed_check(built: tuple[Settings, dg.DagsterInstan
     assert "hulls are in more than one split" in failed.stderr
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("formats", "assets", "checks"),
     [

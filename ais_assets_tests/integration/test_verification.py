@@ -6,7 +6,6 @@ import json
 import shutil
 from pathlib import Path
 
-import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -17,26 +16,16 @@ from ais_assets.io.lake import Lake
 from ais_assets.io.provenance import MADE_FROM, MADE_WITH
 from ais_assets.ledger import Ledger
 from ais_assets.operating.verification import Fault, verification, windows_unlike_tracks
-from ais_assets.settings import Settings, load_settings
+from ais_assets.settings import Settings
 from ais_assets.stream import RecordStream
-from ais_assets_tests.integration.test_graph import SMALL, materialize, stages_of
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """A lake that nobody touches."""
-    folder = tmp_path_factory.mktemp("whole")
-    settings = load_settings(lake=str(folder / "lake"), cache=folder / "cache", **SMALL)
-    with dg.DagsterInstance.ephemeral() as instance:
-        materialize(settings, instance, together=True)
-    return settings
+from ais_assets_tests.integration.test_graph import SMALL, stages_of
 
 
 @pytest.fixture
-def copied(whole: Settings, tmp_path: Path) -> Settings:
-    """A copy of it, to be damaged."""
-    shutil.copytree(whole.lake, tmp_path / "lake")
-    return whole.model_copy(update={"lake": str(tmp_path / "lake"), "cache": tmp_path / "cache"})
+def copied(small_lake: Settings, tmp_path: Path) -> Settings:
+    """A copy of the small set, to be damaged."""
+    shutil.copytree(small_lake.lake, tmp_path / "lake")
+    return small_lake.model_copy(update={"lake": str(tmp_path / "lake"), "cache": tmp_path / "cache"})
 
 
 def faults(settings: Settings) -> list[Fault]:
@@ -53,11 +42,11 @@ def rewritten(lake: Lake, asset: str, partition: str | None, table: pa.Table) ->
     lake.write(asset, partition, RecordStream(was.schema, iter([table.cast(was.schema)]), ledger, facts))
 
 
-def test_a_whole_lake_has_no_fault_and_every_window_is_compared(whole: Settings) -> None:
-    lake = Lake(whole.lake)
-    parts = list(verification(lake, list(stages_of(whole).values()), whole, 0))
+def test_a_whole_lake_has_no_fault_and_every_window_is_compared(small_lake: Settings) -> None:
+    lake = Lake(small_lake.lake)
+    parts = list(verification(lake, list(stages_of(small_lake).values()), small_lake, 0))
     assert [fault for part in parts for fault in part.faults] == []
-    stored = sum(lake.describe("materialized_windows", pile).rows for pile in whole.pile_keys)
+    stored = sum(lake.describe("materialized_windows", pile).rows for pile in small_lake.pile_keys)
     assert parts[-1].looked_at == 2 * stored + lake.describe("validation").rows + lake.describe("holdout").rows
 
 
@@ -125,17 +114,17 @@ def test_a_window_that_is_not_its_tracks_is_found_under_sound_checksums(copied: 
 
 
 def test_a_chain_of_other_settings_is_stale_and_the_command_says_so(
-    whole: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_lake: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("AIS_LAKE", whole.lake)
+    monkeypatch.setenv("AIS_LAKE", small_lake.lake)
     for name, value in SMALL.items():
         monkeypatch.setenv(f"AIS_{name.upper()}", str(value))
     sound = CliRunner().invoke(main, ["verify", "--windows", "2"])
-    assert (sound.exit_code, sound.stdout) == (0, f"{whole.lake} is what it says\n")
+    assert (sound.exit_code, sound.stdout) == (0, f"{small_lake.lake} is what it says\n")
     monkeypatch.setenv("AIS_MAX_SPEED_KNOTS", "20")
     stale = CliRunner().invoke(main, ["verify", "--windows", "2", "--json"])
     assert stale.exit_code == 1
     found = json.loads(stale.stdout)["parts"][0]["faults"]
-    assert {fault["where"] for fault in found} >= {f"track_shards[{shard}]" for shard in whole.shard_keys}
+    assert {fault["where"] for fault in found} >= {f"track_shards[{shard}]" for shard in small_lake.shard_keys}
     assert "AIS_MAX_SPEED_KNOTS=50" in found[0]["what"]
