@@ -10,7 +10,7 @@ from pathlib import Path
 from boto3.session import Session
 
 from ais_assets.sources.simulated import SimulatedSource
-from ais_assets_tests.integration.test_faults import run_ais
+from ais_assets_tests.ais_command import ais_here, run_ais
 from ais_assets_tests.s3_server import S3Server
 from ais_assets_tests.sources.landing.web_server import WebServer, running_web_server
 
@@ -50,11 +50,11 @@ def test_planted_secrets_are_nowhere(s3_environment: S3Server, bucket: str, tmp_
         web.files[f"/{archive.path.name}"] = archive.path.read_bytes()
         settings = settings_of(web, bucket, tmp_path)
         wrong = {"AWS_SECRET_ACCESS_KEY": "planted-key", "AWS_SESSION_TOKEN": SESSION_TOKEN}
-        refused = run_ais(("build", "--workers", "1"), {**settings, **wrong}, tmp_path)
+        refused = ais_here(("build", "--workers", "1"), {**settings, **wrong}, tmp_path)
         assert refused.returncode == 1
         built = run_ais(("build", "--workers", "1"), settings, tmp_path)
         assert built.returncode == 0, built.stderr
-        status = run_ais(("status",), settings, tmp_path)
+        status = ais_here(("status",), settings, tmp_path)
         assert any(PLANTED["query"] in path for path, _ in web.requests), "the source was asked with them"
     shutil.rmtree(tmp_path / "feed")
     client = Session().client("s3")
