@@ -141,9 +141,11 @@ def page(browser_page: Page) -> Page:
     dialog.get_by_role("button", name="Launch backfill").click()
     dialog.wait_for(state="detached")
 
+    browser_page.goto("/runs?view=backfills")
+    browser_page.get_by_text("Manually launched").first.wait_for()
+
     def over() -> bool:
-        browser_page.goto("/runs?view=backfills")
-        browser_page.get_by_text("Manually launched").first.wait_for()
+        # The page asks the server every quarter of a minute; to load it anew takes seconds from those that build.
         text = browser_page.inner_text("body")
         assert "Failure" not in text, text
         return "Success" in text
