@@ -1,4 +1,8 @@
-"""What a rank of a torchrun job sees under accelerate, in OUT/<rank>.json; arguments: FORMAT REMOTE OUT WAY."""
+"""What a rank of a torchrun job sees under accelerate, in OUT/<rank>.json; arguments: FORMAT REMOTE OUT.
+
+It has the dataset, and then the error of loaders that accelerate would share out. The last of them is not caught: ranks
+to which the first one would dispatch wait for it for ever, unless it ends the job.
+"""
 
 from __future__ import annotations
 
@@ -28,16 +32,24 @@ def prepared(way: str, dataset: AISMDSDataset | TrackWindowDataset) -> Iterable[
     return dataset
 
 
+def batches(way: str, kind: str, remote: str, cache: Path) -> list[Any]:
+    """What this rank gets in this way: of MDS numbers, of tracks where each window begins."""
+    if kind == "tracks":
+        cut = TrackWindowDataset(remote, cache, batch_size=8, provenance=True)
+        return [list(zip(of["track"].tolist(), of["start"].tolist(), strict=True)) for _, of in prepared(way, cut)]
+    return numbers(prepared(way, AISMDSDataset(remote, cache, batch_size=8)))
+
+
 def main() -> None:
     """Runs as one rank."""
-    kind, remote, out, way = sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4]
-    seen: list[Any]
-    if kind == "tracks":
-        cut = TrackWindowDataset(remote, out / "cache", batch_size=8, provenance=True)
-        seen = [list(zip(of["track"].tolist(), of["start"].tolist(), strict=True)) for _, of in prepared(way, cut)]
-    else:
-        seen = numbers(prepared(way, AISMDSDataset(remote, out / "cache", batch_size=8)))
+    kind, remote, out = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+    seen: dict[str, Any] = {"dataset": batches("dataset", kind, remote, out / "given")}
+    try:
+        batches("sharded", kind, remote, out / "sharded")
+    except ValueError as error:
+        seen["sharded"] = str(error)
     (out / f"{Accelerator(cpu=True).process_index}.json").write_text(json.dumps(seen))
+    batches("dispatched", kind, remote, out / "dispatched")
 
 
 if __name__ == "__main__":

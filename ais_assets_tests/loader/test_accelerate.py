@@ -26,42 +26,37 @@ def remote(tmp_path: Path) -> Path:
     return write_dataset(tmp_path / "remote", windows(COUNT))
 
 
-def two_ranks(remote: Path, out: Path, way: str, kind: str = "mds") -> subprocess.CompletedProcess[str]:
-    """Runs `accelerate_job` on two ranks; who waits for ever does not come back in time."""
+ONCE_MORE = "accelerate's prepare() would divide this dataset's batches among the ranks once more"
+
+
+def shares(kind: str, remote: Path, out: Path) -> list[list[Any]]:
+    """What each of two ranks of `accelerate_job` got; to share out once more must be refused, and end it."""
     pytest.importorskip("accelerate", reason="accelerate is not installed: pip install -e .[dev]")
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", f"--log-dir={out / 'logs'}"]
-    job = ["-m", "ais_assets_tests.loader.accelerate_job", kind, str(remote), str(out), way]
-    words = [sys.executable, "-m", *launcher, *job]
-    return subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, timeout=200, check=False)
+    words = [*launcher, "-m", "ais_assets_tests.loader.accelerate_job", kind, str(remote), str(out)]
+    done = subprocess.run(
+        [sys.executable, "-m", *words], cwd=PROJECT, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 1, done.stderr[-3000:]
+    assert ONCE_MORE in done.stderr
+    seen = [json.loads((out / f"{rank}.json").read_text()) for rank in range(2)]
+    for of_rank in seen:
+        assert ONCE_MORE in of_rank["sharded"]
+    return [list(chain.from_iterable(of_rank["dataset"])) for of_rank in seen]
 
 
 def test_each_rank_gets_its_share_once(remote: Path, tmp_path: Path) -> None:
-    done = two_ranks(remote, tmp_path, "dataset")
-    assert done.returncode == 0, done.stderr[-3000:]
-    shares = [list(chain.from_iterable(json.loads((tmp_path / f"{rank}.json").read_text()))) for rank in range(2)]
-    assert [len(share) for share in shares] == [102, 102]
-    assert sorted(set(chain(*shares))) == list(range(COUNT))
+    had = shares("mds", remote, tmp_path)
+    assert [len(share) for share in had] == [102, 102]
+    assert sorted(set(chain(*had))) == list(range(COUNT))
 
 
-@pytest.mark.parametrize("way", ["dispatched", "sharded"])
-def test_a_share_is_not_shared_out_once_more(remote: Path, tmp_path: Path, way: str) -> None:
-    done = two_ranks(remote, tmp_path, way)
-    assert done.returncode == 1
-    assert "accelerate's prepare() would divide this dataset's batches among the ranks once more" in done.stderr
-
-
-def test_windows_of_tracks_are_shared_out_once_or_refused(tmp_path: Path) -> None:
+def test_windows_of_tracks_are_shared_out_once(tmp_path: Path) -> None:
     lake = tmp_path / "lake"
     publish(lake, shard_tables())
     windows_there = TrackWindowDataset(lake, tmp_path / "cache").windows
-    done = two_ranks(lake, tmp_path, "dataset", "tracks")
-    assert done.returncode == 0, done.stderr[-3000:]
-    shares = [list(chain.from_iterable(json.loads((tmp_path / f"{rank}.json").read_text()))) for rank in range(2)]
-    had = [tuple(window) for share in shares for window in share]
+    had = [tuple(window) for share in shares("tracks", lake, tmp_path) for window in share]
     assert len(had) == len(set(had)) == windows_there
-    refused = two_ranks(lake, tmp_path, "dispatched", "tracks")
-    assert refused.returncode == 1
-    assert "accelerate's prepare() would divide this dataset's batches among the ranks once more" in refused.stderr
 
 
 @pytest.mark.parametrize(("workers", "context"), [(0, None), (2, "fork"), (2, "spawn")])

@@ -114,9 +114,14 @@ def test_a_run_that_is_asked_to_stop_saves_the_batch_in_progress(
     # torchrun, which passes the signal on, ends with a code of its own.
     assert code == (1 if launcher else 128 + signal.SIGTERM), errors[-3000:]
     assert f"checkpoint.pt is of batch {last}, where the next start goes on" in errors
-    after = losses(run(lake, tmp_path, *launcher, batch_size=size))
+    rest = run(lake, tmp_path, *launcher, batch_size=size)
+    after = losses(rest)
     assert min(after) == last + 1
+    # Ranks train as one process does.
     assert {**before, **after} == pytest.approx(losses(uninterrupted), rel=1e-3)
+    assert rest[-1]["model"]["all"]["60"]["windows"] == uninterrupted[-1]["model"]["all"]["60"]["windows"]
+    # And from what they have saved, one goes on.
+    assert set(losses(run(lake, tmp_path, options=("--epochs", "3")))) == set(range(STEPS + 1, STEPS + 11))
 
 
 def test_a_finished_run_has_nothing_left_to_do(lake: Path, tmp_path: Path, uninterrupted: list[dict[str, Any]]) -> None:
@@ -150,14 +155,6 @@ def test_a_run_that_was_killed_while_it_evaluated_evaluates(lake: Path, tmp_path
     metrics = go(lambda: False, entries.append)
     assert entries == [metrics]
     assert metrics["step"] == last
-
-
-def test_ranks_train_as_one_process_does(lake: Path, tmp_path: Path, uninterrupted: list[dict[str, Any]]) -> None:
-    together = run(lake, tmp_path, *RANKS, batch_size=8)
-    assert losses(together) == pytest.approx(losses(uninterrupted), rel=1e-3)
-    assert together[-1]["model"]["all"]["60"]["windows"] == uninterrupted[-1]["model"]["all"]["60"]["windows"]
-    # What two ranks have saved, one goes on from.
-    assert set(losses(run(lake, tmp_path, options=("--epochs", "3")))) == set(range(STEPS + 1, STEPS + 11))
 
 
 def test_it_learns_what_dead_reckoning_misses(lake: Path, tmp_path: Path) -> None:

@@ -23,11 +23,10 @@ BEFORE = 3
 def seen(remote: str, cache: Path, batch_size: int, state: dict[str, Any] | None) -> dict[str, Any]:
     """The numbers of the samples in this rank's batches: an epoch for each of WORKERS, by the loader and by stock."""
     ours = AISMDSDataset(remote, str(cache / "ours"), batch_size=batch_size)
+    result: dict[str, Any] = {"len": len(ours)}
+    result["ours"] = [numbers(DataLoader(ours, batch_size=None, num_workers=workers)) for workers in WORKERS]
     stock = stock_dataset(remote=remote, local=str(cache / "stock"), batch_size=batch_size, shuffle=True)
-    result: dict[str, Any] = {"len": len(ours), "ours": [], "stock": []}
-    for workers in WORKERS:
-        result["ours"].append(numbers(DataLoader(ours, batch_size=None, num_workers=workers)))
-        result["stock"].append(stock_batches(stock, workers))
+    result["stock"] = [stock_batches(stock, workers) for workers in WORKERS]
     batches = iter(ours)
     result["before"] = numbers(islice(batches, BEFORE))
     result["state"] = ours.state_dict()
