@@ -320,7 +320,7 @@ def global_order(table: pa.Table, throw: Throw) -> tuple[int, ...]:
 def test_all_orders_of_four_windows_are_equally_likely(piles: int) -> None:
     # Two tracks of two windows each, the smallest case in which throwing whole tracks shows.
     table = tracks_table([6, 6])
-    seeds = 4_800
+    seeds = 2_400
     found = Counter(global_order(table, Throw(piles=piles, seed=seed)) for seed in range(seeds))
     counts = np.array([found[order] for order in itertools.permutations((0, 2, 6, 8))])
     assert counts.sum() == seeds
@@ -330,7 +330,7 @@ def test_all_orders_of_four_windows_are_equally_likely(piles: int) -> None:
 def test_piles_are_drawn_independently_for_each_window() -> None:
     # Of three windows in a row, each of the 27 ways to fall into three piles.
     table = tracks_table([8])
-    seeds = 5_400
+    seeds = 2_700
     found: Counter[tuple[int, ...]] = Counter()
     for seed in range(seeds):
         fallen = {row: pile for pile, p in enumerate(thrown([table], Throw(seed=seed))) for row, _, _ in rows_of(p)}
