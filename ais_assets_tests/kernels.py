@@ -22,15 +22,15 @@ def compile_each_once(locks: Path) -> None:
     file = os.open(locks, os.O_RDWR | os.O_CREAT, 0o600)
     compile_or_load = Dispatcher.compile
 
-    def compiled(kernel: Any, signature: Any) -> Any:
-        code = kernel.py_func.__code__
+    def compiled(self: Any, sig: Any) -> Any:
+        code = self.py_func.__code__
         name = f"{code.co_filename}:{code.co_firstlineno} {code.co_name}"
         byte = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
         # numba's own comes first, or two threads of a process could wait for each other's.
         with global_compiler_lock:
             fcntl.lockf(file, fcntl.LOCK_EX, 1, byte)
             try:
-                return compile_or_load(kernel, signature)
+                return compile_or_load(self, sig)
             finally:
                 fcntl.lockf(file, fcntl.LOCK_UN, 1, byte)
 
