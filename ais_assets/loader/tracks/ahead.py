@@ -25,7 +25,7 @@ def ahead(make: Callable[[_N], _T], numbers: Sequence[_N], threads: int) -> Iter
     if threads == 1:
         yield from map(make, numbers)
         return
-    work = _Work(make, numbers, most=threads + 1)
+    work = _Work(make, numbers, most=threads + 2)
     for _ in range(threads - 1):
         # The process does not wait for those that are ahead when it ends.
         Thread(target=work.help, name="windows", daemon=True).start()

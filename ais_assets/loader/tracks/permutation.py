@@ -81,7 +81,9 @@ def below(bits: np.uint64, bound: np.uint64) -> np.uint64:
     return ((bits >> _HALF_BITS) * bound) >> _HALF_BITS
 
 
-@njit(cache=True, nogil=True)
+# With Python's lock held, as `_locate` of window_plan: to let go of it for some microseconds, and wait for it then,
+# takes longer than that where several threads cut windows.
+@njit(cache=True)
 def _permute(
     places: NDArray[np.int64],
     sizes: NDArray[np.uint64],

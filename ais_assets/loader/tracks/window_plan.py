@@ -143,7 +143,8 @@ def _positions_before(tracks: PackedTracks, holdout_from: int | None) -> NDArray
     return before
 
 
-@njit(cache=True, nogil=True)
+# With Python's lock held, as `_permute` of permutation.
+@njit(cache=True)
 def _locate(
     windows: NDArray[np.int64],
     stretches: tuple[NDArray[np.int64], NDArray[np.int64]],
