@@ -101,7 +101,7 @@ STORAGE: Final = {
 }
 """By asset. Beside what the writer of our own that was here before made of the same rows of the demo (zstd 1, one busy
 core, median of 3, digests and checksums in it; of raw_records 1 M rows of another day; MMSI and track still by deltas,
-which takes 3 ns more of each):
+which takes 3 ns more of each, as do times and positions of raw_records, for 19 ns more to write and read):
 
 | | bytes a row | before | ns to write | before | ns to read | before |
 |---|--:|--:|--:|--:|--:|--:|
