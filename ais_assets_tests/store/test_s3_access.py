@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from ais_assets.resources.lake import LakeResource
 from ais_assets.store.objects import S3Store
 from ais_assets.store.s3_access import S3Access
 from ais_assets_tests.s3_server import S3Server
+
+_PATIENCE_SECONDS = 120.0
 
 
 @pytest.fixture(autouse=True)
@@ -52,15 +55,23 @@ def test_other_keys_make_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 def test_a_forked_process_does_not_talk_through_its_parents_connections(bucket: str) -> None:
+    # In a process of its own: this one has threads of other tests, whose locks a fork of it may wait for forever.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
+        found = alone.submit(_clients_here_and_in_a_fork, bucket).result(_PATIENCE_SECONDS)
+    here, in_fork, opened_in_fork, read = found
+    # A child that had the parent's client would find it at the same place.
+    assert here not in (in_fork, opened_in_fork)
+    assert read == b"kept"
+
+
+def _clients_here_and_in_a_fork(bucket: str) -> tuple[int, int, int, bytes]:
     store = LakeResource(uri=f"s3://{bucket}/lake").open().store
     store.publish_bytes(b"kept", "mds/one")
     here = S3Access().client()
-    fork = multiprocessing.get_context("fork")
-    with fork.Pool(1) as pool:
-        # A child that had the parent's client would find it at the same place.
-        assert pool.apply(_client_of_child) != id(here)
-        assert pool.apply(opened_client, (bucket,)) != id(here)
-    assert store.read("mds/one") == b"kept"
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        in_fork = pool.apply_async(_client_of_child).get(_PATIENCE_SECONDS)
+        opened_in_fork = pool.apply_async(opened_client, (bucket,)).get(_PATIENCE_SECONDS)
+    return id(here), in_fork, opened_in_fork, store.read("mds/one")
 
 
 def _client_of_child() -> int:
