@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ from ais_assets.store.objects import StoreError
 FOLDER: Final = ".builders"
 _RENEWED_SECONDS: Final = 30.0
 """How often a build says that it goes on."""
+_DECIDES_WITHIN_SECONDS: Final = 30.0
+_LOOKS_AGAIN_SECONDS: Final = 0.1
+"""At another build that has not said yet whether it goes on."""
 FORGOTTEN_SECONDS: Final = 180.0
 """A build that has not said so for this long is taken for dead."""
 
@@ -86,12 +90,12 @@ def building(lake: Lake, made_with: dict[str, Any], on_note: Callable[[str], Non
 
     say(me)
     try:
-        # Of two that begin at once, each sees the other, and the first by name goes on.
+        # Of two that begin at once, one sees the other or both do; then the first by name goes on.
         for other_key, other in others(lake, key).items():
             differing = _difference(me.made_with, other.made_with)
             if differing is None:
                 on_note(f"this lake is also built by {other}; both may go on, and at worst do work twice")
-            elif other.begun or other_key < key:
+            elif other_key < key or _goes_on(lake, other_key, other):
                 raise OtherBuildError(
                     f"{lake.uri} is being built by {other}, with {differing}. Wait until it has ended, or give this "
                     "build the same settings or another AIS_LAKE"
@@ -106,6 +110,21 @@ def building(lake: Lake, made_with: dict[str, Any], on_note: Callable[[str], Non
             thread.join()
     finally:
         lake.store.delete_object(key)
+
+
+def _goes_on(lake: Lake, key: str, other: Builder) -> bool:
+    """Whether a build that is later by name goes on: it may have looked before this one was there to be seen."""
+    deadline = time.monotonic() + _DECIDES_WITHIN_SECONDS
+    while not other.begun and time.monotonic() < deadline:
+        time.sleep(_LOOKS_AGAIN_SECONDS)
+        try:
+            other = Builder(**json.loads(lake.store.read(key)))
+        except FileNotFoundError:
+            return False
+        if other.is_gone:
+            return False
+    # One that does not decide is taken for one that goes on.
+    return True
 
 
 def others(lake: Lake, own: str | None = None) -> dict[str, Builder]:

@@ -6,7 +6,10 @@ import json
 import subprocess
 import sys
 import threading
+import uuid
 from dataclasses import asdict, replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -112,3 +115,37 @@ def test_it_says_again_and_again_that_it_goes_on(lake_uri: str, monkeypatch: pyt
         assert told.wait(30)
         assert said.wait(30)
     assert "could not say that it goes on: S3 answered SlowDown" in notes[0]
+
+
+def test_one_that_looked_before_the_other_was_there_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake, looked, other_looked = Lake(str(tmp_path / "lake")), threading.Event(), threading.Event()
+    # The one that comes later is the first by name.
+    names = iter([uuid.UUID(int=2**128 - 1), uuid.UUID(int=0)])
+    monkeypatch.setattr(builders, "uuid", SimpleNamespace(uuid4=lambda: next(names)))
+    look = builders.others
+
+    def slowly(*lake_and_key: Any) -> dict[str, builders.Builder]:
+        found = look(*lake_and_key)
+        if not looked.is_set():
+            looked.set()
+            other_looked.wait(30)
+        else:
+            other_looked.set()
+        return found
+
+    monkeypatch.setattr(builders, "others", slowly)
+    began, end = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with building(lake, MADE_WITH, print):
+            began.set()
+            end.wait(60)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert looked.wait(30)
+    with pytest.raises(OtherBuildError), building(lake, OTHERWISE, print):
+        pass
+    assert began.wait(30)
+    end.set()
+    thread.join(30)
