@@ -1,4 +1,5 @@
-"""Dagster's UI in a browser, as its users click: a backfill, the graph, a day's figures and checks.
+"""Dagster's UI in a browser, as its users click: a backfill, the graph, a day's figures and checks, a failed run
+that is executed again, and what is out of date.
 
 Pictures of the pages are kept in BROWSER_PICTURES, where it names a folder: look at them after a change.
 """
@@ -18,6 +19,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+import yaml
 from playwright.sync_api import Page, expect, sync_playwright
 
 from ais_assets.sources.simulated import SimulatedSource
@@ -27,6 +29,16 @@ from ais_assets_tests.integration.test_graph import SMALL
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 PICTURES = os.environ.get("BROWSER_PICTURES")
 DAYS = ("2024-03-01", "2024-03-02")
+FAST_DAEMON = """
+import sys
+
+if "dagster._daemon" in sys.orig_argv:
+    from dagster._daemon import controller
+
+    controller.DEFAULT_DAEMON_INTERVAL_SECONDS = 2
+"""
+"""A `sitecustomize` by which the daemon looks at backfills every two seconds. It does so every thirty, has no setting
+for it, and these waits would be most of the time that the tests take."""
 STARTS_WITHIN = 120.0
 BUILDS_WITHIN = 900.0
 SHOWS_WITHIN = 60_000
@@ -51,10 +63,12 @@ class DagsterUI:
         self.archives.mkdir()
         (self._home / ".nux").mkdir(parents=True)
         (self._home / ".nux" / "nux.yaml").touch()
-        shutil.copy(PROJECT / "ais_assets" / "operating" / "dagster.yaml", self._home)
-        source = SimulatedSource(14, 17, date.fromisoformat(DAYS[0]), 1 << 30)
+        instance = yaml.safe_load((PROJECT / "ais_assets" / "operating" / "dagster.yaml").read_text())
+        instance["run_coordinator"]["config"]["dequeue_interval_seconds"] = 1
+        (self._home / "dagster.yaml").write_text(yaml.safe_dump(instance))
+        (self._home / "sitecustomize.py").write_text(FAST_DAEMON)
         for day in DAYS:
-            source.land(date.fromisoformat(day), self.archives)
+            self.publish(day, seed=17)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
@@ -68,13 +82,17 @@ class DagsterUI:
                 **{name: value for name, value in os.environ.items() if not name.startswith("AIS_")},
                 **settings,
                 "DAGSTER_HOME": str(self._home),
-                "PYTHONPATH": str(PROJECT),
+                "PYTHONPATH": os.pathsep.join([str(self._home), str(PROJECT)]),
             },
             cwd=folder,
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+
+    def publish(self, day: str, seed: int) -> None:
+        """Puts an archive of the day where the source is, over one that may be there; another seed has other ships."""
+        SimulatedSource(14, seed, date.fromisoformat(DAYS[0]), 1 << 30).land(date.fromisoformat(day), self.archives)
 
     def wait_until_it_answers(self) -> None:
         """Returns when the webserver does; fails when it ended or takes too long."""
@@ -185,3 +203,43 @@ def test_checks_say_what_they_found(page: Page) -> None:
     expect(page.get_by_text("2 have too few before them")).to_be_visible()
     expect(page.get_by_text("Passed", exact=True)).to_be_visible()
     picture(page, "checks")
+
+
+def launch(page: Page, asset: str, day: str) -> None:
+    """Has a day of an asset materialized from its page, and shows the run."""
+    page.goto(f"/assets/{asset}?view=partitions&partition={day}")
+    page.get_by_role("button", name="Materialize").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Launch 1 run").click()
+    dialog.wait_for(state="detached")
+    page.goto("/runs")
+    page.locator("a[href^='/runs/']:not([href*='/runs/b/'])").first.click()
+
+
+def test_a_failed_run_is_executed_again(ui: DagsterUI, page: Page) -> None:
+    records = ui.lake / "raw_records" / f"{DAYS[0]}.parquet"
+    aside = records.rename(ui.lake / "aside.parquet")
+    try:
+        launch(page, "clean_records", DAYS[0])
+        page.get_by_text("RUN_FAILURE").first.wait_for()
+    finally:
+        aside.rename(records)
+    why = f"raw_records[{DAYS[0]}] is not in {ui.lake}: materialize it first"
+    expect(page.get_by_text(why).first).to_be_attached()
+    picture(page, "failed_run")
+    failed = page.url
+    page.get_by_role("button", name="Re-execute all").click()
+    page.wait_for_url(lambda address: address.startswith(f"{ui.address}/runs/") and address != failed)
+    page.get_by_text("RUN_SUCCESS").first.wait_for()
+    expect(page.get_by_text("Re-executions (1)")).to_be_visible()
+    picture(page, "executed_again")
+
+
+def test_a_day_whose_archive_has_changed_is_marked(ui: DagsterUI, page: Page) -> None:
+    ui.publish(DAYS[1], seed=18)
+    launch(page, "raw_archives", DAYS[1])
+    page.get_by_text("RUN_SUCCESS").first.wait_for()
+    page.goto(f"/assets/raw_records?view=partitions&partition={DAYS[1]}")
+    page.get_by_text("Unsynced").hover()
+    expect(page.get_by_text("has a new data version").first).to_be_visible()
+    picture(page, "day_out_of_date")
