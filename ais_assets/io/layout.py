@@ -45,8 +45,15 @@ class Place:
 
     def named_by(self, cutting: Cutting) -> list[str]:
         """Keys of the partitions that there are when so cut, in order; none of an asset without partitions."""
-        keys = {Cut.DAY: cutting.day_keys, Cut.SHARD: cutting.shard_keys, Cut.PILE: cutting.pile_keys}
-        return [] if self.cut is None else keys[self.cut]
+        match self.cut:
+            case None:
+                return []
+            case Cut.DAY:
+                return cutting.day_keys
+            case Cut.SHARD:
+                return cutting.shard_keys
+            case Cut.PILE:
+                return cutting.pile_keys
 
     def key(self, partition: str | None) -> str:
         """The object of a partition. Raises ValueError for a partition key that is no plain name."""

@@ -20,6 +20,7 @@ from ais_assets.io.entries import Entry
 from ais_assets.io.lake import MADE_FROM, MADE_WITH, Lake, PartitionMissingError
 from ais_assets.io.layout import Kind, place_of
 from ais_assets.settings import Settings
+from ais_assets.settings.cutting import Cutting
 from ais_assets.store.sealed_parquet import DamagedFileError
 
 CODE_VERSION = "code_version"
@@ -64,6 +65,7 @@ class Chain:
         self._versions: dict[str, dict[str, str]] = {}
         self._entries: dict[str, dict[str, Entry]] = defaultdict(dict)
         self._whole: dict[str, Record | None] = {}
+        self._all: dict[tuple[str, Cutting], dict[str, str]] = {}
 
     def there(self, asset: str) -> frozenset[str]:
         """Keys of the asset's partitions that are there; `WHOLE` for one without partitions."""
@@ -76,7 +78,8 @@ class Chain:
         listed, known = self._listed(asset), self._entries[asset]
         wanted = [key for key in partitions if key in listed]
         unread = {key: listed[key] for key in wanted if key not in known}
-        known |= self.lake.entries_of(asset, unread, damaged_too=True)
+        if unread:
+            known |= self.lake.entries_of(asset, unread, damaged_too=True)
         return {key: known[key] for key in wanted}
 
     def record(self, asset: str, partition: str) -> Record | None:
@@ -107,8 +110,21 @@ class Chain:
 
         Of assets that are cut as this one is, the same partition; of others every one that the settings name.
         """
-        wanted = wanted_inputs(asset, partition, upstream, settings)
-        return {of: self.fingerprints(of, keys) for of, keys in wanted.items()}
+        cut, found = place_of(asset).cut, {}
+        for of in upstream:
+            if place_of(of).cut is None:
+                found[of] = self.fingerprints(of, [WHOLE])
+            elif place_of(of).cut is cut:
+                found[of] = self.fingerprints(of, [partition])
+            else:
+                found[of] = self._of_all(of, settings.cutting)
+        return found
+
+    def _of_all(self, asset: str, cutting: Cutting) -> dict[str, str]:
+        """Fingerprints of all partitions so named, as far as they are there: each pile asks for every shard's."""
+        if (asset, cutting) not in self._all:
+            self._all[asset, cutting] = self.fingerprints(asset, place_of(asset).named_by(cutting))
+        return self._all[asset, cutting]
 
     def fingerprints(self, asset: str, partitions: Iterable[str]) -> dict[str, str]:
         """Of those of these partitions that are there, by key; of `WHOLE`, of an asset without partitions."""
@@ -157,20 +173,6 @@ def came_later(chain: Chain, day: str) -> str | None:
                     "records of it"
                 )
     return None
-
-
-def wanted_inputs(asset: str, partition: str, upstream: Sequence[str], settings: Settings) -> dict[str, list[str]]:
-    """Keys of the partitions of each upstream asset that a partition is to be made from."""
-    cut = place_of(asset).cut
-    wanted = {}
-    for of in upstream:
-        if place_of(of).cut is None:
-            wanted[of] = [WHOLE]
-        elif place_of(of).cut is cut:
-            wanted[of] = [partition]
-        else:
-            wanted[of] = place_of(of).named_by(settings.cutting)
-    return wanted
 
 
 def stale_because(
@@ -279,14 +281,17 @@ def _faults(record: Record, now: Inputs, made_with: Mapping[str, Any]) -> Iterat
         if was != value:
             setting = "code version " if name == CODE_VERSION else f"AIS_{name.upper()}="
             yield f"was made with {setting}{was}, now {setting}{value} is asked for"
-    for of, fingerprints in (record.made_from or {}).items():
-        for key, fingerprint in fingerprints.items():
+    made_from = record.made_from or {}
+    # A pile is made from hundreds of partitions, nearly always those that are there: as a whole they are soon compared.
+    differing = [of for of in dict.fromkeys([*made_from, *now]) if made_from.get(of, {}) != now.get(of, {})]
+    for of in differing:
+        for key, fingerprint in made_from.get(of, {}).items():
             current = now.get(of, {}).get(key)
             if current is None:
                 yield f"was made from {named(of, key)}, which is there or asked for no more"
             elif current != fingerprint:
                 yield f"was made before {named(of, key)}, which has changed since"
-    for of, fingerprints in now.items():
-        for key in fingerprints:
-            if key not in (record.made_from or {}).get(of, {}):
+    for of in differing:
+        for key in now.get(of, {}):
+            if key not in made_from.get(of, {}):
                 yield f"was made without {named(of, key)}, which is there now"
