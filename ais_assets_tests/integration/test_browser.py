@@ -12,9 +12,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -24,22 +23,12 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from ais_assets.sources.simulated import SimulatedSource
 from ais_assets_tests.conftest import PROJECT
+from ais_assets_tests.integration.dagster_servers import FAST_DAEMON, STARTS_WITHIN, wait
 from ais_assets_tests.integration.test_graph import SMALL
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 PICTURES = os.environ.get("BROWSER_PICTURES")
 DAYS = ("2024-03-01", "2024-03-02")
-FAST_DAEMON = """
-import sys
-
-if "dagster._daemon" in sys.orig_argv:
-    from dagster._daemon import controller
-
-    controller.DEFAULT_DAEMON_INTERVAL_SECONDS = 2
-"""
-"""A `sitecustomize` by which the daemon looks at backfills every two seconds. It does so every thirty, has no setting
-for it, and these waits would be most of the time that the tests take."""
-STARTS_WITHIN = 120.0
 BUILDS_WITHIN = 900.0
 SHOWS_WITHIN = 60_000
 
@@ -117,14 +106,6 @@ class DagsterUI:
         self._log.close()
 
 
-def wait(until: Callable[[], bool], seconds: float, why: str) -> None:
-    """Fails with the reason when it is not so within the seconds."""
-    end = time.monotonic() + seconds
-    while not until():
-        assert time.monotonic() < end, why
-        time.sleep(1)
-
-
 @pytest.fixture(scope="module")
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterUI]:
     """Dagster as `make dev` starts it."""
@@ -168,7 +149,7 @@ def page(browser_page: Page) -> Page:
         assert "Failure" not in text, text
         return "Success" in text
 
-    wait(over, BUILDS_WITHIN, "the backfill does not end")
+    wait(over, BUILDS_WITHIN, "the backfill does not end", pause=1.0)
     picture(browser_page, "backfills")
     return browser_page
 
