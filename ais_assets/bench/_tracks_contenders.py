@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from multiprocessing import get_context
+from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +17,7 @@ import torch
 from ais_assets.bench._loader_contenders import Remote, import_loader, ours, read_for
 from ais_assets.bench._loader_data import Windows
 from ais_assets.bench._tracks_data import PublishedTracks, bytes_on_disk, shard_bytes
-from ais_assets.bench.race import peak_bytes
+from ais_assets.bench.race import TURN_SECONDS, peak_bytes
 
 TRACKS: Final = "TrackWindowDataset"
 MDS: Final = "AISMDSDataset"
@@ -118,6 +120,23 @@ def prepare_tracks(tracks: PublishedTracks, batch_size: int, threads: int, secon
 def read_tracks(tracks: PublishedTracks, batch_size: int, threads: int, seconds: float, **options: Any) -> float:
     """Reads epochs until the time is over; returns their windows."""
     return read_for(_opened_tracks(tracks, batch_size, threads, tuple(options.items())), seconds)
+
+
+def prepare_two_processes(tracks: PublishedTracks, batch_size: int, seconds: float) -> None:
+    """As `prepare_tracks`, in this process and in another one."""
+    prepare_tracks(tracks, batch_size, 1, seconds)
+    _other_process().apply_async(prepare_tracks, (tracks, batch_size, 1, seconds)).get(TURN_SECONDS)
+
+
+def read_in_two_processes(tracks: PublishedTracks, batch_size: int, seconds: float) -> float:
+    """As `read_tracks` by two processes that have nothing in common: what the machine's second core is worth."""
+    others = _other_process().apply_async(read_tracks, (tracks, batch_size, 1, seconds))
+    return read_tracks(tracks, batch_size, 1, seconds) + others.get(TURN_SECONDS)
+
+
+@lru_cache(maxsize=1)
+def _other_process() -> Pool:
+    return get_context("spawn").Pool(1)
 
 
 def prepare_more(tracks: PublishedTracks, batch_size: int, threads: int, seconds: float) -> None:

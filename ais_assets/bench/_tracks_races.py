@@ -22,6 +22,8 @@ from ais_assets.bench.race import Contender, Race, in_a_process, run_race
 
 BATCH: Final = 64
 BATCHES: Final = (64, 256)
+TWO_PROCESSES: Final = f"{TRACKS}, two processes of one thread"
+"""No work of theirs is shared: how much more than one thread they do is what the machine has to give to two."""
 _ENDPOINT: Final = "S3_ENDPOINT_URL"
 """By which mosaicml-streaming finds a server other than AWS."""
 
@@ -66,10 +68,12 @@ def warm(fleets: PublishedTracks, on_disk: Windows, repeat: int, seconds: float)
     in_a_process(contenders.pack, fleets)
     for batch in BATCHES:
         one, two = ((fleets, batch, threads, seconds) for threads in (1, 2))
+        each = fleets, batch, seconds
         able = [
             Contender(MDS, contenders.read_mds, (on_disk, batch, seconds), contenders.prepare_mds, baseline=True),
             Contender(f"{TRACKS}, one thread", contenders.read_tracks, one, contenders.prepare_tracks),
             Contender(f"{TRACKS}, two threads", contenders.read_tracks, two, contenders.prepare_tracks, cores=2),
+            Contender(TWO_PROCESSES, contenders.read_in_two_processes, each, contenders.prepare_two_processes, cores=2),
             Contender(f"{TRACKS}, mask and two more channels", contenders.read_more, one, contenders.prepare_more),
         ]
         work = {"windows on disk": on_disk.samples, "positions packed": fleets.positions, "seconds a turn": seconds}

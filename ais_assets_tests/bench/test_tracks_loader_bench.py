@@ -17,6 +17,7 @@ from ais_assets.bench._simulated import Traffic, simulated_traffic
 from ais_assets.bench._tracks_contenders import MDS, STOCK, TRACKS
 from ais_assets.bench._tracks_data import PublishedTracks, publish_copies, sparse_year
 from ais_assets.bench._tracks_races import stored
+from ais_assets.bench.race import in_a_process
 from ais_assets.cli.main import main
 from ais_assets.io.streaming_loader import TrackWindowDataset
 from ais_assets.loader import remote as of_loader
@@ -91,6 +92,11 @@ def test_a_first_batch_is_of_an_empty_cache(fleets: PublishedTracks, tmp_path: P
 def test_warm_turns_count_windows(fleets: PublishedTracks, traffic: Traffic) -> None:
     assert contenders.read_tracks(fleets, 16, 2, 0.0) == COPIES * traffic.windows
     assert contenders.read_more(fleets, 16, 1, 0.0) == COPIES * traffic.windows
+
+
+def test_two_processes_read_an_epoch_each(fleets: PublishedTracks) -> None:
+    windows = TrackWindowDataset(fleets.lake, fleets.cache).windows
+    assert in_a_process(contenders.read_in_two_processes, fleets, 16, 0.0) == 2 * windows
 
 
 def test_bytes_are_those_of_the_files(traffic: Traffic, fleets: PublishedTracks, on_disk: Windows) -> None:

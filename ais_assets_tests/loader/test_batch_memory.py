@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,6 +43,26 @@ def test_every_kind_and_size_is_lent() -> None:
             tensor = memory.tensor(shape, dtype)
             assert (tuple(tensor.shape), tensor.dtype) == (shape, dtype)
             tensor.zero_()
+
+
+@pytest.mark.skipif(not Path("/sys/kernel/mm/transparent_hugepage").is_dir(), reason="this system has no huge pages")
+def test_a_large_batch_asks_for_huge_pages_and_a_small_one_does_not() -> None:
+    memory = BatchMemory()
+    large, small = (memory.tensor((windows, 928, 5), torch.float32) for windows in (64, 4))
+    assert ("hg" in _flags_of(large), "hg" in _flags_of(small)) == (True, False)
+
+
+def _flags_of(tensor: torch.Tensor) -> list[str]:
+    """The flags of the mapping that a tensor lies in (proc(5), smaps)."""
+    inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        first, _, rest = line.partition(" ")
+        if "-" in first and not first.endswith(":"):
+            begin, end = (int(bound, 16) for bound in first.split("-"))
+            inside = begin <= tensor.data_ptr() < end
+        elif inside and first == "VmFlags:":
+            return rest.split()
+    raise AssertionError("the tensor is in no mapping")
 
 
 def test_a_column_is_filled() -> None:
