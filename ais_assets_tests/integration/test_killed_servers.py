@@ -103,7 +103,7 @@ class Runs:
                 under_way = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
                 return {run.run_id for run in under_way} - self._begun
 
-            wait(lambda: bool(begun()), BEGINS_WITHIN, "no further run has begun", pause=0.05)
+            wait(lambda: bool(begun()), BEGINS_WITHIN, "no further run has begun")
             self._begun |= begun()
 
 
