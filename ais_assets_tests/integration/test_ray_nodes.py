@@ -46,6 +46,8 @@ ASSETS = ("raw_archives", "raw_records", "clean_records", "vessels", "track_shar
 BEGINS_WITHIN = 240.0
 COMPLETES_WITHIN = 300.0
 ENDS_WITHIN = 60.0
+_TRIES = 3
+"""To start a node."""
 
 
 class RayNode:
@@ -131,16 +133,20 @@ class RayCluster:
         self._nodes: list[RayNode] = []
 
     def with_another_node(self) -> RayNode:
-        """Starts one more, and returns when it is there."""
-        first = self._nodes[0] if self._nodes else None
-        # 127.0.0.1 is not among them: Ray takes it for the machine's other address.
-        node = RayNode(self._folder, f"127.0.0.{len(self._nodes) + 2}", first, self._environment)
-        self._nodes.append(node)
-        wait(lambda: self._has(node), STARTS_WITHIN, f"{node.address} does not join")
-        return node
+        """Starts one more, and returns when it is there; Ray gives it half a minute, which a busy machine may miss."""
+        for _ in range(_TRIES):
+            first = self._nodes[0] if self._nodes else None
+            # 127.0.0.1 is not among them: Ray takes it for the machine's other address.
+            node = RayNode(self._folder, f"127.0.0.{len(self._nodes) + 2}", first, self._environment)
+            self._nodes.append(node)
+            wait(lambda node=node: not node.lives() or self._has(node), STARTS_WITHIN, f"{node.address} does not join")
+            if node.lives():
+                return node
+            if first is None:
+                self._nodes.clear()
+        raise AssertionError(f"{_TRIES} nodes have ended as they began")
 
     def _has(self, node: RayNode) -> bool:
-        assert node.lives(), f"the node at {node.address} has ended"
         try:
             with urllib.request.urlopen(f"{self._nodes[0].dashboard}/api/v0/nodes", timeout=10) as answer:
                 nodes = json.load(answer)["data"]["result"]["result"]
