@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from ais_assets.settings.table_mapping import TableMapping
+from ais_assets.settings.table_mapping import NEEDED, TableMapping
 from ais_assets.sources import source_for
 from ais_assets.sources.file_days import span_in_name
 from ais_assets.sources.rows.archive import packing_of, row_blocks
@@ -38,13 +38,24 @@ _SPELLINGS: Final = {
 _UNITS: Final = {10: "unix s", 13: "unix ms", 16: "unix us", 19: "unix ns"}
 
 
-def look(file: Path) -> dict[str, Any]:
+def look(file: Path, table: TableMapping | None = None, delimiter: str = ",") -> dict[str, Any]:
     """What a file is: source, header, days in its name, rows read and not, span, and settings to type.
 
-    Raises SourceError where no source reads any of its rows: the message says what each one found.
+    Args:
+        file: of whatever form.
+        table: what its columns are, if that is known.
+        delimiter: what separates them then.
+
+    Raises SourceError where no source reads any of its rows: the message says how to name the columns of a table, and
+    what each source found.
     """
     lines = first_lines(file)
-    candidates = [("dma", {}), ("marinecadastre", {}), ("norway", {}), ("nmea", {}), ("json", {}), *_tables(lines)]
+    formats = [("dma", {}), ("marinecadastre", {}), ("norway", {}), ("nmea", {}), ("json", {})]
+    candidates = (
+        [*formats, *_tables(lines)]
+        if table is None
+        else [("table", _as_settings(table.model_dump(exclude_none=True), delimiter)), *formats]
+    )
     refusals = []
     best: tuple[int, dict[str, Any]] | None = None
     for name, settings in candidates:
@@ -53,10 +64,13 @@ def look(file: Path) -> dict[str, Any]:
         except SourceError as error:
             refusals.append(f"{name}: {error}")
             continue
-        if found["records"] and (best is None or found["records"] > best[0]):
+        if not found["records"]:
+            refusals.append(f"{name}: of {found['rows']:,} rows none is a record: {found['rejects']}")
+        elif best is None or found["records"] > best[0]:
             best = found["records"], found
     if best is None:
-        raise SourceError(f"{file.name}: no source reads any row of it. " + " | ".join(refusals)[:2000])
+        why = " | ".join(refusals)[:2000]
+        raise SourceError(f"{file.name}: no source reads any row of it. {_how_to_name_columns(lines)}{why}")
     span = span_in_name(file.name)
     named = "none: every day reads it" if span is None else f"{span.first} to {span.last}"
     return {"file": file.name, "header": lines[0][:_HEADER_CHARACTERS], "days in its name": named, **best[1]}
@@ -73,26 +87,56 @@ def first_lines(file: Path) -> list[str]:
     return [*text[:2], "", ""][:2]
 
 
-def _tables(lines: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
+def _tables(lines: list[str]) -> list[tuple[str, dict[str, str]]]:
     """Settings of the table source that the header and the first row suggest, if they do."""
-    delimiter = max(_DELIMITERS, key=lines[0].count)
-    names = [name.strip().strip('"') for name in lines[0].split(delimiter)]
+    delimiter, names = _columns_of(lines[0])
     values = [value.strip().strip('"') for value in lines[1].split(delimiter)]
-    columns: dict[str, dict[str, str]] = {}
-    for column, spellings in _SPELLINGS.items():
-        found = next((name for spelling in spellings for name in names if plain_name(name) == spelling), None)
-        if found is not None:
-            columns[column] = {"column": found}
-    if not {"t", "mmsi", "lat", "lon"} <= set(columns):
-        return
+    columns = _known_by_name(names)
+    if not set(NEEDED) <= set(columns):
+        return []
     place = names.index(columns["t"]["column"])
     count = re.fullmatch(r"(\d+)(?:\.\d+)?", values[place] if place < len(values) else "")
     if count and len(count[1]) in _UNITS:
         columns["t"]["unit"] = _UNITS[len(count[1])]
-    settings = {"AIS_TABLE_COLUMNS": json.dumps(columns)}
-    if delimiter != ",":
-        settings["AIS_TABLE_DELIMITER"] = "\\t" if delimiter == "\t" else delimiter
-    yield "table", settings
+    return [("table", _as_settings(columns, delimiter))]
+
+
+def _columns_of(header: str) -> tuple[str, list[str]]:
+    """What separates a header's columns, and their names."""
+    delimiter = max(_DELIMITERS, key=header.count)
+    return delimiter, [name.strip().strip('"') for name in header.split(delimiter)]
+
+
+def _known_by_name(names: list[str]) -> dict[str, dict[str, str]]:
+    """Where our columns are, as far as the names leave no doubt."""
+    columns = {}
+    for column, spellings in _SPELLINGS.items():
+        found = next((name for spelling in spellings for name in names if plain_name(name) == spelling), None)
+        if found is not None:
+            columns[column] = {"column": found}
+    return columns
+
+
+def _as_settings(columns: Mapping[str, Any], delimiter: str) -> dict[str, str]:
+    """The settings that say so; a comma needs none."""
+    settings = {"AIS_TABLE_COLUMNS": json.dumps(columns, ensure_ascii=False)}
+    return settings if delimiter == "," else settings | {"AIS_TABLE_DELIMITER": delimiter.replace("\t", "\\t")}
+
+
+def _how_to_name_columns(lines: list[str]) -> str:
+    """What to type where a header's names do not say which columns are meant; nothing where they are too few."""
+    delimiter, names = _columns_of(lines[0])
+    known = _known_by_name(names)
+    unknown = [column for column in NEEDED if column not in known]
+    if len(names) < len(NEEDED) or not unknown:
+        return ""
+    settings = _as_settings({column: known.get(column, {"column": "…"}) for column in NEEDED}, delimiter)
+    shown = ", ".join(map(repr, names))[:_HEADER_CHARACTERS]
+    typed = "".join(f"\n  export {variable}='{value}'" for variable, value in settings.items())
+    return (
+        f"Is it a table, of the columns {shown}? Say where {', '.join(unknown)} are, and look again:{typed}\n"
+        "Units, forms of times and further columns: ais_assets/sources/README.md, table. What the sources found: "
+    )
 
 
 def _read(file: Path, name: str, settings: dict[str, str]) -> dict[str, Any]:

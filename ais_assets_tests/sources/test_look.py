@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,35 @@ def test_a_file_that_nothing_reads_says_what_each_source_found(tmp_path: Path) -
     file.write_text("a,b\n1,2\n")
     with pytest.raises(SourceError, match=r"no source reads any row of it\. dma: .*nmea: "):
         look(file)
+
+
+def test_a_table_of_unknown_names_is_read_once_its_columns_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "logger.csv"
+    file.write_text("Zeit|Kennung|Breite (Grad)|lon|km/h\n03/31/2024 12:00:00|219000101|55,5|12,5|18,52\n")
+    first = CliRunner().invoke(main, ["look", str(file)])
+    assert first.exit_code == 1
+    asked = {"t": {"column": "…"}, "mmsi": {"column": "…"}, "lat": {"column": "…"}, "lon": {"column": "lon"}}
+    assert f"export AIS_TABLE_COLUMNS='{json.dumps(asked, ensure_ascii=False)}'" in first.output
+    assert "export AIS_TABLE_DELIMITER='|'" in first.output
+    assert "'Breite (Grad)'" in first.output
+
+    names = {"t": "Zeit", "mmsi": "Kennung", "lat": "Breite (Grad)", "lon": "lon"}
+    columns = {name: {"column": column} for name, column in names.items()}
+    monkeypatch.setenv("AIS_TABLE_DELIMITER", "|")
+    monkeypatch.setenv("AIS_TABLE_COLUMNS", json.dumps(columns))
+    second = CliRunner().invoke(main, ["look", str(file)])
+    assert second.exit_code == 1
+    assert "table: of 1 rows none is a record: {'bad_timestamp': 1}" in second.output
+
+    columns["t"]["format"] = "MM/DD/YYYY hh:mm:ss"
+    monkeypatch.setenv("AIS_TABLE_COLUMNS", json.dumps(columns))
+    third = CliRunner().invoke(main, ["look", str(file)])
+    assert third.exit_code == 0, third.output
+    assert "records: 1\n" in third.output
+    assert f"export AIS_TABLE_COLUMNS='{json.dumps(columns)}'" in third.output
+    assert "export AIS_TABLE_DELIMITER='|'" in third.output
 
 
 def test_the_sources_are_listed_with_their_terms() -> None:
