@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from dagster import BackfillPolicy, DailyPartitionsDefinition, StaticPartitionsDefinition
+from dagster import BackfillPolicy, DailyPartitionsDefinition, PartitionsDefinition, StaticPartitionsDefinition
 
 from ais_assets.settings import Settings
 
 
-def per_run(settings: Settings) -> BackfillPolicy:
-    """Partitions a run of a backfill takes: few enough to spread and to retry."""
-    return BackfillPolicy.multi_run(max_partitions_per_run=settings.partitions_per_run)
+@dataclass(frozen=True)
+class Cut:
+    """One kind of partition.
+
+    Attributes:
+        definition: which partitions there are.
+        per_run: how many of them one run of a backfill takes.
+    """
+
+    definition: PartitionsDefinition[str]
+    per_run: int
+
+    @property
+    def of_days(self) -> bool:
+        """Whether they are days."""
+        return isinstance(self.definition, DailyPartitionsDefinition)
+
+    @property
+    def backfill_policy(self) -> BackfillPolicy:
+        """Runs of `per_run` partitions each: few enough to spread and to retry."""
+        return BackfillPolicy.multi_run(max_partitions_per_run=self.per_run)
 
 
-def days(settings: Settings) -> DailyPartitionsDefinition:
+def days(settings: Settings) -> Cut:
     """The days of the range, UTC, both ends included."""
     first = datetime.combine(settings.first_day, datetime.min.time())
     end = datetime.combine(settings.last_day + timedelta(days=1), datetime.min.time())
-    return DailyPartitionsDefinition(start_date=first, end_date=end, timezone="UTC")
+    return Cut(DailyPartitionsDefinition(start_date=first, end_date=end, timezone="UTC"), settings.days_per_run)
 
 
-def shards(settings: Settings) -> StaticPartitionsDefinition:
+def shards(settings: Settings) -> Cut:
     """The vessel shards: all days of 1/N of the vessels each."""
-    return StaticPartitionsDefinition(settings.shard_keys)
+    return Cut(StaticPartitionsDefinition(settings.shard_keys), settings.shards_per_run)
 
 
-def piles(settings: Settings) -> StaticPartitionsDefinition:
+def piles(settings: Settings) -> Cut:
     """The piles of the global shuffle."""
-    return StaticPartitionsDefinition(settings.pile_keys)
+    return Cut(StaticPartitionsDefinition(settings.pile_keys), settings.piles_per_run)

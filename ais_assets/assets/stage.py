@@ -15,13 +15,11 @@ from dagster import (
     AssetExecutionContext,
     AssetsDefinition,
     AutomationCondition,
-    DailyPartitionsDefinition,
     FreshnessPolicy,
-    PartitionsDefinition,
     asset,
 )
 
-from ais_assets.assets import partitions
+from ais_assets.assets.partitions import Cut
 from ais_assets.io.lake import Lake
 from ais_assets.io.provenance import (
     CODE_VERSION,
@@ -50,7 +48,7 @@ def stage(
     group: str,
     kinds: set[str],
     stored_as: Literal["parquet", "folder", "json"],
-    cut: PartitionsDefinition[str] | None = None,
+    cut: Cut | None = None,
     deps: Sequence[str | AssetDep] = (),
     made_with: Sequence[str] = (),
     code_version: str = "1",
@@ -64,7 +62,7 @@ def stage(
         group: the part of the graph that it belongs to.
         kinds: what it is made of or with, for the UI's icons.
         stored_as: the IO manager.
-        cut: its partitions; default: none.
+        cut: its partitions, and how many of them a run takes; default: none.
         deps: names of the assets that it is made from; `every` where it needs all their partitions.
         made_with: names of the settings that its content depends on, its inputs apart. They are kept with each
             partition, which is stale once they have changed.
@@ -75,7 +73,7 @@ def stage(
     values = setting_values(settings)
     shaped = {CODE_VERSION: code_version, **{name: values[name] for name in made_with}}
     return asset(
-        partitions_def=cut,
+        partitions_def=None if cut is None else cut.definition,
         deps=deps,
         group_name=group,
         owners=OWNERS,
@@ -83,10 +81,10 @@ def stage(
         code_version=code_version,
         pool=pool,
         io_manager_key=stored_as,
-        backfill_policy=None if cut is None else partitions.per_run(settings),
+        backfill_policy=None if cut is None else cut.backfill_policy,
         automation_condition=automation_condition,
-        freshness_policy=_fresh_daily(settings) if isinstance(cut, DailyPartitionsDefinition) else None,
-        tags={"cut": "whole" if cut is None else "days" if isinstance(cut, DailyPartitionsDefinition) else "parts"},
+        freshness_policy=_fresh_daily(settings) if cut is not None and cut.of_days else None,
+        tags={"cut": "whole" if cut is None else "days" if cut.of_days else "parts"},
         metadata={MADE_WITH: shaped},
         op_tags={SETTINGS_TAG: _told(shaped, settings)},
     )

@@ -32,7 +32,9 @@ OF_THE_MACHINE: Final = frozenset(
         "s3_profile",
         "s3_patience_seconds",
         "source_uri",
-        "partitions_per_run",
+        "days_per_run",
+        "shards_per_run",
+        "piles_per_run",
         "gather_gigabytes",
         "mds_threads",
         "published_after_days",
@@ -108,8 +110,14 @@ class Settings(BaseSettings):
     piles: int = Field(
         8, ge=1, le=MOST_PILES, description="piles of the global shuffle, each a partition of windows, 256 for a year"
     )
-    partitions_per_run: int = Field(
-        4, ge=1, description="partitions that one run of a backfill takes, 16 to 64 for a year"
+    days_per_run: int = Field(
+        4, ge=1, description="days that one run of a backfill takes; a year over 16 workers: 12 leave each two runs"
+    )
+    shards_per_run: int = Field(
+        2, ge=1, description="shards that one run of a backfill takes; 64 over 16 workers: 2 leave each two runs"
+    )
+    piles_per_run: int = Field(
+        2, ge=1, description="piles that one run of a backfill takes; 256 over 16 workers: 8 leave each two runs"
     )
     seed: int = Field(17, ge=0, lt=2**63, description="keys every random stream")
     validation_fraction: float = Field(0.05, ge=0, lt=1, description="share of hulls kept for validation")

@@ -73,7 +73,7 @@ def home(tmp_path: Path) -> Path:
 def servers(home: Path, tmp_path: Path, s3: LastingS3Server, postgres: PostgresServer) -> Iterator[DagsterServers]:
     """Code server, daemon and webserver over both."""
     del s3, postgres  # They are in the environment.
-    given = {**SMALL, "lake": LAKE, "cache": tmp_path / "cache", "partitions_per_run": 1}
+    given = {**SMALL, "lake": LAKE, "cache": tmp_path / "cache", "days_per_run": 1}
     servers = DagsterServers(home, {f"AIS_{name.upper()}": str(value) for name, value in given.items()})
     try:
         for name in ("code", "daemon", "webserver"):

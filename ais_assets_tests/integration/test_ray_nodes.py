@@ -187,7 +187,8 @@ def variables(tmp_path: Path, lake: Path, monkeypatch: pytest.MonkeyPatch) -> It
     commands.mkdir()
     (commands / "dagster").write_text(f'#!/bin/sh\nexec {sys.executable} -m dagster "$@"\n')
     (commands / "dagster").chmod(0o755)
-    given = {**SMALL, "lake": lake, "cache": tmp_path / "cache", "partitions_per_run": 1}
+    one_each = {"days_per_run": 1, "shards_per_run": 1}
+    given = {**SMALL, "lake": lake, "cache": tmp_path / "cache", **one_each}
     with running_postgres_server() as postgres:
         for name, value in postgres.environment().items():
             monkeypatch.setenv(name, value)
