@@ -1,4 +1,5 @@
-"""What happens by itself: the newest day is fetched daily, and its records are parsed and cleaned as it arrives.
+"""What happens by itself: the newest day is fetched daily, and its records are parsed and cleaned as it arrives; runs
+that fail are told.
 
 Tracks, windows and shards are not: a new day changes every one of them, so a team decides when the next
 dataset is due and launches it.
@@ -11,7 +12,12 @@ from datetime import UTC, date, datetime, timedelta
 from dagster import (
     AssetSelection,
     AutomationConditionSensorDefinition,
+    DagsterEventType,
+    DagsterInstance,
+    DefaultSensorStatus,
+    EventLogRecord,
     RunRequest,
+    RunStatusChangeRecordsFilter,
     ScheduleDefinition,
     ScheduleEvaluationContext,
     SensorDefinition,
@@ -23,6 +29,7 @@ from dagster import (
 
 from ais_assets.io.lake import Lake
 from ais_assets.jobs import job_name
+from ais_assets.operating.failures import NotToldError, run_failure, tell
 from ais_assets.resources.lake import LakeResource
 from ais_assets.resources.source import SourceResource
 from ais_assets.settings import Settings
@@ -32,6 +39,7 @@ ARCHIVES_JOB = job_name("raw_archives")
 
 _NEWEST_DAY = "Every morning at 6 UTC, lands the newest day that the source should have published by now."
 _LATE_DAY = "Every hour, asks the source for days that were not there when they should have been, and lands them."
+_RUN_FAILURE = "Tells AIS_FAILURE_URL of each run of this instance that fails; on where that is set, else off."
 
 ASKING_SECONDS = 30.0
 """After which a tick asks for no further day: Dagster ends one after a minute, and a slow answer may take 20 s."""
@@ -114,3 +122,57 @@ def new_day_sensor() -> AutomationConditionSensorDefinition:
         minimum_interval_seconds=60,
         description="Carries a landed day onward to its typed and its clean records and what they were like.",
     )
+
+
+TOLD_IN_A_TICK = 4
+"""Failures, at most: each may take `TELLING_SECONDS`, and Dagster ends a tick after a minute."""
+
+
+def run_failure_sensor(settings: Settings) -> SensorDefinition:
+    """Tells AIS_FAILURE_URL of each run that fails from its first tick on; looks every half minute.
+
+    Dagster's own run_failure_sensor leaves out a failure that could not be told; this one asks again at its next tick.
+    """
+    address = settings.failure_url
+
+    @sensor(
+        name="run_failure",
+        minimum_interval_seconds=30,
+        default_status=DefaultSensorStatus.STOPPED if address is None else DefaultSensorStatus.RUNNING,
+        description=_RUN_FAILURE,
+    )
+    def failed_runs(context: SensorEvaluationContext) -> SkipReason:
+        if address is None:
+            return SkipReason("AIS_FAILURE_URL is not set: nobody is told")
+        if context.cursor is None:
+            newest = _failures(context.instance, limit=1)
+            context.update_cursor(str(newest[0].storage_id if newest else 0))
+            return SkipReason("failures from now on are told")
+        told = 0
+        for record in _failures(context.instance, limit=TOLD_IN_A_TICK, after=int(context.cursor)):
+            try:
+                _tell_of(context.instance, record, settings, address.get_secret_value())
+            except NotToldError as error:
+                # A tick that raises keeps none of its cursor: those before would be told twice.
+                if not told:
+                    raise
+                return SkipReason(f"{told} failures were told; {error}")
+            context.update_cursor(str(record.storage_id))
+            told += 1
+        return SkipReason(f"{told} failures were told")
+
+    return failed_runs
+
+
+def _failures(instance: DagsterInstance, limit: int, after: int | None = None) -> list[EventLogRecord]:
+    """Of runs: the first ones after this record, or the last ones."""
+    wanted = RunStatusChangeRecordsFilter(DagsterEventType.RUN_FAILURE, after_storage_id=after)
+    return list(instance.fetch_run_status_changes(wanted, limit=limit, ascending=after is not None).records)
+
+
+def _tell_of(instance: DagsterInstance, record: EventLogRecord, settings: Settings, address: str) -> None:
+    """Of one failure, unless its run has been deleted since."""
+    run = instance.get_run_by_id(record.run_id)
+    if run is not None:
+        message = record.event_log_entry.get_dagster_event().message or ""
+        tell(run_failure(instance, run, message, settings.day_keys), address)

@@ -18,7 +18,7 @@ from ais_assets.assets.ingest import ingest_assets
 from ais_assets.assets.tracks import track_assets
 from ais_assets.assets.training import training_assets
 from ais_assets.assets.windows import window_assets
-from ais_assets.automation import late_day_sensor, new_day_sensor, newest_day_schedule
+from ais_assets.automation import late_day_sensor, new_day_sensor, newest_day_schedule, run_failure_sensor
 from ais_assets.jobs import everything_job, job_name
 from ais_assets.resources.lake import IO_MANAGERS, LakeIOManager, LakeResource
 from ais_assets.resources.source import SourceResource
@@ -52,7 +52,7 @@ def build_definitions(settings: Settings) -> Definitions:
             everything_job(settings, list(assets.values())),
         ],
         schedules=[newest_day_schedule(settings)],
-        sensors=[new_day_sensor(), late_day_sensor(settings)],
+        sensors=[new_day_sensor(), late_day_sensor(settings), run_failure_sensor(settings)],
         resources={
             "lake": lake,
             "source": SourceResource.from_settings(settings),

@@ -67,13 +67,21 @@ def tasks_of(stage: Stage, keys: Sequence[str], workers: int, largest: int = 16)
 
 def done(instance: DagsterInstance, task: Task, run_id: str, seconds: float) -> Done:
     """What became of a run that has ended, from its records: faults, and what people should be warned of."""
-    faults = list(_failed_checks(instance, run_id, AssetCheckSeverity.ERROR))
+    faults = faults_of(instance, run_id)
     run = instance.get_run_by_id(run_id)
-    if run is None or run.status is not DagsterRunStatus.SUCCESS:
+    if not faults and (run is None or run.status is not DagsterRunStatus.SUCCESS):
         status = "gone" if run is None else run.status.value.lower()
-        faults = [*faults, *_step_errors(instance, run_id)] or [f"the run is {status}: see its log"]
+        faults = [f"the run is {status}: see its log"]
     warnings = [*_warned_in_log(instance, run_id), *_failed_checks(instance, run_id, AssetCheckSeverity.WARN)]
     return Done(task, run_id, seconds, "; ".join(faults) or None, tuple(warnings))
+
+
+def faults_of(instance: DagsterInstance, run_id: str) -> list[str]:
+    """Checks of severity ERROR that did not pass, and what steps raised, from the run's records."""
+    return [
+        *_failed_checks(instance, run_id, AssetCheckSeverity.ERROR),
+        *_step_errors(instance, run_id),
+    ]
 
 
 def _step_errors(instance: DagsterInstance, run_id: str) -> Iterator[str]:

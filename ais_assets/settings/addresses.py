@@ -37,6 +37,17 @@ def checked_place(address: str) -> str:
     return address.rstrip("/")
 
 
+def is_plain_web_address(address: str) -> bool:
+    """Whether it is http(s)://host[:port]/… of printable ASCII, without user, password and fragment."""
+    if not re.fullmatch(r"https?://[!-~]+", address) or "#" in address:
+        return False
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and "@" not in parts.netloc and parts.port != 0
+    except ValueError:
+        return False
+
+
 def without_credentials(address: str) -> str:
     """A web address without what may be secret: user, password, query and fragment. Others are as they were."""
     if not address.startswith(("http://", "https://")):

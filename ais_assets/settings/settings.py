@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_serializer, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from ais_assets import schema
-from ais_assets.settings.addresses import checked_place
+from ais_assets.settings.addresses import checked_place, is_plain_web_address
 from ais_assets.settings.cutting import Cutting
 from ais_assets.settings.identities import LEAST_SECRET, Identities, identity_key, key_fingerprint
 from ais_assets.settings.region import Region, read_region
@@ -41,6 +41,7 @@ OF_THE_MACHINE: Final = frozenset(
         "awaited_for_days",
         "max_archive_gigabytes",
         "contact",
+        "failure_url",
         "identity_secret",
         "keep_releases",
         "pinned_releases",
@@ -221,6 +222,11 @@ class Settings(BaseSettings):
         (), description="ids of further releases whose files it leaves, separated by commas; `ais releases` lists them"
     )
 
+    failure_url: SecretStr | None = Field(
+        None,
+        description="http(s)://… where failed runs are told, each as a JSON object that Slack and others take; it is a "
+        "secret, nowhere stored or shown; default: nowhere",
+    )
     contact: str | None = Field(None, description="who answers for the dataset, as its card says: a name, an address")
 
     mds_size_limit: Annotated[int, Field(ge=1 << 16)] = Field(
@@ -287,6 +293,13 @@ class Settings(BaseSettings):
     @classmethod
     def _known_place(cls, address: str | None) -> str | None:
         return None if address is None else checked_place(address)
+
+    @field_validator("failure_url")
+    @classmethod
+    def _known_web_address(cls, address: SecretStr | None) -> SecretStr | None:
+        if address is not None and not is_plain_web_address(address.get_secret_value()):
+            raise ValueError("must be http(s)://host/path in ASCII, without user, password, blanks and #")
+        return address
 
     @field_validator("cache")
     @classmethod
@@ -378,6 +391,12 @@ class Settings(BaseSettings):
         return self
 
 
+_SECRETS: Final = frozenset(
+    variable_of(name) for name, field in Settings.model_fields.items() if SecretStr in get_args(field.annotation)
+)
+"""Variables of which a refusal says nothing."""
+
+
 def load_settings(**overrides: object) -> Settings:
     """Settings from the environment and `.env`, with `overrides` by field name in their place.
 
@@ -394,7 +413,7 @@ def load_settings(**overrides: object) -> Settings:
         lines = []
         for problem in error.errors():
             name = variable_of("_".join(str(part) for part in problem["loc"])) if problem["loc"] else "settings"
-            given = f" (it is {_shown(problem['input'])})" if problem["loc"] else ""
+            given = f" (it is {_shown(problem['input'])})" if problem["loc"] and name not in _SECRETS else ""
             lines.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}{given}")
         raise SettingsError("; ".join(lines)) from None
 
