@@ -167,12 +167,12 @@ class Remote:
         if loader == "AISMDSDataset":
             from ais_assets.io.streaming_loader import AISMDSDataset  # noqa: PLC0415
 
-            access = None if self.s3 is None else self.s3.access()
+            access = None if self.s3 is None else self.s3.s3.for_loaders()
             return AISMDSDataset(self.uri, cache, batch_size, s3=access).__iter__
         if loader == "TrackWindowDataset":
             from ais_assets.io.streaming_loader import TrackWindowDataset  # noqa: PLC0415
 
-            access = None if self.s3 is None else self.s3.access()
+            access = None if self.s3 is None else self.s3.s3.for_loaders()
             return TrackWindowDataset(self.uri, cache, batch_size, s3=access).__iter__
         from streaming import StreamingDataset  # noqa: PLC0415
 

@@ -81,7 +81,7 @@ def cold_s3(windows: Windows, bucket: Bucket, repeat: int) -> list[Race]:
             threads,
         ),
     ]
-    work = {"windows": windows.samples, "threads": threads, "server": bucket.endpoint_url or "AWS"}
+    work = {"windows": windows.samples, "threads": threads, "server": bucket.s3.endpoint_url or "AWS"}
     return [run_race(Race("Cold, from S3", "windows", work), able, repeat=repeat)]
 
 

@@ -12,13 +12,12 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from uuid import uuid4
 
-if TYPE_CHECKING:
-    from ais_assets.store.s3_access import S3Client
+from ais_assets.store.s3_access import S3Access, S3Client
 
 _START_SECONDS: Final = 60.0
 _UPLOADS: Final = 8
@@ -37,39 +36,23 @@ class Bucket:
     Attributes:
         name: of the bucket.
         prefix: of the keys, without a slash at its end.
-        endpoint_url: of the server; None: as the standard AWS settings have it.
-        region_name: likewise.
-        profile_name: likewise.
+        s3: how its server is reached.
     """
 
     name: str
     prefix: str
-    endpoint_url: str | None = None
-    region_name: str | None = None
-    profile_name: str | None = None
+    s3: S3Access = field(default_factory=S3Access)
 
     @property
     def uri(self) -> str:
         """s3://bucket/prefix."""
         return f"s3://{self.name}/{self.prefix}"
 
-    def access(self) -> dict[str, str]:
-        """What is not standard, as `AISMDSDataset(s3=...)` takes it."""
-        settings = {
-            "endpoint_url": self.endpoint_url,
-            "region_name": self.region_name,
-            "profile_name": self.profile_name,
-        }
-        return {name: value for name, value in settings.items() if value}
-
     def client(self, connections: int) -> S3Client:
         """A client that keeps so many connections open."""
-        from boto3.session import Session  # noqa: PLC0415 - only this part of the bench needs boto
-        from botocore.config import Config  # noqa: PLC0415
+        from botocore.config import Config  # noqa: PLC0415 - only this part of the bench needs boto
 
-        return Session(profile_name=self.profile_name, region_name=self.region_name).client(
-            "s3", endpoint_url=self.endpoint_url, config=Config(max_pool_connections=connections)
-        )
+        return self.s3.new_client(Config(max_pool_connections=connections))
 
 
 @contextmanager
@@ -78,13 +61,7 @@ def uploaded(root: Path, files: Sequence[Path], bucket: Bucket) -> Iterator[Buck
 
     They are removed afterwards.
     """
-    folder = Bucket(
-        bucket.name,
-        f"{bucket.prefix}/ais-bench-{uuid4().hex[:12]}".lstrip("/"),
-        bucket.endpoint_url,
-        bucket.region_name,
-        bucket.profile_name,
-    )
+    folder = Bucket(bucket.name, f"{bucket.prefix}/ais-bench-{uuid4().hex[:12]}".lstrip("/"), bucket.s3)
     client = folder.client(_UPLOADS)
     keys = {file: f"{folder.prefix}/{file.relative_to(root)}" for file in files}
     try:
@@ -116,7 +93,7 @@ def mock_server() -> Iterator[Bucket]:
     os.environ.update(_MOCK_KEYS)
     try:
         _wait_for(server, endpoint)
-        bucket = Bucket("bench", "", endpoint)
+        bucket = Bucket("bench", "", S3Access(endpoint))
         bucket.client(1).create_bucket(Bucket=bucket.name)
         yield bucket
     finally:

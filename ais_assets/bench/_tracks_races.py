@@ -109,7 +109,7 @@ def _on_s3(fleet: PublishedTracks, on_disk: Windows) -> Iterator[dict[str, Remot
         uploaded(on_disk.mds, on_disk.files(), server) as mds,
     ):
         former = os.environ.get(_ENDPOINT)
-        os.environ[_ENDPOINT] = str(server.endpoint_url)
+        os.environ[_ENDPOINT] = str(server.s3.endpoint_url)
         try:
             yield _remotes(fleet, on_disk, (lake, mds))
         finally:

@@ -14,6 +14,7 @@ from ais_assets.bench._loader_s3 import Bucket
 from ais_assets.bench._simulated import traffic_options
 from ais_assets.bench.race import Race, report
 from ais_assets.settings import load_settings
+from ais_assets.store.s3_access import S3Access
 
 PARTS: Final = ("warm", "cold", "s3", "first", "device", "index")
 
@@ -71,7 +72,4 @@ def _bucket(url: str) -> Bucket:
     parts = urlsplit(url)
     if parts.scheme != "s3" or not parts.netloc:
         raise click.BadParameter(f"{url!r} is not s3://bucket/prefix", param_hint="--s3-url")
-    settings = load_settings()
-    return Bucket(
-        parts.netloc, parts.path.strip("/"), settings.s3_endpoint_url, settings.s3_region, settings.s3_profile
-    )
+    return Bucket(parts.netloc, parts.path.strip("/"), S3Access.of(load_settings()))

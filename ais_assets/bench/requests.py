@@ -80,7 +80,7 @@ def measure(
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="ais-bench-")))
         instance = stack.enter_context(DagsterInstance.ephemeral())
         if server is None:
-            server = stack.enter_context(mock_server()).endpoint_url
+            server = stack.enter_context(mock_server()).s3.endpoint_url
         proxy = stack.enter_context(counting_proxy(server or ""))
         stack.enter_context(_environment({"AWS_ENDPOINT_URL": proxy.endpoint, "AWS_ENDPOINT_URL_S3": proxy.endpoint}))
         settings = load_settings(

@@ -35,7 +35,7 @@ from ais_assets.settings.cutting import Cutting
 from ais_assets.store.objects import Opened, Store, open_store
 from ais_assets.store.pinned import ReplacedError
 from ais_assets.store.ranges import Tail
-from ais_assets.store.s3_access import PATIENCE_SECONDS, S3Client
+from ais_assets.store.s3_access import PATIENCE_SECONDS, S3Access, S3Client
 from ais_assets.store.sealed_parquet import DamagedFileError, SealedFile, read_footer
 from ais_assets.stream import REJECTS, RecordStream, sql_connection
 from ais_assets.transforms.split import shard_of
@@ -103,7 +103,7 @@ class Lake:
     Args:
         uri: a folder or s3://bucket/prefix.
         s3_client: a boto3 S3 client; default: one from the standard AWS settings.
-        s3_profile: an AWS profile other than the environment's.
+        s3_access: how S3 is reached where that is not enough; of `s3_client`, how it was made.
         s3_patience_seconds: how long an outage of S3 is waited out.
         zstd_level: compression of what is written.
 
@@ -118,11 +118,11 @@ class Lake:
         uri: str | Path,
         *,
         s3_client: S3Client | None = None,
-        s3_profile: str | None = None,
+        s3_access: S3Access | None = None,
         s3_patience_seconds: float = PATIENCE_SECONDS,
         zstd_level: int = 1,
     ) -> None:
-        self.store: Store = open_store(uri, s3_client, s3_profile, s3_patience_seconds)
+        self.store: Store = open_store(uri, s3_client, s3_access, s3_patience_seconds)
         self._level = zstd_level
 
     def __repr__(self) -> str:

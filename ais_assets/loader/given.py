@@ -37,7 +37,7 @@ class _Options(TypedDict, total=False):
     threads: int | None
     download_retry: int
     download_timeout: float
-    s3: Mapping[str, str] | None
+    s3: Mapping[str, str | bool] | None
 
 
 class MDSOptions(_Options, total=False):

@@ -14,9 +14,11 @@ from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.mosaicml import OtherPlace
 from ais_assets.loader.options import check_names
 from ais_assets.store.objects import S3Store, Store, StoreError, open_store
-from ais_assets.store.s3_access import S3Client
+from ais_assets.store.s3_access import S3Access, S3Client
 
-S3_SETTINGS: Final = ("endpoint_url", "region_name", "profile_name")
+S3_SETTINGS: Final = ("endpoint_url", "region_name", "profile_name", "requester_pays", "anonymous")
+_YES: Final = ("1", "on", "t", "true", "y", "yes")
+_NO: Final = ("", "0", "off", "f", "false", "n", "no")
 _PIECE_BYTES: Final = 1 << 20
 _CONNECT_SECONDS: Final = 10.0
 _FIRST_PAUSE_SECONDS: Final = 0.5
@@ -86,18 +88,21 @@ class Remote:
         uri: a folder, s3://bucket/prefix, or another address that mosaicml-streaming knows.
         retries: further attempts after a timeout, a throttled request or an error of the server.
         timeout: seconds for one attempt.
-        s3: settings where the standard AWS ones are not enough: endpoint_url, region_name, profile_name. What is
-            not given is as AIS_S3_ENDPOINT_URL, AIS_S3_REGION and AIS_S3_PROFILE say.
+        s3: settings where the standard AWS ones are not enough: endpoint_url, region_name, profile_name,
+            requester_pays, anonymous. What is not given is as AIS_S3_ENDPOINT_URL, _REGION, _PROFILE, _REQUESTER_PAYS
+            and _ANONYMOUS say.
 
-    Raises TypeError when `s3` has any other name.
+    Raises TypeError when `s3` has any other name, ValueError where one of the last two variables is neither true nor
+    false.
     """
 
-    def __init__(self, uri: str, *, retries: int, timeout: float, s3: Mapping[str, str] | None = None) -> None:
+    def __init__(self, uri: str, *, retries: int, timeout: float, s3: Mapping[str, str | bool] | None = None) -> None:
         self.uri = uri.rstrip("/") or "/"
         self.retries = retries
         self.timeout = timeout
         check_names("s3", s3 or {}, S3_SETTINGS)
-        self._s3 = {**_s3_of_environment(), **{name: value for name, value in (s3 or {}).items() if value}}
+        given = {name: value for name, value in (s3 or {}).items() if value not in (None, "")}
+        self._s3: dict[str, Any] = {**_s3_of_environment(), **given}
         self._opened: tuple[int, _Place] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -159,24 +164,27 @@ class Remote:
         return _TimedS3Store(self.uri, self._s3_client(), self.timeout)
 
     def _s3_client(self) -> S3Client:
-        from boto3.session import Session  # noqa: PLC0415 - a local dataset needs no boto
-        from botocore.config import Config  # noqa: PLC0415
+        from botocore.config import Config  # noqa: PLC0415 - a local dataset needs no boto
 
-        return Session(profile_name=self._s3.get("profile_name")).client(
-            "s3",
-            region_name=self._s3.get("region_name"),
-            endpoint_url=self._s3.get("endpoint_url"),
-            config=Config(
+        access = S3Access(
+            self._s3.get("endpoint_url"),
+            self._s3.get("region_name"),
+            self._s3.get("profile_name"),
+            requester_pays=self._s3["requester_pays"],
+            anonymous=self._s3["anonymous"],
+        )
+        return access.new_client(
+            Config(
                 connect_timeout=min(_CONNECT_SECONDS, self.timeout),
                 read_timeout=self.timeout,
                 # Repeating is done here, so that its bound is the one documented.
                 retries={"mode": "standard", "total_max_attempts": 1},
                 max_pool_connections=64,
-            ),
+            )
         )
 
 
-def _s3_of_environment() -> dict[str, str]:
+def _s3_of_environment() -> dict[str, str | bool]:
     names = {
         # The last is mosaicml-streaming's own name for it.
         "endpoint_url": ("AIS_S3_ENDPOINT_URL", "S3_ENDPOINT_URL"),
@@ -184,7 +192,18 @@ def _s3_of_environment() -> dict[str, str]:
         "profile_name": ("AIS_S3_PROFILE",),
     }
     found = {setting: next(filter(None, map(os.environ.get, known)), None) for setting, known in names.items()}
-    return {setting: value for setting, value in found.items() if value}
+    return {
+        **{setting: value for setting, value in found.items() if value},
+        "requester_pays": _is_set("AIS_S3_REQUESTER_PAYS"),
+        "anonymous": _is_set("AIS_S3_ANONYMOUS"),
+    }
+
+
+def _is_set(name: str) -> bool:
+    said = os.environ.get(name, "").strip().lower()
+    if said not in (*_YES, *_NO):
+        raise ValueError(f"{name} is {said!r}; it must be true or false")
+    return said in _YES
 
 
 def _may_pass(error: Exception) -> bool:

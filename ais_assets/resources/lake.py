@@ -30,6 +30,10 @@ class LakeResource(ConfigurableResource):
     s3_endpoint_url: str | None = None
     s3_region: str | None = None
     s3_profile: str | None = None
+    s3_encryption: str | None = None
+    s3_storage_class: str | None = None
+    s3_requester_pays: bool = False
+    s3_anonymous: bool = False
     s3_patience_seconds: float = PATIENCE_SECONDS
     zstd_level: int = 1
 
@@ -41,18 +45,27 @@ class LakeResource(ConfigurableResource):
             s3_endpoint_url=settings.s3_endpoint_url,
             s3_region=settings.s3_region,
             s3_profile=settings.s3_profile,
+            s3_encryption=settings.s3_encryption,
+            s3_storage_class=settings.s3_storage_class,
+            s3_requester_pays=settings.s3_requester_pays,
+            s3_anonymous=settings.s3_anonymous,
             s3_patience_seconds=settings.s3_patience_seconds,
             zstd_level=settings.zstd_level,
         )
 
     def open(self) -> Lake:
         """The lake itself. Nothing is read or written yet."""
-        if not self.uri.startswith("s3://"):
-            return Lake(self.uri, zstd_level=self.zstd_level)
         return Lake(
             self.uri,
-            s3_client=S3Access(self.s3_endpoint_url, self.s3_region, self.s3_profile).client(),
-            s3_profile=self.s3_profile,
+            s3_access=S3Access(
+                self.s3_endpoint_url,
+                self.s3_region,
+                self.s3_profile,
+                self.s3_encryption,
+                self.s3_storage_class,
+                self.s3_requester_pays,
+                self.s3_anonymous,
+            ),
             s3_patience_seconds=self.s3_patience_seconds,
             zstd_level=self.zstd_level,
         )

@@ -32,6 +32,8 @@ class SourceResource(ConfigurableResource):
     s3_endpoint_url: str | None = None
     s3_region: str | None = None
     s3_profile: str | None = None
+    s3_requester_pays: bool = False
+    s3_anonymous: bool = False
     table_columns: str | None = None
     table_delimiter: str = ","
     source_zone: str = "UTC"
@@ -56,6 +58,8 @@ class SourceResource(ConfigurableResource):
             s3_endpoint_url=settings.s3_endpoint_url,
             s3_region=settings.s3_region,
             s3_profile=settings.s3_profile,
+            s3_requester_pays=settings.s3_requester_pays,
+            s3_anonymous=settings.s3_anonymous,
             table_columns=None if settings.table_columns is None else settings.table_columns.model_dump_json(),
             table_delimiter=settings.table_delimiter,
             source_zone=settings.source_zone,
@@ -78,7 +82,13 @@ class SourceResource(ConfigurableResource):
             max_bytes=int(self.max_archive_gigabytes * 1e9),
             vessels=self.simulated_vessels,
             seed=self.seed,
-            s3=S3Access(self.s3_endpoint_url, self.s3_region, self.s3_profile),
+            s3=S3Access(
+                self.s3_endpoint_url,
+                self.s3_region,
+                self.s3_profile,
+                requester_pays=self.s3_requester_pays,
+                anonymous=self.s3_anonymous,
+            ),
             table=None if self.table_columns is None else TableMapping.model_validate_json(self.table_columns),
             table_delimiter=self.table_delimiter,
             believe_tag_blocks=self.believe_tag_blocks,

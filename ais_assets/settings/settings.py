@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self, get_args
@@ -30,6 +31,10 @@ OF_THE_MACHINE: Final = frozenset(
         "s3_endpoint_url",
         "s3_region",
         "s3_profile",
+        "s3_encryption",
+        "s3_storage_class",
+        "s3_requester_pays",
+        "s3_anonymous",
         "s3_patience_seconds",
         "source_uri",
         "days_per_run",
@@ -48,6 +53,12 @@ OF_THE_MACHINE: Final = frozenset(
     }
 )
 """Settings that say nothing of the data, and may say where somebody keeps them."""
+
+_ENCRYPTIONS: Final = re.compile(r"AES256|aws:kms(:(?!dsse$)[\w:/-]+)?", re.ASCII)
+"""Other servers than AWS have other names of keys. aws:kms:dsse, which S3 knows as an encryption, is no key."""
+_STORAGE_CLASSES: Final = re.compile(r"[\w-]+", re.ASCII)
+"""Other servers than AWS have other classes."""
+_TO_BE_RESTORED: Final = ("GLACIER", "DEEP_ARCHIVE")
 
 MOST_SHARDS = 4096
 MOST_PILES = 10_000
@@ -68,6 +79,22 @@ class Settings(BaseSettings):
     s3_endpoint_url: str | None = Field(None, description="an S3 server other than AWS; default: AWS_ENDPOINT_URL")
     s3_region: str | None = Field(None, description="default: AWS_REGION or the profile's")
     s3_profile: str | None = Field(None, description="AWS profile with the credentials; default: AWS_PROFILE or AWS_*")
+    s3_encryption: str | None = Field(
+        None,
+        description="how S3 encrypts what is written: AES256, aws:kms, or aws:kms:KEY for another key than the "
+        "account's own; default: as the bucket says",
+    )
+    s3_storage_class: str | None = Field(
+        None,
+        description="S3's storage class of what is written, such as STANDARD_IA; those that S3 has to restore before "
+        "they are read are refused; default: STANDARD",
+    )
+    s3_requester_pays: bool = Field(
+        False, description="agree to pay for requests, as buckets of others want that have their readers pay"
+    )
+    s3_anonymous: bool = Field(
+        False, description="read public buckets, of lake and source, without credentials; nothing can be written then"
+    )
     s3_patience_seconds: float = Field(
         60.0, ge=0, allow_inf_nan=False, description="how long an outage of S3 is waited out before a run fails"
     )
@@ -301,6 +328,22 @@ class Settings(BaseSettings):
             raise ValueError("must be http(s)://host/path in ASCII, without user, password, blanks and #")
         return address
 
+    @field_validator("s3_encryption")
+    @classmethod
+    def _known_encryption(cls, encryption: str | None) -> str | None:
+        if encryption is not None and not _ENCRYPTIONS.fullmatch(encryption):
+            raise ValueError("must be AES256, aws:kms or aws:kms:KEY, with the key's id, ARN or alias/NAME")
+        return encryption
+
+    @field_validator("s3_storage_class")
+    @classmethod
+    def _readable_class(cls, name: str | None) -> str | None:
+        if name is not None and not _STORAGE_CLASSES.fullmatch(name):
+            raise ValueError("must be a storage class in S3's words, such as STANDARD_IA or INTELLIGENT_TIERING")
+        if name in _TO_BE_RESTORED:
+            raise ValueError("cannot be read before S3 has restored it, and a lake reads what it wrote: try GLACIER_IR")
+        return name
+
     @field_validator("cache")
     @classmethod
     def _known_folder(cls, folder: Path) -> Path:
@@ -382,6 +425,10 @@ class Settings(BaseSettings):
                 )
         if self.drop_on_land and self.land_metres is None:
             raise ValueError("AIS_DROP_ON_LAND needs AIS_LAND_METRES: how far inside land")
+        if self.s3_anonymous and self.s3_requester_pays:
+            raise ValueError(
+                "AIS_S3_ANONYMOUS and AIS_S3_REQUESTER_PAYS exclude each other: who pays has to say who that is"
+            )
         if self.lake.startswith(("http://", "https://")):
             raise ValueError(f"AIS_LAKE {self.lake!r} must be a folder or s3://bucket/prefix")
         if self.source not in ("simulated", "dma", "marinecadastre") and self.source_uri is None:

@@ -14,7 +14,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -271,8 +271,8 @@ class Store(ABC):
         """Folders of files that were to be published, whose processes are gone."""
         return [folder for folder in _folders_left(self.staging_root()) if folder.is_dir()]
 
-    def s3_access(self) -> dict[str, str]:
-        """What another client of this place needs, as far as it is not standard: endpoint_url and the like."""
+    def s3_access(self) -> dict[str, str | bool]:
+        """What another reader of this place needs, as far as it is not standard: endpoint_url and the like."""
         return {}
 
     @contextmanager
@@ -439,7 +439,7 @@ class S3Store(Store):
     Args:
         uri: s3://bucket/prefix.
         client: of boto3.
-        profile: of the AWS configuration that the client was made with, if not the environment's.
+        access: what the client was made with, if not the environment's.
         patience_seconds: how long an outage is waited out, in each call.
     """
 
@@ -447,13 +447,16 @@ class S3Store(Store):
     requests_cost = True
 
     def __init__(
-        self, uri: str, client: S3Client, profile: str | None = None, patience_seconds: float = PATIENCE_SECONDS
+        self, uri: str, client: S3Client, access: S3Access | None = None, patience_seconds: float = PATIENCE_SECONDS
     ) -> None:
         self._bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         self._prefix = prefix.strip("/")
         self._made = client
         self._process = os.getpid()
-        self._profile = profile
+        # Also of a client that was made otherwise, this is where it was led to.
+        self._access = replace(
+            access or S3Access(), endpoint_url=client.meta.endpoint_url, region=client.meta.region_name
+        )
         self._patience_seconds = patience_seconds
         self._filesystem: pafs.FileSystem | None = None
         self._was_there = True
@@ -469,7 +472,7 @@ class S3Store(Store):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process makes a client of its own."""
-        return _reopened, (self.uri, self.s3_access(), self._patience_seconds)
+        return _reopened, (self.uri, self._access, self._patience_seconds)
 
     def _key(self, key: str) -> str:
         return f"{self._prefix}/{checked_key(key)}".lstrip("/")
@@ -499,7 +502,7 @@ class S3Store(Store):
 
     def try_out(self) -> None:
         """As of every store; nobody is waited for at an address that may be wrong."""
-        tried = S3Store(self.uri, self._client, self._profile, self._patience_seconds)
+        tried = S3Store(self.uri, self._client, self._access, self._patience_seconds)
         tried._was_there = False
         super(S3Store, tried).try_out()
 
@@ -640,26 +643,39 @@ class S3Store(Store):
 
     def filesystem(self) -> pafs.FileSystem:
         if self._filesystem is None:
-            self._filesystem = self._open_filesystem()
+            filesystem = self._open_filesystem()
+            if self._access.requester_pays:
+                self._require_unpaid(filesystem)
+            self._filesystem = filesystem
         return self._filesystem
 
+    def _require_unpaid(self, filesystem: pafs.FileSystem) -> None:
+        """Arrow's client cannot say that the requester pays, which matters only where the bucket asks for it."""
+        try:
+            filesystem.get_file_info(self.uri.removeprefix("s3://"))
+        except OSError as error:
+            raise StoreError(
+                f"{self.uri}: S3 does not answer Arrow's own client ({error}); if that is because the requester pays, "
+                "which it cannot say, read with Lake.table or a loader, or copy the lake"
+            ) from error
+
     def _open_filesystem(self) -> pafs.FileSystem:
-        meta = self._client.meta
         options: dict[str, Any] = {
-            "endpoint_override": meta.endpoint_url,
-            "region": meta.region_name,
+            "endpoint_override": self._access.endpoint_url,
+            "region": self._access.region,
+            "anonymous": self._access.anonymous,
             "connect_timeout": CONNECT_SECONDS,
             "request_timeout": ANSWER_SECONDS,
             # Its pauses are by chance, up to half a second doubled at each try and 20 s at most.
             "retry_strategy": pafs.AwsStandardS3RetryStrategy(max_attempts=_tries(self._patience_seconds)),
         }
-        if self._profile is not None:
+        if self._access.profile is not None and not self._access.anonymous:
             # pyarrow knows AWS_PROFILE and AWS_*, but not a profile chosen in AIS_S3_PROFILE.
             from boto3.session import Session  # noqa: PLC0415 - a local lake needs no boto
 
-            credentials = Session(profile_name=self._profile).get_credentials()
+            credentials = Session(profile_name=self._access.profile).get_credentials()
             if credentials is None:
-                raise StoreError(f"the AWS profile {self._profile!r} (AIS_S3_PROFILE) has no credentials")
+                raise StoreError(f"the AWS profile {self._access.profile!r} (AIS_S3_PROFILE) has no credentials")
             frozen = credentials.get_frozen_credentials()
             options |= {
                 "access_key": frozen.access_key,
@@ -680,10 +696,8 @@ class S3Store(Store):
         except FileNotFoundError:
             raise ReplacedError(f"{self.uri}/{key}") from None
 
-    def s3_access(self) -> dict[str, str]:
-        meta = self._client.meta
-        access = {"endpoint_url": meta.endpoint_url, "region_name": meta.region_name, "profile_name": self._profile}
-        return {name: value for name, value in access.items() if value}
+    def s3_access(self) -> dict[str, str | bool]:
+        return self._access.for_loaders()
 
     def path(self, key: str) -> str:
         return f"{self._bucket}/{self._key(key)}"
@@ -705,27 +719,25 @@ def _tries(patience_seconds: float) -> int:
     return 3 + int(min(patience_seconds, 24) // 8 + patience_seconds // 15)
 
 
-def _reopened(uri: str, access: dict[str, str], patience_seconds: float) -> S3Store:
-    profile = access.get("profile_name")
-    client = S3Access(access.get("endpoint_url"), access.get("region_name"), profile).client()
-    return S3Store(uri, client, profile, patience_seconds)
+def _reopened(uri: str, access: S3Access, patience_seconds: float) -> S3Store:
+    return S3Store(uri, access.client(), access, patience_seconds)
 
 
 def open_store(
     uri: str | Path,
     s3_client: S3Client | None = None,
-    s3_profile: str | None = None,
+    s3_access: S3Access | None = None,
     s3_patience_seconds: float = PATIENCE_SECONDS,
 ) -> Store:
     """The store at a folder, file:// or s3:// address.
 
-    `s3_client` is a boto3 S3 client; without one it is made from the standard AWS settings.
+    `s3_client` is a boto3 S3 client; without one it is made as `s3_access` says, or else the standard AWS settings.
     Raises ValueError for another scheme, and for an address that is not clear.
     """
     place = checked_place(str(uri))
     if place.startswith("s3://"):
-        client = S3Access(profile=s3_profile).client() if s3_client is None else s3_client
-        return S3Store(place, client, s3_profile, s3_patience_seconds)
+        client = (s3_access or S3Access()).client() if s3_client is None else s3_client
+        return S3Store(place, client, s3_access, s3_patience_seconds)
     if "://" in place:
         raise ValueError(f"{place!r} is neither a folder nor s3://bucket/prefix")
     return LocalStore(Path(place))

@@ -9,9 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from ais_assets.store.pinned import StoreError
 from ais_assets.store.s3_answers import is_nobody_there, may_pass
+
+if TYPE_CHECKING:
+    from botocore.config import Config
+    from botocore.session import Session as BotocoreSession
+
+    from ais_assets.settings import Settings
 
 T = TypeVar("T")
 S3Client = Any
@@ -23,6 +30,8 @@ _LONGEST_PAUSE_SECONDS: Final = 20.0
 CONNECTIONS: Final = 32
 """Kept open to a server: requests are made so many at a time, in all."""
 CONNECT_SECONDS: Final = 10
+_READS: Final = ("Get", "Head", "List")
+"""What names of S3's operations that change nothing begin with."""
 ANSWER_SECONDS: Final = 60
 
 _log = logging.getLogger(__name__)
@@ -36,11 +45,84 @@ class S3Access:
         endpoint_url: a server other than AWS.
         region: of the bucket.
         profile: of the AWS configuration, with the credentials.
+        encryption: of what is written: AES256, aws:kms or aws:kms:KEY.
+        storage_class: of what is written.
+        requester_pays: whether whoever asks agrees to pay.
+        anonymous: whether requests are not signed; then those that would write are refused here, with StoreError.
     """
 
     endpoint_url: str | None = None
     region: str | None = None
     profile: str | None = None
+    encryption: str | None = None
+    storage_class: str | None = None
+    requester_pays: bool = False
+    anonymous: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings) -> S3Access:
+        """As the settings say."""
+        return cls(
+            settings.s3_endpoint_url,
+            settings.s3_region,
+            settings.s3_profile,
+            settings.s3_encryption,
+            settings.s3_storage_class,
+            settings.s3_requester_pays,
+            settings.s3_anonymous,
+        )
+
+    def for_loaders(self) -> dict[str, str | bool]:
+        """What reading needs and is not standard, as `AISMDSDataset(s3=…)` takes it."""
+        access = {
+            "endpoint_url": self.endpoint_url,
+            "region_name": self.region,
+            "profile_name": self.profile,
+            "requester_pays": self.requester_pays,
+            "anonymous": self.anonymous,
+        }
+        return {name: value for name, value in access.items() if value}
+
+    def new_client(self, config: Config, session: BotocoreSession | None = None) -> S3Client:
+        """A boto3 client of the caller's own, of that session if there is one, whose every request is as this says.
+
+        Raises BotoCoreError where there is no such profile.
+        """
+        from boto3.session import Session  # noqa: PLC0415 - a local lake needs no boto
+        from botocore import UNSIGNED  # noqa: PLC0415
+        from botocore.config import Config  # noqa: PLC0415
+
+        if self.anonymous:
+            config = config.merge(Config(signature_version=UNSIGNED))
+        of_profile = Session(profile_name=self.profile, region_name=self.region, botocore_session=session)
+        client = of_profile.client("s3", endpoint_url=self.endpoint_url, config=config)
+        # Also what boto3 asks for by itself, as in an upload in parts, comes by here.
+        client.meta.events.register("provide-client-params.s3", self._completed)
+        return client
+
+    def _completed(self, params: dict[str, Any], model: Any, **_: object) -> dict[str, Any]:
+        """A request's parameters, with those of these that its operation, botocore's `model` of it, has.
+
+        Raises StoreError for one that is refused.
+        """
+        if self.anonymous and not model.name.startswith(_READS):
+            raise StoreError(
+                f"{model.name} in bucket {params.get('Bucket')} writes, which nobody can without credentials: "
+                "AIS_S3_ANONYMOUS is for reading"
+            )
+        known = model.input_shape.members if model.input_shape else {}
+        return {**{name: value for name, value in self._everywhere().items() if name in known}, **params}
+
+    def _everywhere(self) -> dict[str, str]:
+        said: dict[str, str] = {}
+        if self.encryption is not None:
+            kind, _, key = self.encryption.partition("aws:kms:")
+            said |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key} if key else {"ServerSideEncryption": kind}
+        if self.storage_class is not None:
+            said["StorageClass"] = self.storage_class
+        if self.requester_pays:
+            said["RequestPayer"] = "requester"
+        return said
 
     def client(self) -> S3Client:
         """The process's boto3 client, whose credentials boto renews: one while nothing changes of what it is made by.
@@ -56,12 +138,10 @@ def _client(
 ) -> S3Client:
     """The last three are what else a client depends on, so that another is made where they differ."""
     del process, environment, files
-    from boto3.session import Session  # noqa: PLC0415 - a local lake needs no boto
-    from botocore.config import Config  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415 - a local lake needs no boto
 
     config = Config(connect_timeout=CONNECT_SECONDS, read_timeout=ANSWER_SECONDS, max_pool_connections=CONNECTIONS)
-    session = Session(profile_name=access.profile, region_name=access.region)
-    return session.client("s3", endpoint_url=access.endpoint_url, config=config)
+    return access.new_client(config)
 
 
 def _stamps() -> tuple[int | None, ...]:

@@ -10,8 +10,11 @@ _CURES: Final = {
     "403": "check the credentials and their rights on this bucket",
     "AccessDenied": "check the credentials and their rights on this bucket",
     "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID or the AWS profile",
+    "KMS.DisabledException": "check the key in AIS_S3_ENCRYPTION",
+    "KMS.NotFoundException": "check the key in AIS_S3_ENCRYPTION",
     "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY or the AWS profile",
     "ExpiredToken": "renew the credentials",
+    "InvalidStorageClass": "check AIS_S3_STORAGE_CLASS",
     "InvalidToken": "check AWS_SESSION_TOKEN or the AWS profile",
 }
 

@@ -19,6 +19,7 @@ from ais_assets.io.lake import Lake
 from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.given import TrackOptions
 from ais_assets.settings import Settings, load_settings
+from ais_assets.store.s3_access import S3Access
 from ais_assets.training.checkpoint import CheckpointError
 from ais_assets.training.preemption import EXIT_CODE, PreemptedError, asked_to_stop
 from ais_assets.training.trainer import Log, Plan, Training, Validation, leads, process_group, train
@@ -104,14 +105,7 @@ def _loaders(
 
 
 def _opened(uri: str, settings: Settings) -> Lake:
-    if not uri.startswith("s3://"):
-        return Lake(uri)
-    from boto3.session import Session  # noqa: PLC0415 - a local lake needs no boto
-
-    client = Session(profile_name=settings.s3_profile).client(
-        "s3", endpoint_url=settings.s3_endpoint_url, region_name=settings.s3_region
-    )
-    return Lake(uri, s3_client=client, s3_profile=settings.s3_profile)
+    return Lake(uri, s3_access=S3Access.of(settings))
 
 
 def _logger(*, as_json: bool) -> Log:

@@ -53,6 +53,12 @@ def test_classes_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch, text: 
         ("AIS_CACHE", "~/cache", "AIS_CACHE: .*write the folder out: /.*/cache"),
         ("AIS_LAKE", "file://server/x", "AIS_LAKE: .*names the host 'server'"),
         ("AIS_LAKE", "file:///x#y", "AIS_LAKE: .*write %3F or %23"),
+        ("AIS_S3_ENCRYPTION", "aes256", "AIS_S3_ENCRYPTION: must be AES256, aws:kms or aws:kms:KEY.*'aes256'"),
+        ("AIS_S3_ENCRYPTION", "aws:kms:", "AIS_S3_ENCRYPTION: must be AES256"),
+        ("AIS_S3_ENCRYPTION", "aws:kms:dsse", "AIS_S3_ENCRYPTION: must be AES256"),
+        ("AIS_S3_STORAGE_CLASS", "STANDARD IA", "AIS_S3_STORAGE_CLASS: must be a storage class"),
+        ("AIS_S3_STORAGE_CLASS", "DEEP_ARCHIVE", "AIS_S3_STORAGE_CLASS: cannot be read before S3 has restored it"),
+        ("AIS_S3_ANONYMOUS", "maybe", "AIS_S3_ANONYMOUS: .*valid boolean"),
         ("AIS_MAX_GAP_SECONDS", "20000", "AIS_MAX_GAP_SECONDS: .*14400"),
         ("AIS_VALIDATION_FRACTION", "1", "AIS_VALIDATION_FRACTION: .*less than 1"),
         ("AIS_HOLDOUT_FROM", "2024-03-01", "AIS_HOLDOUT_FROM 2024-03-01 must be after AIS_FIRST_DAY"),
@@ -72,6 +78,11 @@ def test_wrong_settings_say_what_they_should_be(
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=message):
         load_settings()
+
+
+def test_nobody_pays_unnamed() -> None:
+    with pytest.raises(SettingsError, match="AIS_S3_ANONYMOUS and AIS_S3_REQUESTER_PAYS exclude each other"):
+        load_settings(s3_anonymous=True, s3_requester_pays=True)
 
 
 @pytest.mark.parametrize(

@@ -132,8 +132,8 @@ class AISMDSDataset(BatchDataset):
         threads: that fetch, check and unpack shards; None: one a core, at most 8. DataLoader workers share them.
         download_retry: further attempts to read a file, after a timeout or to replace a damaged one.
         download_timeout: seconds for one attempt.
-        s3: settings where the standard AWS ones are not enough: endpoint_url, region_name, profile_name; what is not
-            given is as AIS_S3_ENDPOINT_URL, AIS_S3_REGION and AIS_S3_PROFILE say.
+        s3: settings where the standard AWS ones are not enough: endpoint_url, region_name, profile_name,
+            requester_pays, anonymous; what is not given is as the variables AIS_S3_* say.
         options: of `streaming.StreamingDataset`, as far as they say which samples an epoch has and in which order:
             epoch_size, sampling_method, sampling_granularity, partition_algo, num_canonical_nodes, shuffle_algo,
             shuffle_block_size, batching_method ("random"), replication. An epoch_size, or a shuffle_algo other than
@@ -169,7 +169,7 @@ class AISMDSDataset(BatchDataset):
         threads: int | None = None,
         download_retry: int = 2,
         download_timeout: float = 60.0,
-        s3: Mapping[str, str] | None = None,
+        s3: Mapping[str, str | bool] | None = None,
         **options: Any,
     ) -> None:
         check_names("AISMDSDataset", options, _OPTIONS, _INSTEAD)

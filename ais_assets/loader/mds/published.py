@@ -63,7 +63,7 @@ class PublishedShards:
         *,
         retries: int,
         timeout: float,
-        s3: Mapping[str, str] | None,
+        s3: Mapping[str, str | bool] | None,
         release: str | None = None,
     ) -> None:
         self._wanted = release

@@ -106,7 +106,8 @@ class TrackWindowDataset(EpochDataset):
             that cut at most 8.
         download_retry: further attempts to read a file, after a timeout or to replace a damaged one.
         download_timeout: seconds for one attempt.
-        s3: settings where the standard AWS ones are not enough: endpoint_url, region_name, profile_name.
+        s3: settings where the standard AWS ones are not enough: endpoint_url, region_name, profile_name,
+            requester_pays, anonymous; what is not given is as the variables AIS_S3_* say.
 
     Yields:
         float32 tensors (batch_size, window, features), or (features, {name: tensor}) with what else was asked for.
@@ -153,7 +154,7 @@ class TrackWindowDataset(EpochDataset):
         threads: int | None = None,
         download_retry: int = 2,
         download_timeout: float = 60.0,
-        s3: Mapping[str, str] | None = None,
+        s3: Mapping[str, str | bool] | None = None,
     ) -> None:
         self._channels = channel_numbers(tuple(features))
         check_normalize(normalize, ("ranges", "statistics"))

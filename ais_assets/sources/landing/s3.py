@@ -39,8 +39,7 @@ class S3Place(ListedPlace):
     """A prefix of an S3 bucket. boto signs and understands; what it sends and receives goes by `transfer`, bounded."""
 
     def __init__(self, uri: str, access: S3Access, patience: Patience) -> None:
-        from boto3.session import Session  # noqa: PLC0415 - only a source on S3 needs boto
-        from botocore.config import Config  # noqa: PLC0415
+        from botocore.config import Config  # noqa: PLC0415 - only a source on S3 needs boto
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415
         from botocore.session import get_session  # noqa: PLC0415
 
@@ -53,8 +52,7 @@ class S3Place(ListedPlace):
         once = Config(retries={"total_max_attempts": 1}, response_checksum_validation="when_required")
         try:
             core = get_session()
-            session = Session(profile_name=access.profile, region_name=access.region, botocore_session=core)
-            self._client: Any = session.client("s3", endpoint_url=access.endpoint_url, config=once)
+            self._client = access.new_client(once, core)
         except (BotoCoreError, ValueError) as error:
             raise SourceError(
                 f"{self.uri}: S3 cannot be set up ({error}); check AIS_S3_* and the AWS_* environment"
