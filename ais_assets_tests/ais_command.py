@@ -30,7 +30,7 @@ def run_ais(arguments: tuple[str, ...], settings: Mapping[str, str], folder: Pat
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=480,
         check=False,
     )
 
