@@ -18,6 +18,8 @@ DAY = date(2024, 3, 1)
 PLANTED = {"user": "plantedanna", "password": "plantedgeheim", "query": "plantedtoken"}
 """Of the source's address."""
 SESSION_TOKEN = "planted-session-token"
+HOOK = "plantedhook"
+"""Of the address that failures are told to."""
 
 
 def settings_of(web: WebServer, bucket: str, folder: Path) -> dict[str, str]:
@@ -27,6 +29,7 @@ def settings_of(web: WebServer, bucket: str, folder: Path) -> dict[str, str]:
     return {
         "AIS_SOURCE": "dma",
         "AIS_SOURCE_URI": f"http://{PLANTED['user']}:{PLANTED['password']}@{host}/{path}",
+        "AIS_FAILURE_URL": f"{web.url}/services/{HOOK}",
         "AIS_LAKE": f"s3://{bucket}/lake",
         "AIS_CACHE": str(folder / "cache"),
         "AIS_FIRST_DAY": DAY.isoformat(),
@@ -66,6 +69,6 @@ def test_planted_secrets_are_nowhere(s3_environment: S3Server, bucket: str, tmp_
     assert Path("lake/track_shards/index.json") in found
     for process in (refused, built, status):
         found[Path("screen")] = found.get(Path("screen"), b"") + (process.stdout + process.stderr).encode()
-    secrets = [*PLANTED.values(), SESSION_TOKEN, "planted-key", s3_environment.secret_key]
+    secrets = [*PLANTED.values(), SESSION_TOKEN, HOOK, "planted-key", s3_environment.secret_key]
     leaks = [(str(path), secret) for path, content in found.items() for secret in secrets if secret.encode() in content]
     assert not leaks
