@@ -11,8 +11,8 @@ from ais_assets.settings import Settings
 
 
 @dataclass(frozen=True)
-class Cut:
-    """One kind of partition.
+class Partitioning:
+    """One kind of partition, and how a backfill takes it.
 
     Attributes:
         definition: which partitions there are.
@@ -33,18 +33,20 @@ class Cut:
         return BackfillPolicy.multi_run(max_partitions_per_run=self.per_run)
 
 
-def days(settings: Settings) -> Cut:
+def days(settings: Settings) -> Partitioning:
     """The days of the range, UTC, both ends included."""
     first = datetime.combine(settings.first_day, datetime.min.time())
     end = datetime.combine(settings.last_day + timedelta(days=1), datetime.min.time())
-    return Cut(DailyPartitionsDefinition(start_date=first, end_date=end, timezone="UTC"), settings.days_per_run)
+    return Partitioning(
+        DailyPartitionsDefinition(start_date=first, end_date=end, timezone="UTC"), settings.days_per_run
+    )
 
 
-def shards(settings: Settings) -> Cut:
+def shards(settings: Settings) -> Partitioning:
     """The vessel shards: all days of 1/N of the vessels each."""
-    return Cut(StaticPartitionsDefinition(settings.shard_keys), settings.shards_per_run)
+    return Partitioning(StaticPartitionsDefinition(settings.shard_keys), settings.shards_per_run)
 
 
-def piles(settings: Settings) -> Cut:
+def piles(settings: Settings) -> Partitioning:
     """The piles of the global shuffle."""
-    return Cut(StaticPartitionsDefinition(settings.pile_keys), settings.piles_per_run)
+    return Partitioning(StaticPartitionsDefinition(settings.pile_keys), settings.piles_per_run)

@@ -19,7 +19,7 @@ from dagster import (
     asset,
 )
 
-from ais_assets.assets.partitions import Cut
+from ais_assets.assets.partitions import Partitioning
 from ais_assets.io.lake import Lake
 from ais_assets.io.provenance import (
     CODE_VERSION,
@@ -48,7 +48,7 @@ def stage(
     group: str,
     kinds: set[str],
     stored_as: Literal["parquet", "folder", "json"],
-    cut: Cut | None = None,
+    cut: Partitioning | None = None,
     deps: Sequence[str | AssetDep] = (),
     made_with: Sequence[str] = (),
     code_version: str = "1",
