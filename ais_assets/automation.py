@@ -7,7 +7,7 @@ dataset is due and launches it.
 
 import time
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 from dagster import (
     AssetSelection,
@@ -29,6 +29,7 @@ from dagster import (
 
 from ais_assets.io.lake import Lake
 from ais_assets.jobs import job_name
+from ais_assets.machine import utc_today
 from ais_assets.operating.failures import NotToldError, run_failure, tell
 from ais_assets.resources.lake import LakeResource
 from ais_assets.resources.source import SourceResource
@@ -73,7 +74,7 @@ def late_day_sensor(settings: Settings) -> SensorDefinition:
     def late_day(
         context: SensorEvaluationContext, lake: LakeResource, source: SourceResource
     ) -> Iterator[RunRequest | SkipReason]:
-        place, feed, today = lake.open(), source.open(), datetime.now(UTC).date()
+        place, feed, today = lake.open(), source.open(), utc_today()
         first = today - timedelta(days=settings.awaited_for_days)
         last = today - timedelta(days=settings.published_after_days)
         due = [day for day in settings.days if first <= day <= last]

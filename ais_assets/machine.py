@@ -1,4 +1,4 @@
-"""What of this machine a process may use: cores, memory, kernels that were compiled of this code; and who lives.
+"""What of this machine a process may use: cores, memory, compiled kernels; who lives on it, and what day it has.
 
 Cores and memory are what the scheduler and the container allow.
 """
@@ -14,6 +14,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
 from math import ceil
 from pathlib import Path
 from typing import Final
@@ -54,6 +55,11 @@ def available_memory(proc: Path = _PROC, control_groups: Path = _CONTROL_GROUPS)
     available = next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
     limits = [int(limit) for limit in _limits("memory.max", proc, control_groups) if limit != _NO_LIMIT]
     return min([available, *limits])
+
+
+def utc_today() -> date:
+    """The day it is in UTC, in which AIS days are, whatever this machine's time zone."""
+    return datetime.now(UTC).date()
 
 
 def own_temporary_folder() -> Path:

@@ -20,6 +20,7 @@ from ais_assets.io import entries
 from ais_assets.operating import building, code_location
 from ais_assets.operating.local_runs import LocalRuns, run_recorded_in
 from ais_assets.operating.tasks import Done, Task
+from ais_assets_tests.patience import PATIENCE_SECONDS
 
 
 def run_ais(arguments: tuple[str, ...], settings: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -30,7 +31,7 @@ def run_ais(arguments: tuple[str, ...], settings: Mapping[str, str], folder: Pat
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=480,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 

@@ -14,10 +14,10 @@ from typing import Any
 import psutil
 import pytest
 
+from ais_assets_tests.patience import PATIENCE_SECONDS
+
 pgserver = pytest.importorskip("pgserver", reason="PostgreSQL in a wheel, which there is up to Python 3.12")
 pytest.importorskip("dagster_postgres", reason="the extra ais_assets[postgres] is not installed")
-
-_GONE_WITHIN = 30.0
 
 
 class PostgresServer:
@@ -47,7 +47,7 @@ class PostgresServer:
         server = psutil.Process(self._server.get_pid())
         connections = server.children(recursive=True)
         os.kill(server.pid, signal.SIGKILL)
-        _, alive = psutil.wait_procs([server, *connections], _GONE_WITHIN)
+        _, alive = psutil.wait_procs([server, *connections], PATIENCE_SECONDS)
         assert not alive, f"{alive} outlive the server"
 
     def start(self) -> None:

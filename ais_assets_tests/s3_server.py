@@ -20,6 +20,8 @@ from pathlib import Path
 
 from boto3.session import Session
 
+from ais_assets_tests.patience import PATIENCE_SECONDS
+
 RCLONE = shutil.which("rclone", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
 """The command, where it is installed."""
 
@@ -73,12 +75,12 @@ def running_s3_server() -> Iterator[S3Server]:
         yield S3Server(endpoint, *_first_user(endpoint))
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=PATIENCE_SECONDS)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], address: str) -> None:
     """Until it answers there, with whatever."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RuntimeError(f"the S3 server ended with {process.returncode}")
@@ -138,4 +140,4 @@ class LastingS3Server:
     def kill(self) -> None:
         """Kills it with SIGKILL."""
         self._process.kill()
-        self._process.wait(timeout=20)
+        self._process.wait(timeout=PATIENCE_SECONDS)

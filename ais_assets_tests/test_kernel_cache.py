@@ -12,6 +12,7 @@ import pytest
 
 import ais_assets
 from ais_assets_tests.conftest import PROJECT
+from ais_assets_tests.patience import PATIENCE_SECONDS
 
 PACKAGE = Path(ais_assets.__file__).parent
 CALLED = """
@@ -54,7 +55,7 @@ def stepped(folder: Path) -> int:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=PATIENCE_SECONDS,
         check=True,
     )
     return int(run.stdout)
@@ -109,7 +110,7 @@ def test_tests_that_need_a_kernel_at_once_compile_it_once(package: Path) -> None
         )
         for number in range(2)
     ]
-    events = [int(process.communicate(timeout=200)[0]) for process in racing]
+    events = [int(process.communicate(timeout=PATIENCE_SECONDS)[0]) for process in racing]
     # Of each of the two kernels one beginning and one end.
     assert sum(events) == 4
 
@@ -136,7 +137,7 @@ def test_kernels_are_kept_where_the_package_cannot_be_written(tmp_path: Path, ho
         env=environment,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     if run.returncode == 77 or "unshare:" in run.stderr:

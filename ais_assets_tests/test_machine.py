@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ais_assets.machine import available_memory, is_alive, usable_cores
+from ais_assets_tests.patience import PATIENCE_SECONDS
 
 
 def machine(folder: Path, group: str, **limits: str) -> tuple[Path, Path]:
@@ -63,6 +64,6 @@ def test_a_killed_process_is_not_alive_though_its_parent_has_not_taken_note() ->
     # Waits for its end, and leaves it to be waited for.
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert not is_alive(process.pid)
-    process.wait(timeout=10)
+    process.wait(timeout=PATIENCE_SECONDS)
     assert not is_alive(process.pid)
     assert is_alive(os.getpid())

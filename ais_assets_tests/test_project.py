@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from ais_assets_tests.conftest import PROJECT
+from ais_assets_tests.patience import PATIENCE_SECONDS
 
 
 def pyproject() -> dict[str, Any]:
@@ -33,7 +34,12 @@ def test_the_lock_is_in_step_with_the_project() -> None:
     if uv is None:
         pytest.skip("uv is not installed: pip install -e '.[dev]'")
     checked = subprocess.run(
-        [uv, "lock", "--check", "--offline"], cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False
+        [uv, "lock", "--check", "--offline"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
     )
     assert checked.returncode == 0, checked.stderr
 
@@ -48,7 +54,7 @@ def test_clean_leaves_lakes_and_the_history_of_runs(tmp_path: Path) -> None:
     shutil.copy(PROJECT / "Makefile", tmp_path)
     for folder in ("data/lake", "data/dagster", "build", "ais_assets/__pycache__", "ais_assets_tests"):
         (tmp_path / folder).mkdir(parents=True)
-    subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True, timeout=PATIENCE_SECONDS)
     assert (tmp_path / "data" / "lake").is_dir()
     assert (tmp_path / "data" / "dagster").is_dir()
     assert not (tmp_path / "build").exists()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import ais_assets
+from ais_assets_tests.patience import PATIENCE_SECONDS
 
 PACKAGE = Path(ais_assets.__file__).parent
 FLOORS = (
@@ -121,5 +122,7 @@ def test_every_room_says_what_belongs_in_it(room: Path) -> None:
 )
 def test_what_an_import_does_not_load(module: str, absent: set[str]) -> None:
     code = f"import sys, {module}; print(*{absent!r} & sys.modules.keys())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True
+    )
     assert done.stdout.split() == []

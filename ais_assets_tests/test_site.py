@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ais_assets_tests.conftest import PROJECT
+from ais_assets_tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +18,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site as `make site` builds it; warnings are errors (mkdocs.yml)."""
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(folder)]
-    ran = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False)
+    ran = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert ran.returncode == 0, ran.stderr
     return folder
 

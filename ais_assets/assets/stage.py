@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final, Literal
 
 import pyarrow as pa
@@ -31,6 +31,7 @@ from ais_assets.io.provenance import (
     named,
     setting_values,
 )
+from ais_assets.machine import utc_today
 from ais_assets.resources.io_managers import Partitions, Payload
 from ais_assets.settings import Settings
 from ais_assets.settings.addresses import shown_address
@@ -92,7 +93,7 @@ def stage(
 
 def _fresh_daily(settings: Settings) -> FreshnessPolicy | None:
     """A new day every day, as long as the range goes on; what is of days past is not late."""
-    if settings.last_day < datetime.now(UTC).date() - timedelta(days=settings.published_after_days):
+    if settings.last_day < utc_today() - timedelta(days=settings.published_after_days):
         return None
     return FreshnessPolicy.time_window(fail_window=_LATE, warn_window=_SOON_LATE)
 

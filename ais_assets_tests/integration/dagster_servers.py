@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from dagster import DagsterInstance
 from dagster._core.execution.backfill import BulkActionStatus
 
 from ais_assets_tests.conftest import PROJECT
+from ais_assets_tests.patience import PATIENCE_SECONDS
 from ais_assets_tests.s3_server import free_port
 
 FAST_DAEMON = """
@@ -30,9 +32,9 @@ if "dagster._daemon" in sys.orig_argv:
 """
 """A `sitecustomize` by which the daemon looks at backfills every two seconds. It does so every thirty, has no setting
 for it, and these waits would be most of the time that the tests take."""
-STARTS_WITHIN = 120.0
-_ENDS_WITHIN = 30.0
 _LOOK_SECONDS = 0.2
+GRACE_SECONDS = 30.0
+"""For which a server that was asked to end may take its time; then it is killed."""
 
 LAUNCH = """
 mutation ($of: LaunchBackfillParams!) {
@@ -50,16 +52,16 @@ query {
 """
 
 
-def wait(until: Callable[[], bool], seconds: float, why: str, pause: float = _LOOK_SECONDS) -> None:
-    """Fails with the reason when it is not so within the seconds."""
-    end = time.monotonic() + seconds
+def wait(until: Callable[[], bool], why: str, pause: float = _LOOK_SECONDS) -> None:
+    """Returns when it is so; fails with the reason when it is not within PATIENCE_SECONDS."""
+    end = time.monotonic() + PATIENCE_SECONDS
     while not until():
         assert time.monotonic() < end, why
         time.sleep(pause)
 
 
-def wait_until_complete(instance: DagsterInstance, backfill: str, seconds: float, said: Callable[[], str]) -> None:
-    """Returns when the backfill has completed; fails when it does with a failure, or takes longer."""
+def wait_until_complete(instance: DagsterInstance, backfill: str, said: Callable[[], str]) -> None:
+    """Returns when the backfill has completed; fails when it does with a failure, or takes too long."""
 
     def over() -> bool:
         found = instance.get_backfill(backfill)
@@ -67,7 +69,7 @@ def wait_until_complete(instance: DagsterInstance, backfill: str, seconds: float
         assert found.status in (BulkActionStatus.REQUESTED, BulkActionStatus.COMPLETED_SUCCESS), said()
         return found.status is BulkActionStatus.COMPLETED_SUCCESS
 
-    wait(over, seconds, "the backfill does not complete")
+    wait(over, "the backfill does not complete")
 
 
 def write_home(home: Path, parts: Sequence[Path], **changes: Mapping[str, object]) -> None:
@@ -127,7 +129,7 @@ class DagsterServers:
         """Kills it with SIGKILL, and it alone."""
         assert self.lives(name), f"the {name} had ended before it was killed"
         self._processes[name].kill()
-        self._processes[name].wait(_ENDS_WITHIN)
+        self._processes[name].wait(PATIENCE_SECONDS)
 
     def lives(self, name: str) -> bool:
         """Whether its process does."""
@@ -141,7 +143,7 @@ class DagsterServers:
                     os.killpg(process.pid, end)
             for process in self._processes.values():
                 try:
-                    process.wait(_ENDS_WITHIN)
+                    process.wait(GRACE_SECONDS)
                 except subprocess.TimeoutExpired:
                     continue
 
@@ -160,7 +162,7 @@ class DagsterServers:
                 return False
             return [place["locationOrLoadError"]["__typename"] for place in locations] == ["RepositoryLocation"]
 
-        wait(answers, STARTS_WITHIN, "the webserver does not answer")
+        wait(answers, "the webserver does not answer")
 
     def ask(self, query: str, **variables: object) -> dict[str, Any]:
         """What the webserver answers to a GraphQL query. Raises OSError where it does not."""
@@ -180,3 +182,16 @@ class DagsterServers:
         launched = self.ask(LAUNCH, of=of)["launchPartitionBackfill"]
         assert launched["__typename"] == "LaunchBackfillSuccess", launched
         return launched["backfillId"]
+
+
+@contextmanager
+def running_servers(home: Path, variables: Mapping[str, str]) -> Iterator[DagsterServers]:
+    """All three over an instance's folder, once the webserver has something to show; ended afterwards."""
+    servers = DagsterServers(home, variables)
+    try:
+        for name in ("code", "daemon", "webserver"):
+            servers.start(name)
+        servers.wait_until_the_webserver_answers()
+        yield servers
+    finally:
+        servers.close()

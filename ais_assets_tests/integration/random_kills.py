@@ -33,8 +33,8 @@ from ais_assets.settings import load_settings
 from ais_assets.store.objects import STAGING
 from ais_assets.store.pinned import local_version
 from ais_assets_tests.integration.test_graph import SMALL, stages_of
+from ais_assets_tests.patience import PATIENCE_SECONDS
 
-PATIENCE_SECONDS = 120.0
 _MOST_LATE = 20
 """Runs that may end before they are to be killed."""
 _PAUSE_SECONDS = 0.03

@@ -23,14 +23,13 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from ais_assets.sources.simulated import SimulatedSource
 from ais_assets_tests.conftest import PROJECT
-from ais_assets_tests.integration.dagster_servers import FAST_DAEMON, STARTS_WITHIN, wait
+from ais_assets_tests.integration.dagster_servers import FAST_DAEMON, GRACE_SECONDS, wait
 from ais_assets_tests.integration.test_graph import SMALL
+from ais_assets_tests.patience import PATIENCE_SECONDS
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 PICTURES = os.environ.get("BROWSER_PICTURES")
 DAYS = ("2024-03-01", "2024-03-02")
-BUILDS_WITHIN = 900.0
-SHOWS_WITHIN = 60_000
 
 pytestmark = [
     pytest.mark.skipif(BROWSER is None, reason="no chromium on the path: apt-get install chromium"),
@@ -93,16 +92,16 @@ class DagsterUI:
             except OSError:
                 return False
 
-        wait(answers, STARTS_WITHIN, "the webserver does not answer")
+        wait(answers, "the webserver does not answer")
 
     def close(self) -> None:
         """Ends it with all that it started."""
         os.killpg(self._process.pid, signal.SIGTERM)
         try:
-            self._process.wait(30)
+            self._process.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(30)
+            self._process.wait(PATIENCE_SECONDS)
         self._log.close()
 
 
@@ -123,8 +122,8 @@ def browser_page(ui: DagsterUI) -> Iterator[Page]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         page = browser.new_page(base_url=ui.address, viewport={"width": 1500, "height": 1000})
-        page.set_default_timeout(SHOWS_WITHIN)
-        expect.set_options(timeout=SHOWS_WITHIN)
+        page.set_default_timeout(1_000 * PATIENCE_SECONDS)
+        expect.set_options(timeout=1_000 * PATIENCE_SECONDS)
         yield page
         browser.close()
 
@@ -149,7 +148,7 @@ def page(browser_page: Page) -> Page:
         assert "Failure" not in text, text
         return "Success" in text
 
-    wait(over, BUILDS_WITHIN, "the backfill does not end", pause=1.0)
+    wait(over, "the backfill does not end", pause=1.0)
     picture(browser_page, "backfills")
     return browser_page
 

@@ -49,6 +49,7 @@ from ais_assets.stream import RecordStream
 from ais_assets_tests.ais_command import ais_here
 from ais_assets_tests.conftest import PROJECT
 from ais_assets_tests.loader.mds.mds_datasets import stock_dataset
+from ais_assets_tests.patience import PATIENCE_SECONDS
 from ais_assets_tests.s3_server import S3Server
 from ais_assets_tests.sources.landing.web_server import broken_after, running_web_server, status
 
@@ -1091,7 +1092,7 @@ def test_the_code_of_the_docs_works(built: tuple[Settings, dg.DagsterInstance], 
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
@@ -1107,4 +1108,4 @@ def test_notebooks_run(
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
     folder = PROJECT / "docs" / "notebooks"
     notebook = nbformat.read(folder / f"{name}.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": folder}}).execute()
+    NotebookClient(notebook, timeout=PATIENCE_SECONDS, resources={"metadata": {"path": folder}}).execute()

@@ -17,8 +17,7 @@ from ais_assets.settings import Settings, load_settings
 from ais_assets.store.objects import STAGING
 from ais_assets_tests.ais_command import ais_here
 from ais_assets_tests.integration.test_graph import SMALL, digests
-
-PATIENCE_SECONDS = 120
+from ais_assets_tests.patience import PATIENCE_SECONDS
 
 
 def environment(folder: Path) -> dict[str, str]:

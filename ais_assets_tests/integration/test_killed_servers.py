@@ -12,7 +12,13 @@ from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from ais_assets.settings import Settings, load_settings
 from ais_assets_tests.conftest import PROJECT
-from ais_assets_tests.integration.dagster_servers import DagsterServers, wait, wait_until_complete, write_home
+from ais_assets_tests.integration.dagster_servers import (
+    DagsterServers,
+    running_servers,
+    wait,
+    wait_until_complete,
+    write_home,
+)
 from ais_assets_tests.integration.test_graph import SMALL, digests
 from ais_assets_tests.postgres_server import PostgresServer, running_postgres_server
 from ais_assets_tests.s3_server import RCLONE, LastingS3Server
@@ -25,8 +31,6 @@ pytestmark = [
 LAKE = "s3://lake/some/prefix"
 ASSETS = ("raw_archives", "raw_records", "clean_records", "vessels")
 """A run for each of two days, and one for all vessels."""
-BEGINS_WITHIN = 120.0
-COMPLETES_WITHIN = 240.0
 AWAY_SECONDS = 3.0
 """For which S3 does not answer: a run that has begun asks it at once."""
 
@@ -74,14 +78,8 @@ def servers(home: Path, tmp_path: Path, s3: LastingS3Server, postgres: PostgresS
     """Code server, daemon and webserver over both."""
     del s3, postgres  # They are in the environment.
     given = {**SMALL, "lake": LAKE, "cache": tmp_path / "cache", "days_per_run": 1}
-    servers = DagsterServers(home, {f"AIS_{name.upper()}": str(value) for name, value in given.items()})
-    try:
-        for name in ("code", "daemon", "webserver"):
-            servers.start(name)
-        servers.wait_until_the_webserver_answers()
+    with running_servers(home, {f"AIS_{name.upper()}": str(value) for name, value in given.items()}) as servers:
         yield servers
-    finally:
-        servers.close()
 
 
 class Runs:
@@ -103,7 +101,7 @@ class Runs:
                 under_way = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
                 return {run.run_id for run in under_way} - self._begun
 
-            wait(lambda: bool(begun()), BEGINS_WITHIN, "no further run has begun")
+            wait(lambda: bool(begun()), "no further run has begun")
             self._begun |= begun()
 
 
@@ -128,7 +126,7 @@ def test_a_backfill_outlives_each_server(
     servers.wait_until_the_webserver_answers()
 
     with DagsterInstance.from_config(str(home)) as instance:
-        wait_until_complete(instance, backfill, COMPLETES_WITHIN, servers.said)
+        wait_until_complete(instance, backfill, servers.said)
     found = digests(load_settings(lake=LAKE, **SMALL))
     wanted = {key: digest for key, digest in digests(small_lake).items() if key.startswith(ASSETS)}
     assert {key: digest for key, digest in found.items() if key.startswith(ASSETS)} == wanted

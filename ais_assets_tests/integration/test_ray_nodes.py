@@ -26,13 +26,14 @@ from ais_assets.settings import Settings, load_settings
 from ais_assets.store.objects import STAGING
 from ais_assets_tests.conftest import PROJECT
 from ais_assets_tests.integration.dagster_servers import (
-    STARTS_WITHIN,
     DagsterServers,
+    running_servers,
     wait,
     wait_until_complete,
     write_home,
 )
 from ais_assets_tests.integration.test_graph import SMALL, digests
+from ais_assets_tests.patience import PATIENCE_SECONDS
 from ais_assets_tests.postgres_server import running_postgres_server
 from ais_assets_tests.s3_server import free_port
 
@@ -43,9 +44,6 @@ pytestmark = [
 
 ASSETS = ("raw_archives", "raw_records", "clean_records", "vessels", "track_shards")
 """Two runs of days, one of all vessels, three of shards."""
-BEGINS_WITHIN = 240.0
-COMPLETES_WITHIN = 300.0
-ENDS_WITHIN = 60.0
 _TRIES = 3
 """To start a node."""
 
@@ -108,8 +106,8 @@ class RayNode:
                 process.kill()
             except psutil.NoSuchProcess:
                 continue
-        self._process.wait(ENDS_WITHIN)
-        _, alive = psutil.wait_procs(processes, ENDS_WITHIN)
+        self._process.wait(PATIENCE_SECONDS)
+        _, alive = psutil.wait_procs(processes, PATIENCE_SECONDS)
         assert not alive, alive
 
     def _processes(self) -> list[psutil.Process]:
@@ -139,7 +137,7 @@ class RayCluster:
             # 127.0.0.1 is not among them: Ray takes it for the machine's other address.
             node = RayNode(self._folder, f"127.0.0.{len(self._nodes) + 2}", first, self._environment)
             self._nodes.append(node)
-            wait(lambda node=node: not node.lives() or self._has(node), STARTS_WITHIN, f"{node.address} does not join")
+            wait(lambda node=node: not node.lives() or self._has(node), f"{node.address} does not join")
             if node.lives():
                 return node
             if first is None:
@@ -215,14 +213,8 @@ def cluster(variables: dict[str, str], home: Path, monkeypatch: pytest.MonkeyPat
 def servers(home: Path, variables: dict[str, str], cluster: RayCluster) -> Iterator[DagsterServers]:
     """Code server, daemon and webserver beside the head."""
     del cluster  # Its address is in the environment.
-    servers = DagsterServers(home, variables)
-    try:
-        for name in ("code", "daemon", "webserver"):
-            servers.start(name)
-        servers.wait_until_the_webserver_answers()
+    with running_servers(home, variables) as servers:
         yield servers
-    finally:
-        servers.close()
 
 
 def paused_run(instance: DagsterInstance, node: RayNode) -> tuple[str, psutil.Process]:
@@ -238,7 +230,7 @@ def paused_run(instance: DagsterInstance, node: RayNode) -> tuple[str, psutil.Pr
                 return True
         return False
 
-    wait(executes, BEGINS_WITHIN, f"no run has begun at {node.address}", pause=0.05)
+    wait(executes, f"no run has begun at {node.address}", pause=0.05)
     return found[0]
 
 
@@ -261,10 +253,10 @@ def test_a_backfill_outlives_its_nodes(
             found = None if again is None else instance.get_run_by_id(again)
             return found is not None and (found.is_finished or found.status is DagsterRunStatus.STARTED)
 
-        wait(tried_again, BEGINS_WITHIN, "the run whose node is gone is not tried again")
+        wait(tried_again, "the run whose node is gone is not tried again")
         os.kill(process.pid, signal.SIGCONT)
-        process.wait(ENDS_WITHIN)
-        wait_until_complete(instance, backfill, COMPLETES_WITHIN, servers.said)
+        process.wait(PATIENCE_SECONDS)
+        wait_until_complete(instance, backfill, servers.said)
         run = instance.get_run_by_id(lost)
         assert run is not None
         assert run.status is DagsterRunStatus.FAILURE

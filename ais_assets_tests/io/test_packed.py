@@ -21,9 +21,9 @@ from ais_assets.io.lake import Lake
 from ais_assets.io.packed import PackedPositions, PackedShard, read_packed
 from ais_assets.ledger import Ledger
 from ais_assets.stream import RecordStream
+from ais_assets_tests.patience import PATIENCE_SECONDS
 
 SHARDS = ("0000", "0001", "0002", "0003")
-PATIENCE_SECONDS = 60
 SPAWN = multiprocessing.get_context("spawn")
 
 

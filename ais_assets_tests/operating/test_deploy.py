@@ -19,6 +19,7 @@ from dagster._core.storage.compute_log_manager import ComputeIOType
 
 from ais_assets.cli.terminal import DAGSTER_YAML
 from ais_assets_tests.conftest import PROJECT
+from ais_assets_tests.patience import PATIENCE_SECONDS
 from ais_assets_tests.s3_server import S3Server
 
 DEPLOY = PROJECT / "deploy"
@@ -130,7 +131,7 @@ def test_buckets_are_made_once(s3_environment: S3Server, monkeypatch: pytest.Mon
     program, option, code = read(COMPOSE)["services"]["buckets"]["command"]
     assert (program, option) == ("python", "-c")
     for _ in range(2):
-        subprocess.run([sys.executable, option, code], check=True, timeout=60)
+        subprocess.run([sys.executable, option, code], check=True, timeout=PATIENCE_SECONDS)
     assert {"ais", "dagster-logs"} <= {bucket["Name"] for bucket in Session().client("s3").list_buckets()["Buckets"]}
 
 

@@ -13,6 +13,7 @@ from dagster import DagsterInstance
 from ais_assets.io.lake import Lake
 from ais_assets.operating import code_location
 from ais_assets.operating.tasks import RANGE_END, RANGE_START, Task, done
+from ais_assets_tests.patience import PATIENCE_SECONDS
 
 DAY = "2024-03-01"
 WORKER = """
@@ -41,7 +42,10 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dagste
 def in_a_process(instance: DagsterInstance, run_id: str) -> None:
     """Executes the run as another machine does."""
     subprocess.run(
-        [sys.executable, "-c", WORKER, instance.root_directory, run_id], timeout=240, check=True, capture_output=True
+        [sys.executable, "-c", WORKER, instance.root_directory, run_id],
+        timeout=PATIENCE_SECONDS,
+        check=True,
+        capture_output=True,
     )
 
 

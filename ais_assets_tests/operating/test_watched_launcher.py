@@ -30,8 +30,8 @@ from ais_assets.operating.launched_runs import launches_elsewhere
 from ais_assets.operating.local_runs import BUILDER
 from ais_assets.operating.watched_launcher import WatchedRunLauncher
 from ais_assets_tests.operating.sleeping import sleeping
+from ais_assets_tests.patience import PATIENCE_SECONDS
 
-PATIENCE_SECONDS = 120
 MODULE = "ais_assets_tests.operating.sleeping"
 
 

@@ -18,6 +18,7 @@ from ais_assets.store.objects import open_store
 from ais_assets.stream import RecordStream
 from ais_assets_tests.loader.mds.mds_datasets import windows, windows_table, write_dataset, write_windows
 from ais_assets_tests.loader.tracks.track_datasets import publish
+from ais_assets_tests.patience import PATIENCE_SECONDS
 from ais_assets_tests.s3_server import S3Server
 from ais_assets_tests.transforms.test_windows import track_table
 
@@ -87,7 +88,7 @@ def test_workers_read_the_validation_file(filled: str, tmp_path: Path) -> None:
     lake = LakeResource.from_settings(load_settings(lake=filled))
     validation = TrainingLoaderResource(lake=lake, cache=str(tmp_path / "cache")).validation_dataset()
     next(iter(validation))  # so that there is a connection to inherit
-    batches = list(DataLoader(validation, batch_size=None, num_workers=2, timeout=60))
+    batches = list(DataLoader(validation, batch_size=None, num_workers=2, timeout=PATIENCE_SECONDS))
     assert sorted_windows(batches) == windows(COUNT, seed=1).tobytes()
 
 

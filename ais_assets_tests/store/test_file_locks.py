@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ais_assets.store.file_locks import exclusively, if_free
+from ais_assets_tests.patience import PATIENCE_SECONDS
 
 
 def test_nobody_waits_for_ever(tmp_path: Path) -> None:
@@ -29,7 +30,7 @@ def test_whoever_waits_comes_next(tmp_path: Path) -> None:
         with exclusively(path):
             waiting = pool.submit(enter)
             order.append("first")
-        waiting.result(timeout=60)
+        waiting.result(timeout=PATIENCE_SECONDS)
     assert order == ["first", "second"]
 
 

@@ -13,9 +13,8 @@ import pytest
 from ais_assets.resources.lake import LakeResource
 from ais_assets.store.objects import S3Store
 from ais_assets.store.s3_access import S3Access
+from ais_assets_tests.patience import PATIENCE_SECONDS
 from ais_assets_tests.s3_server import S3Server
-
-_PATIENCE_SECONDS = 120.0
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +56,7 @@ def test_other_keys_make_another(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_a_forked_process_does_not_talk_through_its_parents_connections(bucket: str) -> None:
     # In a process of its own: this one has threads of other tests, whose locks a fork of it may wait for forever.
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as alone:
-        found = alone.submit(_clients_here_and_in_a_fork, bucket).result(_PATIENCE_SECONDS)
+        found = alone.submit(_clients_here_and_in_a_fork, bucket).result(PATIENCE_SECONDS)
     here, in_fork, opened_in_fork, read = found
     # A child that had the parent's client would find it at the same place.
     assert here not in (in_fork, opened_in_fork)
@@ -69,8 +68,8 @@ def _clients_here_and_in_a_fork(bucket: str) -> tuple[int, int, int, bytes]:
     store.publish_bytes(b"kept", "mds/one")
     here = S3Access().client()
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        in_fork = pool.apply_async(_client_of_child).get(_PATIENCE_SECONDS)
-        opened_in_fork = pool.apply_async(opened_client, (bucket,)).get(_PATIENCE_SECONDS)
+        in_fork = pool.apply_async(_client_of_child).get(PATIENCE_SECONDS)
+        opened_in_fork = pool.apply_async(opened_client, (bucket,)).get(PATIENCE_SECONDS)
     return id(here), in_fork, opened_in_fork, store.read("mds/one")
 
 

@@ -23,6 +23,7 @@ from ais_assets.training.forecast import OUTPUTS
 from ais_assets.training.preemption import PreemptedError
 from ais_assets.training.trainer import CHECKPOINT_FILE, METRICS_FILE, Log, Plan, train
 from ais_assets_tests.loader.tracks.track_datasets import publish
+from ais_assets_tests.patience import PATIENCE_SECONDS
 from ais_assets_tests.s3_server import S3Server
 from ais_assets_tests.training.voyages import POSITIONS, SEQ_LEN, small_lake, voyage_tracks, voyages
 from ais_assets_tests.transforms.test_windows import SHIP
@@ -56,7 +57,7 @@ def run(lake: Path, out: Path, *launcher: str, **settings: Any) -> list[dict[str
         here = CliRunner().invoke(main, words[len((sys.executable, *MODULE)) :], env=environment)
         assert here.exit_code == 0, here.output
         return [json.loads(line) for line in here.stdout.splitlines()]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -252,7 +253,7 @@ def test_a_checkpoint_that_holds_code_is_refused(tmp_path: Path) -> None:
 
 def test_an_empty_lake_is_said_so(tmp_path: Path) -> None:
     words, environment = command(tmp_path / "nothing", tmp_path)
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert done.returncode == 1
     assert "index.json is missing: materialize training_dataset" in done.stderr
     assert "Traceback" not in done.stderr

@@ -15,6 +15,7 @@ from ais_assets.io.streaming_loader import LoaderError, TrackWindowDataset
 from ais_assets_tests.loader.faulty_s3 import Fault, FaultyS3
 from ais_assets_tests.loader.mds.mds_datasets import flip_a_bit
 from ais_assets_tests.loader.programs import run
+from ais_assets_tests.patience import PATIENCE_SECONDS
 
 EPOCH = """
 import sys
@@ -39,7 +40,7 @@ def test_a_full_disk_is_named_and_left_as_it_was(lake: Path, tmp_path: Path, iso
         f"mount -t tmpfs -o size=16k none {tmp_path}/full && "
         f"{{ {epoch}; code=$?; ls {tmp_path}/full/tracks; exit $code; }}"
     )
-    done = subprocess.run([*isolated, script], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([*isolated, script], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert done.returncode == 1
     assert f"LoaderError: {tmp_path}/full/tracks/0" in done.stderr
     assert "cannot be written into the cache: No space left on device: free some space (12 bytes" in done.stderr
@@ -51,7 +52,7 @@ def test_a_cache_on_a_disk_that_cannot_be_written_is_read(lake: Path, cache: Pat
     read_only = f"mount --bind {cache} {cache} && mount -o remount,ro,bind {cache}"
     epoch = f"exec {sys.executable} -c '{EPOCH}' {lake} {cache}"
     done = subprocess.run(
-        [*isolated, f"{read_only} && {epoch}"], capture_output=True, text=True, timeout=60, check=False
+        [*isolated, f"{read_only} && {epoch}"], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )
     assert (done.stdout.split(), done.returncode) == ([str(windows)], 0), done.stderr
 

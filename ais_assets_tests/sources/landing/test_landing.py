@@ -31,6 +31,7 @@ from ais_assets.sources.landing.patience import Patience
 from ais_assets.sources.marinecadastre import MarineCadastreSource
 from ais_assets.sources.nmea import NmeaSource
 from ais_assets.sources.source import LandedArchive, SourceError
+from ais_assets_tests.patience import PATIENCE_SECONDS
 from ais_assets_tests.s3_server import S3Server
 from ais_assets_tests.sources.csv_rows import DAY, HEADER, MAX_BYTES, row
 from ais_assets_tests.sources.landing.web_server import (
@@ -357,7 +358,7 @@ class TestUnfinished:
         (landed,) = self.feed(uri, folder).land(DAY, alone)
         assert landed.path.read_bytes() == content
         run.kill()
-        run.join(timeout=20)
+        run.join(timeout=PATIENCE_SECONDS)
         assert run.exitcode == -signal.SIGKILL
         size = begun.stat().st_size
         assert 0 < size < len(content)

@@ -26,6 +26,7 @@ from ais_assets.sources.rows.archive import (
 )
 from ais_assets.sources.rows.parquet_rows import parquet_batches
 from ais_assets.sources.source import SourceError
+from ais_assets_tests.patience import PATIENCE_SECONDS
 from ais_assets_tests.sources.csv_rows import DAY, HEADER, MAX_BYTES, row, write_zip
 
 CONTENT = "\n".join([HEADER, *(row(mmsi=str(k * 7919), latitude=f"{k / 100}") for k in range(2000))]).encode()
@@ -114,7 +115,11 @@ def test_a_few_kilobytes_that_hold_a_long_text_many_times_take_no_memory(tmp_pat
     pq.write_table(pa.table({"name": ["x" * 400_000] * 1_000}), path)
     assert path.stat().st_size < 100_000
     done = subprocess.run(
-        [sys.executable, "-c", LONG_TEXTS, str(path)], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", LONG_TEXTS, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=True,
     )
     peak, _, said = done.stdout.partition(" ")
     assert int(peak) < 200_000_000
