@@ -14,9 +14,8 @@ from dagster import DagsterEventType, DagsterInstance, DagsterRun
 from ais_assets.io.layout import PLACES
 from ais_assets.operating.code_location import tried_again_in
 from ais_assets.operating.tasks import RANGE_END, RANGE_START, faults_of
-from ais_assets.sources.landing.http import send
-from ais_assets.sources.landing.patience import Deadline, OverdueError, Patience, TryAgainError
-from ais_assets.sources.source import SourceError
+from ais_assets.store.http import AddressError, send
+from ais_assets.store.patience import Deadline, OverdueError, Patience, TryAgainError
 
 TELLING_SECONDS: Final = 10.0
 """For one failure, answer and all."""
@@ -111,11 +110,11 @@ def _fault_of_telling(failure: RunFailure, address: str) -> str | None:
     )
     deadline = Deadline(Patience(timeout_seconds=TELLING_SECONDS, total_seconds=TELLING_SECONDS))
     try:
-        with send(request, deadline, "AIS_FAILURE_URL", as_it_is=True) as answer:
+        with send(request, deadline, as_it_is=True) as answer:
             return None if 200 <= answer.status < 300 else f"answered with the status {answer.status}"
     except TryAgainError as error:
         return str(error)
-    except SourceError:
+    except AddressError:
         return "is no valid address, or has a certificate that is not trusted"
     except OverdueError:
         return f"gave no answer within {TELLING_SECONDS:.0f} s"

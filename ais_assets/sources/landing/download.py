@@ -8,8 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 from ais_assets.sources.landing.part import Part
-from ais_assets.sources.landing.patience import RangeRefusedError, TryAgainError
+from ais_assets.sources.landing.patience import RangeRefusedError
 from ais_assets.sources.source import SourceError
+from ais_assets.store.patience import TryAgainError
 
 _COPY_BYTES = 1 << 20
 

@@ -16,7 +16,7 @@ from typing import BinaryIO, ClassVar, Required, TypedDict
 from ais_assets.ledger import Ledger
 from ais_assets.sources.file_days import FileDays, span_in_name
 from ais_assets.sources.landing.download import check_size
-from ais_assets.sources.landing.patience import NotThereError, Patience
+from ais_assets.sources.landing.patience import NotThereError
 from ais_assets.sources.landing.places import FolderPlace, ListedPlace, Place
 from ais_assets.sources.landing.s3 import S3Place
 from ais_assets.sources.landing.turns import turn
@@ -25,6 +25,7 @@ from ais_assets.sources.landing.web import WebPlace
 from ais_assets.sources.rows.archive import copy_member, open_zip, packing_of, row_members, verify
 from ais_assets.sources.rows.day_rows import DayRows, Undated
 from ais_assets.sources.source import LandedArchive, Source, SourceError
+from ais_assets.store.patience import Patience
 from ais_assets.store.s3_access import S3Access
 
 _ASKING_SECONDS = 20.0

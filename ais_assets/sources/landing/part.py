@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Protocol, cast
 
-from ais_assets.sources.landing.patience import TryAgainError
 from ais_assets.sources.source import SourceError
+from ais_assets.store.patience import TryAgainError
 
 PARTIAL = 206
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")

@@ -10,8 +10,9 @@ from contextlib import closing
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ais_assets.sources.landing.part import Part
-from ais_assets.sources.landing.patience import RangeRefusedError, TryAgainError
+from ais_assets.sources.landing.patience import RangeRefusedError
 from ais_assets.sources.source import SourceError
+from ais_assets.store.patience import TryAgainError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer as Buffer

@@ -11,19 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ais_assets.sources.landing.download import Download
-from ais_assets.sources.landing.http import BUSY, send
 from ais_assets.sources.landing.part import Part, part_from, part_of, retry_after
-from ais_assets.sources.landing.patience import (
-    Deadline,
-    NotThereError,
-    Patience,
-    RangeRefusedError,
-    TryAgainError,
-    persist,
-)
+from ais_assets.sources.landing.patience import NotThereError, RangeRefusedError, persist
 from ais_assets.sources.landing.places import ListedPlace
 from ais_assets.sources.landing.ranges import RangeRead, seekable
 from ais_assets.sources.source import SourceError
+from ais_assets.store.http import BUSY, AddressError, send
+from ais_assets.store.patience import Deadline, Patience, TryAgainError
 from ais_assets.store.s3_access import S3Access
 from ais_assets.store.s3_answers import s3_refusal, s3_unreachable
 
@@ -128,7 +122,13 @@ class S3Place(ListedPlace):
             for name, value in {"Accept-Encoding": "identity", **dict(request.headers.items())}.items()
         }
         signed = urllib.request.Request(request.url, headers=headers, method=request.method)
-        answer = send(signed, self._deadline, self.uri, as_it_is=True, ca_bundle=self._ca_bundle)
+        try:
+            answer = send(signed, self._deadline, as_it_is=True, ca_bundle=self._ca_bundle)
+        except AddressError as error:
+            raise SourceError(
+                f"{self.uri}: S3 cannot be asked ({error}); check AIS_S3_ENDPOINT_URL or AWS_ENDPOINT_URL, and "
+                "AWS_CA_BUNDLE"
+            ) from error
         return AWSResponse(request.url, answer.status, dict(answer.headers.items()), _Body(answer, self.uri))
 
     @contextmanager

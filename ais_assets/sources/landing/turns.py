@@ -9,9 +9,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from ais_assets.sources.landing.patience import Patience
 from ais_assets.sources.source import SourceError
 from ais_assets.store.file_locks import if_free
+from ais_assets.store.patience import Patience
 
 MOST_AT_ONCE: Final = 3
 """Connections to one server: what it publishes is a gift."""

@@ -16,19 +16,13 @@ from typing import BinaryIO, Final
 
 from ais_assets.settings.addresses import without_credentials
 from ais_assets.sources.landing.download import Download
-from ais_assets.sources.landing.http import BUSY, send
 from ais_assets.sources.landing.part import Part, part_from, retry_after
-from ais_assets.sources.landing.patience import (
-    Deadline,
-    NotThereError,
-    Patience,
-    RangeRefusedError,
-    TryAgainError,
-    persist,
-)
+from ais_assets.sources.landing.patience import NotThereError, RangeRefusedError, persist
 from ais_assets.sources.landing.places import Place
 from ais_assets.sources.landing.ranges import RangeRead, seekable
 from ais_assets.sources.source import SourceError
+from ais_assets.store.http import BUSY, AddressError, send
+from ais_assets.store.patience import Deadline, Patience, TryAgainError
 
 USER_AGENT: Final = f"ais_assets/{version('ais_assets')}"
 """Says to servers who asks."""
@@ -131,7 +125,9 @@ class WebPlace(Place):
             user = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
             request.add_unredirected_header("Authorization", f"Basic {b64encode(user.encode()).decode()}")
         try:
-            return send(request, deadline, self.shown(key))
+            return send(request, deadline)
+        except AddressError as error:
+            raise SourceError(f"{self.shown(key)}: {error}; correct AIS_SOURCE_URI") from error
         except urllib.error.HTTPError as error:
             error.close()
             raise self._refusal(key, error) from None

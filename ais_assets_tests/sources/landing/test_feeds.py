@@ -17,10 +17,10 @@ import pytest
 
 from ais_assets.sources.dma import DmaSource
 from ais_assets.sources.file_days import FileDays
-from ais_assets.sources.landing.patience import Patience
 from ais_assets.sources.landing.turns import MOST_AT_ONCE, turn
 from ais_assets.sources.marinecadastre import MarineCadastreSource
 from ais_assets.sources.source import SourceError
+from ais_assets.store.patience import Patience
 from ais_assets_tests.sources.csv_rows import HEADER, MAX_BYTES, row
 from ais_assets_tests.sources.landing.web_server import WebServer, running_web_server
 

@@ -27,10 +27,10 @@ from ais_assets.resources.source import SourceResource
 from ais_assets.settings import load_settings
 from ais_assets.sources.dma import DmaSource
 from ais_assets.sources.landing.landing import FileSource
-from ais_assets.sources.landing.patience import Patience
 from ais_assets.sources.marinecadastre import MarineCadastreSource
 from ais_assets.sources.nmea import NmeaSource
 from ais_assets.sources.source import LandedArchive, SourceError
+from ais_assets.store.patience import Patience
 from ais_assets_tests.patience import PATIENCE_SECONDS
 from ais_assets_tests.s3_server import S3Server
 from ais_assets_tests.sources.csv_rows import DAY, HEADER, MAX_BYTES, row

@@ -12,8 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from ais_assets.sources.landing.patience import Deadline, TryAgainError
-from ais_assets.sources.source import SourceError
+from ais_assets.store.patience import Deadline, TryAgainError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer as Buffer
@@ -21,6 +20,10 @@ if TYPE_CHECKING:
 BUSY = (408, 425, 429, 500, 502, 503, 504)
 """Statuses of a server that may answer soon."""
 _READ_AHEAD_BYTES = 1 << 16
+
+
+class AddressError(Exception):
+    """Nothing can be asked at this address, and not later either; the message says why, without the address."""
 
 
 class _BoundedSocket(io.RawIOBase):
@@ -87,7 +90,6 @@ class _RedirectHandler(urllib.request.HTTPRedirectHandler):
 def send(
     request: urllib.request.Request,
     deadline: Deadline,
-    where: str,
     *,
     as_it_is: bool = False,
     ca_bundle: str | None = None,
@@ -97,14 +99,13 @@ def send(
     Args:
         request: what is asked.
         deadline: until which the whole answer has to come.
-        where: the address, for messages.
         as_it_is: whether an answer of any status is given; otherwise redirects are followed, and urllib's HTTPError is
             raised for a status that is no success.
         ca_bundle: file of the certificates that are trusted; None: the system's, or SSL_CERT_FILE's.
 
     Raises:
         TryAgainError: no answer, for a reason that may pass.
-        SourceError: no answer, for another one.
+        AddressError: no answer, for another one.
     """
     # Only what is named here is spoken: no redirect may lead to a local file or to FTP.
     handlers = [urllib.request.ProxyHandler(), urllib.request.UnknownHandler(), _Handler(deadline, ca_bundle)]
@@ -124,8 +125,8 @@ def send(
     except urllib.error.URLError as error:
         if isinstance(error.reason, OSError) and not isinstance(error.reason, ssl.SSLCertVerificationError):
             raise TryAgainError(f"cannot be reached ({error.reason})") from error
-        raise SourceError(f"{where}: {error.reason}; correct AIS_SOURCE_URI") from error
+        raise AddressError(str(error.reason)) from error
     except http.client.InvalidURL as error:
-        raise SourceError(f"{where}: is no valid address; correct AIS_SOURCE_URI") from error
+        raise AddressError("is no valid address") from error
     except (OSError, http.client.HTTPException) as error:
         raise TryAgainError(f"gave no answer ({error or type(error).__name__})") from error
