@@ -68,9 +68,11 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
     def training_dataset(context: AssetExecutionContext, lake: LakeResource) -> MaterializeResult:
         """The commit point: the index of the tracks, and of MDS the root index and statistics; the dataset card."""
         from ais_assets.publishing.index import publish_dataset  # noqa: PLC0415 - loads matplotlib
+        from ais_assets.publishing.publication import Publication  # noqa: PLC0415 - as above
 
         place = lake.open()
-        dataset = publish_dataset(place, settings, Making(context, place, settings).facts(WHOLE))
+        publication = Publication.begin(place)
+        dataset = publish_dataset(publication, settings, Making(context, place, settings).facts(WHOLE))
         return MaterializeResult(
             data_version=DataVersion(dataset.release),
             metadata={

@@ -36,6 +36,7 @@ from ais_assets.machine import usable_cores
 from ais_assets.operating.planning.gathering import WINDOW_PAGES
 from ais_assets.operating.planning.rates import Rates, rates_file
 from ais_assets.publishing.accounts import counted_in_tracks
+from ais_assets.publishing.publication import Publication
 from ais_assets.publishing.track_index import publish_track_index
 from ais_assets.settings import Settings
 from ais_assets.sources.simulated import SimulatedSource
@@ -256,7 +257,7 @@ def _measure_reading(stages: _Stages, folder: Path, packed: NDArray[np.uint32], 
         os.link(lake.uri_of(asset, _SHARD), lake.uri_of(asset, key))
 
     def check() -> float:
-        publish_track_index(lake, many, release="rates")
+        publish_track_index(Publication.begin(lake), many, release="rates")
         hulls_in_two_splits(lake, many)
         counted_in_tracks(lake, many)
         return _COPIES * len(packed)

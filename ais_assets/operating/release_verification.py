@@ -34,7 +34,7 @@ from ais_assets.operating.verification import (
     unlike_tracks,
 )
 from ais_assets.publishing.describing import BASELINE
-from ais_assets.publishing.index import STATISTICS_FILE
+from ais_assets.publishing.publication import STATISTICS_FILE
 from ais_assets.store.objects import StoreError
 from ais_assets.stream import sql_connection
 

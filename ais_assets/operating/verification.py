@@ -30,7 +30,7 @@ from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.tracks.track_index import TRACKS_FOLDER, IndexedFile
 from ais_assets.operating.inventory import inventory
 from ais_assets.operating.stages import Stage
-from ais_assets.publishing.index import STATISTICS_FILE
+from ais_assets.publishing.publication import STATISTICS_FILE
 from ais_assets.settings import Settings
 from ais_assets.store.objects import StoreError
 from ais_assets.store.sealed_parquet import DamagedFileError

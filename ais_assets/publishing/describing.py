@@ -46,12 +46,10 @@ from ais_assets.publishing.figures.picture import Picture
 from ais_assets.publishing.figures.spans import lengths_and_durations, reporting_intervals
 from ais_assets.publishing.figures.vessels import types_and_flags
 from ais_assets.publishing.figures.windows import feature_distributions, shuffle_evidence
+from ais_assets.publishing.publication import CARD_FILE, CROISSANT_FILE, PAGE_FILE, Publication
 from ais_assets.publishing.terms import terms_of
 from ais_assets.settings import Settings
 
-CARD_FILE: Final = "README.md"
-PAGE_FILE: Final = "card.html"
-CROISSANT_FILE: Final = "croissant.json"
 BASELINE: Final = "dead_reckoning"
 
 
@@ -100,17 +98,20 @@ def describe_dataset(
     )
 
 
-def publish_description(lake: Lake, facts: CardFacts) -> None:
-    """Stores pictures, card and what describes the tables to machines; nothing of it is the commit point."""
+def publish_description(publication: Publication, facts: CardFacts) -> None:
+    """Stores pictures, card and what describes the tables to machines; nothing of it is the commit point.
+
+    Raises OvertakenError as `Publication.replace` does.
+    """
     for name, picture in facts.pictures.items():
-        lake.store.publish_bytes(picture.png, facts.picture_file(name))
-    lake.store.publish_bytes(card_html(facts).encode(), PAGE_FILE)
-    lake.store.publish_bytes(card_page(facts).encode(), CARD_FILE)
+        publication.lake.store.publish_bytes(picture.png, facts.picture_file(name))
+    publication.replace(card_html(facts).encode(), PAGE_FILE)
+    publication.replace(card_page(facts).encode(), CARD_FILE)
     beside = card_markdown(facts, "..").encode()
-    lake.store.publish_bytes(beside, f"{TRACKS_FOLDER}/{CARD_FILE}")
-    lake.store.publish_bytes(croissant(facts), CROISSANT_FILE)
+    publication.replace(beside, f"{TRACKS_FOLDER}/{CARD_FILE}")
+    publication.replace(croissant(facts), CROISSANT_FILE)
     if facts.dataset.mds is not None:
-        lake.store.publish_bytes(beside, f"{place_of('mds_shards').folder}/{CARD_FILE}")
+        publication.replace(beside, f"{place_of('mds_shards').folder}/{CARD_FILE}")
 
 
 def map_of_day(lake: Lake, day: str) -> Iterator[Picture]:

@@ -19,31 +19,32 @@ from ais_assets.publishing.accounts import accounts, require_conserved, training
 from ais_assets.publishing.card import card_markdown
 from ais_assets.publishing.dataset import PublishedMds, TrainingDataset
 from ais_assets.publishing.describing import BASELINE, describe_dataset, publish_description
+from ais_assets.publishing.publication import STATISTICS_FILE, Publication
 from ais_assets.publishing.release_record import release_record
 from ais_assets.publishing.statistics import track_intervals, window_statistics
 from ais_assets.publishing.track_index import publish_track_index
 from ais_assets.settings import Settings
 
 INDEX_FILE = "index.json"
-STATISTICS_FILE = "statistics.json"
 _MDS_FOLDER: Final = place_of("mds_shards").folder
 
 
-def publish_dataset(lake: Lake, settings: Settings, facts: Mapping[str, Any]) -> TrainingDataset:
+def publish_dataset(publication: Publication, settings: Settings, facts: Mapping[str, Any]) -> TrainingDataset:
     """Publishes the card, of MDS the statistics and the root index, and at last the index of the tracks.
 
     A training run in progress keeps its files: tracks and folders of the former indexes stay where they are, and so can
     former releases be read until `ais prune` takes them.
 
     Args:
-        lake: where everything is.
+        publication: begun before the facts were looked at.
         settings: of the deployment.
         facts: what it is made from and with, as each partition records it.
 
     Raises PartitionMissingError when a partition is missing, StaleError, before anything is published, when any
     partition back to the archives is stale, ValueError when rows were lost between stages or there is no training
-    window.
+    window, OvertakenError where another publication came first.
     """
+    lake = publication.lake
     # A report on the data is none of them: its last decimals may differ from one processor to another, and where it is
     # of other windows, the card is without it.
     made_from = {of: keys for of, keys in facts[MADE_FROM].items() if of != BASELINE}
@@ -66,11 +67,11 @@ def publish_dataset(lake: Lake, settings: Settings, facts: Mapping[str, Any]) ->
     )
     described = describe_dataset(lake, settings, dataset, stages)
     dataset = replace(dataset, card=card_markdown(described, pictures=False), pictures=described.pictures)
-    publish_description(lake, described)
+    publish_description(publication, described)
     publish_release(lake.store, release_record(lake, described, stages))
     if mds is not None:
-        _publish_mds(lake, release, mds)
-    publish_track_index(lake, settings, release, facts)
+        _publish_mds(publication, release, mds)
+    publish_track_index(publication, settings, release, facts)
     return dataset
 
 
@@ -97,14 +98,15 @@ def _mds(lake: Lake, settings: Settings, facts: Mapping[str, Any], intervals: di
     )
 
 
-def _publish_mds(lake: Lake, release: str, mds: PublishedMds) -> None:
+def _publish_mds(publication: Publication, release: str, mds: PublishedMds) -> None:
     """The root index and its statistics, and copies that stay when the next release comes."""
-    place = place_of("mds_index")
+    place, store = place_of("mds_index"), publication.lake.store
     statistics = (json.dumps(mds.statistics, sort_keys=True, indent=1) + "\n").encode()
-    for index_key in (place.key_of_release(release), place.key(None)):
-        folder = index_key.removesuffix(f"/{INDEX_FILE}")
-        lake.store.publish_bytes(statistics, f"{folder}/{STATISTICS_FILE}")
-        lake.store.publish_bytes(mds.index, index_key)
+    own = place.key_of_release(release)
+    store.publish_bytes(statistics, f"{own.removesuffix(INDEX_FILE)}{STATISTICS_FILE}")
+    store.publish_bytes(mds.index, own)
+    publication.replace(statistics, f"{place.folder}/{STATISTICS_FILE}")
+    publication.replace(mds.index, place.key(None))
 
 
 def _require_training_window(lake: Lake, settings: Settings, stages: Mapping[str, Ledger]) -> None:

@@ -17,6 +17,7 @@ from ais_assets.io.layout import place_of
 from ais_assets.io.references import holdout_from
 from ais_assets.loader.tracks.track_index import KEPT_FOLDER, TRACKS_FOLDER, IndexedFile, TracksIndex
 from ais_assets.machine import usable_cores
+from ais_assets.publishing.publication import Publication
 from ais_assets.settings import Settings
 from ais_assets.store.sealed_parquet import SealedFile
 from ais_assets.transforms.kernels import run_starts
@@ -41,7 +42,7 @@ _SETTINGS: Final = (
 
 
 def publish_track_index(
-    lake: Lake, settings: Settings, release: str, facts: Mapping[str, Any] | None = None
+    publication: Publication, settings: Settings, release: str, facts: Mapping[str, Any] | None = None
 ) -> TracksIndex:
     """Publishes the index of a release over all track shards; a file that the former index had is not read again.
 
@@ -49,8 +50,9 @@ def publish_track_index(
 
     `facts` are what the release was made from and with, as each partition records it.
 
-    Raises PartitionMissingError when a shard is missing.
+    Raises PartitionMissingError when a shard is missing, OvertakenError as `Publication.replace` does.
     """
+    lake = publication.lake
     shards = settings.shard_keys
     found = lake.entries("track_shards", shards)
     former = published_tracks(lake.store)
@@ -60,8 +62,8 @@ def publish_track_index(
     index = TracksIndex(files, _kept_vessels(lake), _published_settings(settings), release, facts or {})
     if former is not None:
         _keep_former(lake, former, index)
-    for key in (place_of("training_dataset").key_of_release(release), TRACKS_INDEX_KEY):
-        lake.store.publish_bytes(index.to_json(), key)
+    lake.store.publish_bytes(index.to_json(), place_of("training_dataset").key_of_release(release))
+    publication.replace(index.to_json(), TRACKS_INDEX_KEY)
     return index
 
 

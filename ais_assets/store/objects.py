@@ -25,7 +25,7 @@ import pyarrow.fs as pafs
 
 from ais_assets.machine import own_temporary_folder
 from ais_assets.settings.addresses import checked_place
-from ais_assets.store.file_locks import left_behind, sign_of_life
+from ais_assets.store.file_locks import exclusively, left_behind, sign_of_life
 from ais_assets.store.names import stays_inside
 from ais_assets.store.pinned import (
     Pinned,
@@ -43,6 +43,8 @@ from ais_assets.store.s3_answers import s3_refusal, s3_unreachable, whole_listin
 T = TypeVar("T")
 STAGING = ".staging"
 _LOCK = ".lock"
+_PUBLISHING: Final = "publishing"
+"""The file in a lake's staging folder by which whoever replaces one version alone does so alone."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FEW: Final = 2
 """Objects of a folder that are rather looked at one by one than listed."""
@@ -53,6 +55,10 @@ def checked_key(key: str) -> str:
     if not stays_inside(key):
         raise ValueError(f"{key!r} is not a path inside the lake")
     return key
+
+
+class OvertakenError(StoreError):
+    """What was to be replaced is not there any more, but something newer, or nothing; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +130,16 @@ class Store(ABC):
     """Whether each look at an object is a request over a network, so that many of them are made side by side."""
 
     @abstractmethod
-    def publish(self, local: Path, key: str) -> None:
+    def publish(self, local: Path, key: str, over: str | None = None) -> None:
         """Makes a finished local file the object `key`: readers see the former one or this one, whole.
 
-        The local file may be moved; it must lie in a folder from `staging`.
+        Args:
+            local: the file, which may be moved; it must lie in a folder from `staging`.
+            key: the object's name.
+            over: the only version that it is to replace, as `versions` has it; None: whatever is there.
+
+        Raises OvertakenError, and leaves what is there, where that is neither this version nor has these very bytes:
+        an answer that was lost is asked for again, and finds them.
         """
 
     @abstractmethod
@@ -229,22 +241,35 @@ class Store(ABC):
     def staging_root(self) -> Path:
         """A local folder for files that will be published."""
 
-    def publish_bytes(self, data: bytes, key: str) -> None:
-        """Publishes an object from memory."""
+    def publish_bytes(self, data: bytes, key: str, over: str | None = None) -> None:
+        """Publishes an object from memory, as `publish` does a file."""
         with self.staging() as folder:
             local = folder / "object"
             local.write_bytes(data)
-            self.publish(local, key)
+            self.publish(local, key, over)
+
+    def _require_the_same(self, local: Path, key: str) -> None:
+        """To be called where another version is there than was to be replaced: raises OvertakenError, unless it has
+        the very bytes of the file."""
+        try:
+            if self.read(key) == local.read_bytes():
+                return
+        except FileNotFoundError:
+            pass
+        raise OvertakenError(
+            f"{self.uri}/{key} was published anew, or removed, since it was looked at: nothing newer is replaced"
+        )
 
     def try_out(self) -> None:
-        """Writes, lists, reads and deletes an object of its own below this place, as a build will.
+        """Writes, replaces, lists, reads and deletes an object of its own below this place, as a build will.
 
         Raises StoreError, which says what of this is refused, and why.
         """
         folder = f".trial-{uuid.uuid4().hex}"
         key = f"{folder}/object"
         steps: dict[str, Callable[[], object]] = {
-            "written": lambda: self.publish_bytes(b"a trial", key),
+            "written": lambda: self.publish_bytes(b"a trial", key, over=""),
+            "replaced": lambda: self.publish_bytes(b"another", key, over=self.version(key)),
             "listed": lambda: list(self.listed(folder)),
             "read": lambda: self.read(key),
             "deleted": lambda: self.delete(folder),
@@ -254,6 +279,18 @@ class Store(ABC):
                 step()
             except OSError as error:
                 raise StoreError(f"nothing can be {what} in {self.uri}: {error}") from error
+
+    def heeds_versions(self) -> bool:
+        """Whether an object is not published over another version than is said: not every S3 server looks at that."""
+        folder = f".trial-{uuid.uuid4().hex}"
+        heeds = False
+        try:
+            for data in (b"a trial", b"another"):
+                self.publish_bytes(data, f"{folder}/object", over="")
+        except OvertakenError:
+            heeds = True
+        self.delete(folder)
+        return heeds
 
     def clock_ahead_seconds(self) -> float | None:
         """How far this machine's clock is ahead of the store's, within a second; None where they are one."""
@@ -339,7 +376,18 @@ class LocalStore(Store):
     def _file(self, key: str) -> Path:
         return self._root / checked_key(key)
 
-    def publish(self, local: Path, key: str) -> None:
+    def publish(self, local: Path, key: str, over: str | None = None) -> None:
+        if over is None:
+            self._rename(local, key)
+            return
+        # Between the look and the rename nobody else is to come; the lock ends with whoever holds it.
+        with exclusively(self.staging_root() / _PUBLISHING):
+            if self._version_or_none(key) == over:
+                self._rename(local, key)
+            else:
+                self._require_the_same(local, key)
+
+    def _rename(self, local: Path, key: str) -> None:
         target = self._file(key)
         target.parent.mkdir(parents=True, exist_ok=True)
         with local.open("rb") as written:
@@ -506,7 +554,31 @@ class S3Store(Store):
         tried._was_there = False
         super(S3Store, tried).try_out()
 
-    def publish(self, local: Path, key: str) -> None:
+    def publish(self, local: Path, key: str, over: str | None = None) -> None:
+        if over is None:
+            self._upload(local, key)
+        else:
+            self._put_over(local, key, over)
+        local.unlink()
+
+    def _put_over(self, local: Path, key: str, over: str) -> None:
+        data = local.read_bytes()
+        try:
+            wanted = {"Bucket": self._bucket, "Key": self._key(key), "Body": data, **self._condition(key, over)}
+            self._ask(key, partial(self._client.put_object, **wanted))
+        except (FileNotFoundError, ReplacedError):
+            self._require_the_same(local, key)
+
+    def _condition(self, key: str, over: str) -> dict[str, str]:
+        """By which S3 replaces this version alone. Raises ReplacedError or FileNotFoundError where it is gone."""
+        if not over:
+            return {"IfNoneMatch": "*"}
+        there = self._head(key)
+        if _object_version(there["ETag"], there["ContentLength"]) != over:
+            raise ReplacedError(f"{self.uri}/{key}")
+        return {"IfMatch": there["ETag"]}
+
+    def _upload(self, local: Path, key: str) -> None:
         from boto3.exceptions import S3UploadFailedError  # noqa: PLC0415 - a local lake needs no boto
 
         def upload() -> None:
@@ -518,7 +590,6 @@ class S3Store(Store):
 
         # A put or a completed multipart upload appears whole or not at all.
         self._ask(key, upload)
-        local.unlink()
 
     def exists(self, key: str) -> bool:
         try:

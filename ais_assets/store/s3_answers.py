@@ -7,11 +7,14 @@ from typing import Any, Final
 
 _CURES: Final = {
     "400": "renew the credentials, if they can have expired (the answer to a HEAD says no more)",
-    "403": "check the credentials and their rights on this bucket",
+    "403": "check the credentials, their rights on this bucket, and this machine's clock (the answer to a HEAD says no "
+    "more)",
     "AccessDenied": "check the credentials and their rights on this bucket",
+    "ConditionalRequestConflict": "others write this object all the time: let one build of the lake go on at a time",
     "InvalidAccessKeyId": "check AWS_ACCESS_KEY_ID or the AWS profile",
     "KMS.DisabledException": "check the key in AIS_S3_ENCRYPTION",
     "KMS.NotFoundException": "check the key in AIS_S3_ENCRYPTION",
+    "RequestTimeTooSkewed": "set this machine's clock, which is more than 15 minutes off the server's (`ais doctor`)",
     "SignatureDoesNotMatch": "check AWS_SECRET_ACCESS_KEY or the AWS profile",
     "ExpiredToken": "renew the credentials",
     "InvalidStorageClass": "check AIS_S3_STORAGE_CLASS",
@@ -21,6 +24,7 @@ _CURES: Final = {
 _BUSY: Final = frozenset(
     {
         "BandwidthLimitExceeded",
+        "ConditionalRequestConflict",
         "InternalError",
         "RequestLimitExceeded",
         "RequestTimeout",

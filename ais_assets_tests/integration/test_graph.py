@@ -34,6 +34,7 @@ from ais_assets.cli.main import main
 from ais_assets.definitions import build_definitions, platform_assets
 from ais_assets.io.lake import Folder, Lake
 from ais_assets.io.provenance import MADE_FROM, MADE_WITH, WHOLE, Chain
+from ais_assets.io.releases import listed_releases
 from ais_assets.io.streaming_loader import AISMDSDataset, LoaderError
 from ais_assets.ledger import Ledger
 from ais_assets.operating.stages import Stage, turns
@@ -42,9 +43,10 @@ from ais_assets.publishing.accounts import accounts
 from ais_assets.publishing.dataset import TrainingDataset
 from ais_assets.publishing.figures.picture import MOST_BYTES
 from ais_assets.publishing.index import publish_dataset
+from ais_assets.publishing.publication import REPLACED, Publication
 from ais_assets.settings import Settings, load_settings
 from ais_assets.store import s3_access
-from ais_assets.store.objects import StoredObject
+from ais_assets.store.objects import OvertakenError, StoredObject
 from ais_assets.stream import RecordStream
 from ais_assets_tests.ais_command import ais_here
 from ais_assets_tests.conftest import PROJECT
@@ -249,9 +251,10 @@ def published(settings: Settings) -> dict[str, str]:
 
 def publish(lake: Lake, settings: Settings) -> TrainingDataset:
     """Publishes what is there."""
+    publication = Publication.begin(lake)
     stage = stages_of(settings)["training_dataset"]
     inputs = Chain(lake).inputs(stage.asset, WHOLE, stage.upstream, settings)
-    return publish_dataset(lake, settings, {MADE_FROM: inputs, MADE_WITH: dict(stage.made_with)})
+    return publish_dataset(publication, settings, {MADE_FROM: inputs, MADE_WITH: dict(stage.made_with)})
 
 
 def refused(settings: Settings, message: str) -> None:
@@ -377,10 +380,10 @@ def test_statistics_of_another_index_are_not_used(
 
     publish_bytes = lake.store.publish_bytes
 
-    def dying(data: bytes, key: str) -> None:
+    def dying(data: bytes, key: str, over: str | None = None) -> None:
         if key == "mds/index.json":
             raise KeyboardInterrupt
-        publish_bytes(data, key)
+        publish_bytes(data, key, over)
 
     monkeypatch.setattr(lake.store, "publish_bytes", dying)
     with pytest.raises(KeyboardInterrupt):
@@ -392,6 +395,30 @@ def test_statistics_of_another_index_are_not_used(
     published = publish(lake, settings)
     assert f"whose sha256 is `{hashlib.sha256(lake.store.read('mds/index.json')).hexdigest()}`" in published.card
     assert len(next(iter(loader()))) == 8
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_publication_that_was_taken_for_lost_puts_nothing_over_a_newer_one(
+    built: tuple[Settings, dg.DagsterInstance], tmp_path: Path
+) -> None:
+    settings = copy_of(built[0], tmp_path, mds_size_limit=1 << 19)
+    lake = Lake(settings.lake)
+    (former,) = listed_releases(lake.store)
+    lost = Publication.begin(lake)
+    with dg.DagsterInstance.ephemeral() as instance:
+        rebuild(settings, instance, "mds_shards")
+    newer = publish(lake, settings)
+    before = published_as_one(settings)
+    facts = json.loads(lake.store.read(f"mds/releases/{former.release.release}/index.json"))
+    with pytest.raises(OvertakenError, match=f"now release {newer.release} is published.*training_dataset again"):
+        publish_dataset(lost, settings, {MADE_FROM: facts[MADE_FROM], MADE_WITH: facts[MADE_WITH]})
+    assert published_as_one(settings) == before
+
+
+def published_as_one(settings: Settings) -> dict[str, str]:
+    """Digests of what has the same name in every release."""
+    found = digests(settings)
+    return {key: found[key] for key in REPLACED}
 
 
 def test_the_funnel_adds_up_from_rows_of_files_to_windows(built: tuple[Settings, dg.DagsterInstance]) -> None:

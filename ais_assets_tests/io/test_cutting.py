@@ -19,6 +19,7 @@ from ais_assets.io.lake import Folder, Lake, MixedSettingsError
 from ais_assets.io.layout import CUTTING_KEY
 from ais_assets.ledger import Ledger
 from ais_assets.operating.prune import leftovers, remove, unnamed_partitions
+from ais_assets.publishing.publication import Publication
 from ais_assets.publishing.track_index import publish_track_index
 from ais_assets.settings import load_settings
 from ais_assets.settings.cutting import Cutting
@@ -95,13 +96,13 @@ def test_tracks_that_the_published_index_names_stay(tmp_path: Path) -> None:
     lake.cut_by(settings.cutting)
     write_tracks(lake, "0000", one, shards=2)
     write_tracks(lake, "0001", other, shards=2)
-    publish_track_index(lake, settings, "release")
+    publish_track_index(Publication.begin(lake), settings, "release")
     fewer = settings.model_copy(update={"shards": 1})
     lake.cut_by(fewer.cutting)
     write_tracks(lake, "0000", one, other, shards=1)
     later = time.time() + 60
     assert unnamed_partitions(lake, fewer, later) == []
-    publish_track_index(lake, fewer, "another")
+    publish_track_index(Publication.begin(lake), fewer, "another")
     assert [leftover.where for leftover in unnamed_partitions(lake, fewer, later)] == ["track_shards/0001.parquet"]
 
 

@@ -13,6 +13,7 @@ from ais_assets import schema
 from ais_assets.io.lake import Lake, PartitionMissingError
 from ais_assets.ledger import Ledger
 from ais_assets.operating.prune import leftovers, remove
+from ais_assets.publishing.publication import Publication
 from ais_assets.publishing.track_index import publish_track_index
 from ais_assets.settings import Settings, load_settings
 from ais_assets.store.objects import Store
@@ -49,7 +50,7 @@ def features(lake: Lake, cache: Path) -> np.ndarray:
 
 def test_an_index_says_what_there_is(settings: Settings) -> None:
     lake = Lake(settings.lake)
-    index = publish_track_index(lake, settings, "0123456789abcdef")
+    index = publish_track_index(Publication.begin(lake), settings, "0123456789abcdef")
     tables = shard_tables()
     assert [file.name for file in index.files] == ["0000.parquet", "0001.parquet", "0002.parquet", "0003.parquet"]
     assert [file.rows for file in index.files] == [table.num_rows for table in tables]
@@ -64,20 +65,20 @@ def test_an_index_of_the_same_tracks_is_the_same_bytes_and_reads_none_of_them_ag
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lake = Lake(settings.lake)
-    publish_track_index(lake, settings, "0123456789abcdef")
+    publish_track_index(Publication.begin(lake), settings, "0123456789abcdef")
     before = lake.store.read("track_shards/index.json")
     read: list[str] = []
     kind: type[Store] = type(lake.store)
     original = kind.read
     monkeypatch.setattr(kind, "read", lambda self, key: read.append(key) or original(self, key))
-    publish_track_index(lake, settings, "0123456789abcdef")
+    publish_track_index(Publication.begin(lake), settings, "0123456789abcdef")
     assert read == ["track_shards/index.json"]
     assert lake.store.read("track_shards/index.json") == before
 
 
 def test_a_training_run_keeps_its_tracks_when_they_are_built_anew(settings: Settings, tmp_path: Path) -> None:
     lake = Lake(settings.lake)
-    former = publish_track_index(lake, settings, "0123456789abcdef")
+    former = publish_track_index(Publication.begin(lake), settings, "0123456789abcdef")
     before = features(lake, tmp_path / "before")
     other = shard_tables([(77, 60)])[0]
     write_tracks(lake, 0, other)
@@ -85,7 +86,7 @@ def test_a_training_run_keeps_its_tracks_when_they_are_built_anew(settings: Sett
     np.testing.assert_array_equal(features(lake, tmp_path / "after"), before)
     write_tracks(lake, 0, shard_tables([(50,)])[0])
     np.testing.assert_array_equal(features(lake, tmp_path / "twice"), before)
-    index = publish_track_index(lake, settings, "fedcba9876543210")
+    index = publish_track_index(Publication.begin(lake), settings, "fedcba9876543210")
     assert index.release != former.release
     assert index.files[0].rows == 50
     assert index.files[1:] == former.files[1:]
@@ -94,12 +95,12 @@ def test_a_training_run_keeps_its_tracks_when_they_are_built_anew(settings: Sett
 
 def test_tracks_of_former_indexes_are_pruned(settings: Settings, tmp_path: Path) -> None:
     lake = Lake(settings.lake)
-    former = publish_track_index(lake, settings, "0123456789abcdef").files[0]
+    former = publish_track_index(Publication.begin(lake), settings, "0123456789abcdef").files[0]
     lake.store.publish_bytes(b"mine", "track_shards/kept/notes.parquet")
     write_tracks(lake, 0, shard_tables([(77, 60)])[0])
     later = time.time() + 60
     assert leftovers(lake, tmp_path, later) == [], "the index still names it"
-    publish_track_index(lake, settings, "fedcba9876543210")
+    publish_track_index(Publication.begin(lake), settings, "fedcba9876543210")
     published = max(each.modified for each in lake.store.objects("track_shards"))
     assert leftovers(lake, tmp_path, published) == [], "it was named until just now"
     assert leftovers(lake, tmp_path, later, releases=["0123456789abcdef"]) == [], "it is to be kept"
@@ -119,7 +120,7 @@ def test_figures_of_former_releases_are_pruned(settings: Settings, tmp_path: Pat
     lake = Lake(settings.lake)
     for folder in ("0123456789abcdef", "fedcba9876543210", "mine"):
         lake.store.publish_bytes(b"PNG", f"figures/{folder}/map.png")
-    publish_track_index(lake, settings, "0123456789abcdef")
+    publish_track_index(Publication.begin(lake), settings, "0123456789abcdef")
     later = time.time() + 60
     (found,) = leftovers(lake, tmp_path, later)
     assert (found.asset, found.where, found.size) == ("releases", "figures/fedcba9876543210", 3)
@@ -131,12 +132,12 @@ def test_figures_of_former_releases_are_pruned(settings: Settings, tmp_path: Pat
 def test_a_shard_that_is_missing_is_named(settings: Settings) -> None:
     more = settings.model_copy(update={"shards": 5})
     with pytest.raises(PartitionMissingError, match="missing: 0004"):
-        publish_track_index(Lake(settings.lake), more, "0123456789abcdef")
+        publish_track_index(Publication.begin(Lake(settings.lake)), more, "0123456789abcdef")
 
 
 def test_tracks_have_statistics_without_windows_on_disk(settings: Settings, tmp_path: Path) -> None:
     lake = Lake(settings.lake)
-    publish_track_index(lake, settings, "0123456789abcdef")
+    publish_track_index(Publication.begin(lake), settings, "0123456789abcdef")
     scaled = lake.loader(tmp_path, "tracks", normalize="statistics", seq_len=3, max_horizon=3, stride=1)
     batch = scaled.batch(range(scaled.windows)).double()
     assert batch.mean(dim=(0, 1)).abs().max() < 1e-4

@@ -50,7 +50,7 @@ _ASKS: Final[Mapping[str, _Asks]] = {
     "materialized_windows": _Asks(11, 5, {"shards": 1}, {"shards": 1}),
     "mds_shards": _Asks(11, 7, {"shards": 1}, {"shards": 1}),
     "dead_reckoning": _Asks(12),
-    "training_dataset": _Asks(230, 0, {"days": 4, "shards": 16, "piles": 8}),
+    "training_dataset": _Asks(246, 0, {"days": 4, "shards": 16, "piles": 8}),
 }
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import io
 import os
+import re
 import socket
 import ssl
 import struct
@@ -12,9 +14,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+_LISTED = re.compile(rb"(<LastModified>)([0-9-]+T[0-9:]+)")
 Answer = Callable[["Handler"], bool]
 """A misbehaviour: True where it has answered, False to let the file be sent as usual."""
 
@@ -32,6 +37,7 @@ class WebServer:
         calm: so many requests.
         outage: the only answer, from the request of the number `outage_from` on; None: there is none.
         outage_from: counted from the first.
+        clock_ahead: of the server behind, as its answers say.
     """
 
     port: int = 0
@@ -46,6 +52,7 @@ class WebServer:
     calm: int = 0
     outage: Answer | None = None
     outage_from: int = 0
+    clock_ahead: timedelta = timedelta()
 
     def due(self) -> Answer | None:
         """The misbehaviour of the outage or the storm that is due now."""
@@ -113,11 +120,18 @@ class Handler(BaseHTTPRequestHandler):
         answer = connection.getresponse()
         self.send_response_only(answer.status)
         for name, value in answer.headers.items():
-            if name.lower() not in ("connection", "transfer-encoding"):
+            if name.lower() == "date":
+                self.send_header(name, format_datetime(parsedate_to_datetime(value) + self.site.clock_ahead, True))
+            elif name.lower() not in ("connection", "transfer-encoding"):
                 self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(answer.read()[:only])
+        self.wfile.write(_LISTED.sub(self._later, answer.read())[:only])
         connection.close()
+
+    def _later(self, listed: re.Match[bytes]) -> bytes:
+        """A time in a listing, by the clock of the server behind."""
+        time = datetime.fromisoformat(listed[2].decode()) + self.site.clock_ahead
+        return listed[1] + time.isoformat().encode()
 
     def send_file(self, content: bytes, only: int | None = None) -> None:
         """The file or the range asked for, or just its first bytes while announcing all of them."""
@@ -175,6 +189,13 @@ def reset_after(count: int) -> Answer:
         return True
 
     return answer
+
+
+def answer_lost(handler: Handler) -> bool:
+    """Has done what was asked for, and does not say so."""
+    handler.wfile = io.BytesIO()
+    handler.send_usual()
+    return True
 
 
 def refusal(code: int, name: str) -> Answer:
