@@ -412,7 +412,7 @@ class Lake:
                 self.verify(asset, partition)
 
         files = ds.dataset([self.store.path(key) for key in keys], filesystem=self.store.filesystem(), format=_VERIFIED)
-        return PartitionDataset(files, Watch(explain, require_unchanged))
+        return PartitionDataset(files, Watch(explain, require_unchanged), self.store.filesystem)
 
     def verify(self, asset: str, partition: str | None = None) -> None:
         """Reads a partition's file from end to end. Raises DamagedFileError where a byte is not what was written."""

@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.fs as pafs
 
 _LOOK_AGAIN_SECONDS: Final = 1.0
 """While rows are read, whether they still are of the files that the dataset was made of."""
@@ -57,21 +58,30 @@ class PartitionDataset(ds.FileSystemDataset):
     Args:
         files: what is read.
         watch: over it.
+        filesystem: from which, as of now; it is asked for before each reading, since one of S3 has credentials that
+            expire.
     """
 
-    def __init__(self, files: ds.FileSystemDataset, watch: Watch) -> None:
+    def __init__(self, files: ds.FileSystemDataset, watch: Watch, filesystem: Callable[[], pafs.FileSystem]) -> None:
         super().__init__(list(files.get_fragments()), files.schema, files.format, files.filesystem)
         self._watch = watch
+        self._filesystem_of_now = filesystem
 
     def scanner(self, **options: Any) -> Any:
         """As pyarrow's; all that is read of a dataset is read by one."""
-        return _WatchedScanner(super().scanner(**options), self._watch)
+        return _WatchedScanner(self._of_now().scanner(**self._scanner_options(options)), self._watch)
 
     def filter(self, expression: Any) -> Self:
         """As pyarrow's."""
         filtered = super().filter(expression)
-        filtered._watch = self._watch
+        filtered._watch, filtered._filesystem_of_now = self._watch, self._filesystem_of_now
         return filtered
+
+    def _of_now(self) -> ds.FileSystemDataset:
+        """The same files, from where they are read now, and without a filter."""
+        now = self._filesystem_of_now()
+        fragments = [self.format.make_fragment(path, now) for path in self.files]
+        return ds.FileSystemDataset(fragments, self.schema, self.format, now)
 
 
 class _WatchedScanner:

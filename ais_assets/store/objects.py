@@ -12,13 +12,13 @@ import shutil
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -39,6 +39,9 @@ from ais_assets.store.pinned import (
 from ais_assets.store.ranges import TAIL_BYTES, RangedObject, Tail
 from ais_assets.store.s3_access import ANSWER_SECONDS, CONNECT_SECONDS, PATIENCE_SECONDS, S3Access, S3Client, patiently
 from ais_assets.store.s3_answers import s3_refusal, s3_unreachable, whole_listing
+
+if TYPE_CHECKING:
+    from botocore.credentials import Credentials
 
 T = TypeVar("T")
 STAGING = ".staging"
@@ -208,7 +211,10 @@ class Store(ABC):
 
     @abstractmethod
     def filesystem(self) -> pafs.FileSystem:
-        """For pyarrow, which reads `path(key)` from it: whatever is there at each read."""
+        """For pyarrow, which reads `path(key)` from it: whatever is there at each read.
+
+        To be asked for anew before each reading: on S3 it has credentials of now, which may expire within the hour.
+        """
 
     @abstractmethod
     def path(self, key: str) -> str:
@@ -506,7 +512,8 @@ class S3Store(Store):
             access or S3Access(), endpoint_url=client.meta.endpoint_url, region=client.meta.region_name
         )
         self._patience_seconds = patience_seconds
-        self._filesystem: pafs.FileSystem | None = None
+        self._credentials: Credentials | None = None
+        self._filesystem: tuple[Mapping[str, str | None], pafs.FileSystem] | None = None
         self._was_there = True
         self.uri = f"s3://{self._bucket}/{self._prefix}".rstrip("/")
 
@@ -713,12 +720,13 @@ class S3Store(Store):
         return local
 
     def filesystem(self) -> pafs.FileSystem:
-        if self._filesystem is None:
-            filesystem = self._open_filesystem()
+        keys = self._keys_of_profile()
+        if self._filesystem is None or self._filesystem[0] != keys:
+            filesystem = self._open_filesystem(keys)
             if self._access.requester_pays:
                 self._require_unpaid(filesystem)
-            self._filesystem = filesystem
-        return self._filesystem
+            self._filesystem = keys, filesystem
+        return self._filesystem[1]
 
     def _require_unpaid(self, filesystem: pafs.FileSystem) -> None:
         """Arrow's client cannot say that the requester pays, which matters only where the bucket asks for it."""
@@ -730,30 +738,32 @@ class S3Store(Store):
                 "which it cannot say, read with Lake.table or a loader, or copy the lake"
             ) from error
 
-    def _open_filesystem(self) -> pafs.FileSystem:
-        options: dict[str, Any] = {
-            "endpoint_override": self._access.endpoint_url,
-            "region": self._access.region,
-            "anonymous": self._access.anonymous,
-            "connect_timeout": CONNECT_SECONDS,
-            "request_timeout": ANSWER_SECONDS,
+    def _open_filesystem(self, keys: Mapping[str, str | None]) -> pafs.FileSystem:
+        return pafs.S3FileSystem(
+            endpoint_override=self._access.endpoint_url,
+            region=self._access.region,
+            anonymous=self._access.anonymous,
+            connect_timeout=CONNECT_SECONDS,
+            request_timeout=ANSWER_SECONDS,
             # Its pauses are by chance, up to half a second doubled at each try and 20 s at most.
-            "retry_strategy": pafs.AwsStandardS3RetryStrategy(max_attempts=_tries(self._patience_seconds)),
-        }
-        if self._access.profile is not None and not self._access.anonymous:
-            # pyarrow knows AWS_PROFILE and AWS_*, but not a profile chosen in AIS_S3_PROFILE.
-            from boto3.session import Session  # noqa: PLC0415 - a local lake needs no boto
+            retry_strategy=pafs.AwsStandardS3RetryStrategy(max_attempts=_tries(self._patience_seconds)),
+            **keys,
+        )
 
-            credentials = Session(profile_name=self._access.profile).get_credentials()
-            if credentials is None:
+    def _keys_of_profile(self) -> Mapping[str, str | None]:
+        """What Arrow's client is to sign with, as of now: boto renews what expires. None of these where no profile is
+        chosen in AIS_S3_PROFILE: it knows AWS_PROFILE and AWS_* by itself."""
+        if self._access.profile is None or self._access.anonymous:
+            return {}
+        from boto3.session import Session  # noqa: PLC0415 - a local lake needs no boto
+
+        with self._errors(""):
+            if self._credentials is None:
+                self._credentials = Session(profile_name=self._access.profile).get_credentials()
+            if self._credentials is None:
                 raise StoreError(f"the AWS profile {self._access.profile!r} (AIS_S3_PROFILE) has no credentials")
-            frozen = credentials.get_frozen_credentials()
-            options |= {
-                "access_key": frozen.access_key,
-                "secret_key": frozen.secret_key,
-                "session_token": frozen.token,
-            }
-        return pafs.S3FileSystem(**options)
+            frozen = self._credentials.get_frozen_credentials()
+        return {"access_key": frozen.access_key, "secret_key": frozen.secret_key, "session_token": frozen.token}
 
     def pinned(self, key: str) -> PinnedS3Object:
         tail = self._ask(key, partial(self._tail, key))
