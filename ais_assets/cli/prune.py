@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -54,7 +53,7 @@ def command(*, older_than: float, dry_run: bool, archives: bool, keep_releases: 
     settings = settings_or_fail()
     with failures():
         lake = open_lake(settings)
-        before = time.time() - 3600 * older_than
+        before = lake.store.now() - 3600 * older_than
         keep = releases_to_keep(lake, keep_releases or settings.keep_releases, settings.pinned_releases)
         unnamed = unnamed_partitions(lake, settings, before, archives=archives)
         found = leftovers(lake, settings.cache, before, unnamed, keep)

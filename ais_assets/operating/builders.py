@@ -130,10 +130,11 @@ def _goes_on(lake: Lake, key: str, other: Builder) -> bool:
 def others(lake: Lake, own: str | None = None) -> dict[str, Builder]:
     """Other builds of the lake that go on, by their keys; what is left of those that do not is removed.
 
-    `own` is this build's key: by its time of publication, the store's own, others are old.
+    `own` is this build's key: others are old by its time of publication; without one by the lake's clock, which dates
+    what lies there.
     """
     listed = {each.key: each for each in lake.store.listed(FOLDER)}
-    now = listed[own].modified if own in listed else datetime.now(UTC).timestamp()
+    now = listed[own].modified if own in listed else lake.store.now()
     found = {}
     for key, each in sorted(listed.items()):
         if key == own:

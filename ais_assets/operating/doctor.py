@@ -143,9 +143,21 @@ def _lake(lake: Lake) -> Iterator[Finding]:
         cure = "" if verdict == "well" else ": set it, since S3 refuses requests that are 15 minutes off"
         yield Finding("clock", verdict, f"{off:,.0f} s {'ahead of' if ahead > 0 else 'behind'} the server's{cure}")
     if lake.store.requests_cost:
+        yield _publishing(lake)
         yield _latency(lake)
     yield _builds(lake)
     yield _left(lake)
+
+
+def _publishing(lake: Lake) -> Finding:
+    if lake.store.heeds_versions():
+        return Finding("publishing", "well", "of two publications at once, the older one is refused")
+    return Finding(
+        "publishing",
+        "warning",
+        "the server does not look at If-None-Match, so that of two publications at once the older one may come last: "
+        "let no two builds of this lake go on at once",
+    )
 
 
 def _latency(lake: Lake) -> Finding:
@@ -168,8 +180,8 @@ def _builds(lake: Lake) -> Finding:
 
 
 def _left(lake: Lake) -> Finding:
-    before = time.time() - _DAY_SECONDS
-    spools = [folder for folder in lake.store.left_staged() if folder.stat().st_mtime < before]
+    spools = [of for of in lake.store.left_staged() if of.stat().st_mtime < time.time() - _DAY_SECONDS]
+    before = lake.store.now() - _DAY_SECONDS
     uploads = [upload for upload in lake.store.unfinished_uploads() if upload.since < before]
     if not spools and not uploads:
         return Finding("leftovers", "well", "nothing that killed runs left a day ago")

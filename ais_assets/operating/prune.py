@@ -74,7 +74,7 @@ def leftovers(
 ) -> list[Leftover]:
     """What neither a manifest nor the index of a release names, and did not at the Unix time `before`.
 
-    The releases are the current one and these others.
+    The time is by the lake's clock, as `Store.now`. The releases are the current one and these others.
 
     A folder counts from when it was written, its partition's manifest or the root index was, whichever came last: until
     then a training run may have begun to read it. What has a name that the lake does not give is left alone.
@@ -104,16 +104,18 @@ def leftovers(
             else:
                 found.append(Leftover(asset, f"{folder}/{name}", sum(each.size for each in files), since))
     found += _kept_tracks(lake, before, staying)
-    found += _stale_packed(lake, cache / lake.identity(), before)
-    found += _unpacked(cache, kept, before)
-    return [*found, *_given_up(cache, before), *_spooled(lake, before), *_uploads(lake, before)]
+    # What lies on this machine is dated by its own clock.
+    here = before + (lake.store.clock_ahead_seconds() or 0.0)
+    found += _stale_packed(lake, cache / lake.identity(), here)
+    found += _unpacked(cache, kept, here)
+    return [*found, *_given_up(cache, here), *_spooled(lake, here), *_uploads(lake, before)]
 
 
 def unnamed_partitions(lake: Lake, settings: Settings, before: float, *, archives: bool = False) -> list[Leftover]:
     """Partitions of former settings: neither the settings name them, nor the lake's last run, nor a published index.
 
-    And the lake has said so for some time, since the Unix time `before`: a command with a wrong AIS_FIRST_DAY deletes
-    nothing. Archives stay unless `archives` says so, since their source may have them no more.
+    And the lake has said so for some time, since the Unix time `before` by its own clock: a command with a wrong
+    AIS_FIRST_DAY deletes nothing. Archives stay unless `archives` says so, since their source may have them no more.
     """
     declared = lake.cutting()
     if declared is None:

@@ -302,6 +302,10 @@ class Store(ABC):
         """How far this machine's clock is ahead of the store's, within a second; None where they are one."""
         return None
 
+    def now(self) -> float:
+        """Unix time by the clock that objects are dated by, within a second: this machine's may be hours off."""
+        return time.time() - (self.clock_ahead_seconds() or 0.0)
+
     def unfinished_uploads(self) -> Iterator[UnfinishedUpload]:
         """Those below this place, of whomever: also of one that is under way."""
         return iter(())
