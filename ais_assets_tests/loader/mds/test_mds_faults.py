@@ -31,6 +31,7 @@ from ais_assets.loader.mds.unpacking import unpacked
 from ais_assets_tests.loader.faulty_s3 import Fault, FaultyS3
 from ais_assets_tests.loader.mds.mds_datasets import flip_a_bit, numbers, windows, write_dataset
 from ais_assets_tests.loader.programs import run
+from ais_assets_tests.patience import PATIENCE_SECONDS
 from ais_assets_tests.s3_server import S3Server
 
 COUNT = 203
@@ -334,12 +335,15 @@ def test_a_compressed_shard_that_ends_too_early_is_damaged(tmp_path: Path, compr
 
 def test_a_full_disk_is_named(remote: Path, tmp_path: Path, isolated: list[str]) -> None:
     epoch = f"{sys.executable} -c '{EPOCH}' {remote} {tmp_path}/full"
+    # Once there is room, it goes on from there.
     script = (
-        f"mount -t tmpfs -o size=28k none {tmp_path}/full && {{ {epoch}; code=$?; ls -A {tmp_path}/full; exit $code; }}"
+        f"mount -t tmpfs -o size=28k none {tmp_path}/full && {{ {epoch}; code=$?; ls -A {tmp_path}/full; "
+        f"mount -o remount,size=4m {tmp_path}/full && {epoch} >&2 && exit $code; }}"
     )
     (tmp_path / "full").mkdir()
-    done = subprocess.run([*isolated, script], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1
+    done = subprocess.run([*isolated, script], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+    assert done.returncode == 1, done.stderr
+    assert str(COUNT) in done.stderr.splitlines()
     assert f"LoaderError: {tmp_path}/full/shard" in done.stderr
     assert "cannot be written into the cache: No space left on device: free some space" in done.stderr
     assert "index.json" in done.stdout.split()

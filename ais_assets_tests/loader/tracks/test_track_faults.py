@@ -38,10 +38,13 @@ def test_a_full_disk_is_named_and_left_as_it_was(lake: Path, tmp_path: Path, iso
     epoch = f"{sys.executable} -c '{EPOCH}' {lake} {tmp_path}/full"
     script = (
         f"mount -t tmpfs -o size=16k none {tmp_path}/full && "
-        f"{{ {epoch}; code=$?; ls {tmp_path}/full/tracks; exit $code; }}"
+        f"{{ {epoch}; code=$?; ls {tmp_path}/full/tracks; "
+        # Once there is room, it goes on from there.
+        f"mount -o remount,size=16m {tmp_path}/full && {epoch} >&2 && exit $code; }}"
     )
     done = subprocess.run([*isolated, script], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 1, done.stderr
+    assert str(TrackWindowDataset(lake, tmp_path / "whole").windows) in done.stderr.splitlines()
     assert f"LoaderError: {tmp_path}/full/tracks/0" in done.stderr
     assert "cannot be written into the cache: No space left on device: free some space (12 bytes" in done.stderr
     assert ".part" not in done.stdout
