@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, DefaultRunLauncher
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, DefaultRunLauncher, RunsFilter
 
 from ais_assets.operating import code_location
 from ais_assets.operating.tasks import Done, Task, done
@@ -18,6 +18,8 @@ START_PATIENCE_SECONDS = 1800.0
 RETRY_PATIENCE_SECONDS = 300.0
 """For the daemon to try a run again that has lost its process."""
 _LOOK_SECONDS = 1.0
+_HOLDING = (DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING)
+"""A slot of the instance's queue."""
 _WAITING = (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING)
 
 
@@ -37,6 +39,8 @@ class LaunchedRuns:
         instance: with a run launcher.
         at_once: runs that are under way at a time, at most.
         parent: the run in which this is asked for, if it is one.
+
+    Entered, it raises NotStartedError as `require_a_slot` does.
     """
 
     def __init__(self, instance: DagsterInstance, at_once: int, parent: DagsterRun | None = None) -> None:
@@ -47,6 +51,8 @@ class LaunchedRuns:
         self._under_way: set[str] = set()
 
     def __enter__(self) -> Self:
+        if self._parent is not None:
+            require_a_slot(self._instance, self._parent)
         self._workspace = self._stack.enter_context(code_location.workspace(self._instance))
         return self
 
@@ -76,6 +82,23 @@ class LaunchedRuns:
             finally:
                 self._under_way.discard(run_id)
         return done(self._instance, task, run_id, time.monotonic() - started)
+
+
+def require_a_slot(instance: DagsterInstance, parent: DagsterRun) -> None:
+    """Of runs that wait for others, and hold a slot of the queue meanwhile, one is to be left for those others.
+
+    Raises NotStartedError where this run, and those of its job that came before it, hold all of them.
+    """
+    queue = instance.get_concurrency_config().run_queue_config
+    slots = -1 if queue is None else queue.max_concurrent_runs
+    alike = instance.get_run_records(RunsFilter(job_name=parent.job_name, statuses=list(_HOLDING)), ascending=True)
+    came_first = [record.dagster_run.run_id for record in alike].index(parent.run_id)
+    if 0 <= slots <= 1 + came_first:
+        raise NotStartedError(
+            f"the runs that {parent.job_name} waits for would never begin: it holds one of the {slots} slots of the "
+            f"queue, and {came_first} runs of the same job, which wait, too, the others. Raise max_concurrent_runs "
+            "(concurrency.runs in dagster.yaml), or use `ais build`, which holds none"
+        )
 
 
 def ended(instance: DagsterInstance, task: Task, run_id: str) -> str | None:

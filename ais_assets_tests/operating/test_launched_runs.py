@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dagster import DagsterInstance, DagsterRun
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG
 
 from ais_assets.cli.terminal import DAGSTER_YAML
 from ais_assets.operating import launched_runs
-from ais_assets.operating.launched_runs import NotStartedError, ended
+from ais_assets.operating.launched_runs import LaunchedRuns, NotStartedError, ended, require_a_slot
 from ais_assets.operating.tasks import Task
 from ais_assets_tests.operating.sleeping import sleeping
 
@@ -52,3 +52,18 @@ def test_without_a_daemon_nobody_waits_for_ever(instance: DagsterInstance, monke
         ended(instance, TASK, lost(instance).run_id)
     with pytest.raises(NotStartedError, match=r"track_shards\[0000\] is not_started since .*see whether a daemon"):
         ended(instance, TASK, instance.create_run_for_job(sleeping).run_id)
+
+
+@pytest.mark.parametrize(("slots", "go_on"), [(1, 0), (2, 1), (4, 3), (-1, 4)])
+def test_runs_that_wait_for_others_leave_them_a_slot(tmp_path: Path, slots: int, go_on: int) -> None:
+    (tmp_path / "dagster.yaml").write_text(f"concurrency: {{runs: {{max_concurrent_runs: {slots}}}}}")
+    with DagsterInstance.from_config(str(tmp_path)) as instance:
+        instance.create_run_for_job(sleeping, status=DagsterRunStatus.NOT_STARTED)
+        instance.create_run_for_job(sleeping, status=DagsterRunStatus.SUCCESS)
+        waiting = [instance.create_run_for_job(sleeping, status=DagsterRunStatus.STARTED) for _ in range(4)]
+        for run in waiting[:go_on]:
+            require_a_slot(instance, run)
+        for run in waiting[go_on:]:
+            runs = LaunchedRuns(instance, at_once=1, parent=run)
+            with pytest.raises(NotStartedError, match=rf"one of the {slots} slots.*Raise max_concurrent_runs"), runs:
+                pytest.fail("it began")
