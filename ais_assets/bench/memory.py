@@ -111,8 +111,9 @@ def shard_tracks(shard: int) -> pa.Table:
 
 WINDOW_BYTES = 4 * WINDOW_LEN * schema.FEATURE_COUNT
 TABLE_BYTES = TABLE_WINDOWS * WINDOW_BYTES
-MOST_WINDOWS = 30_000
-"""That a sweep holds."""
+MOST_WINDOWS = 60_000
+"""That a sweep holds: two piles, and so more than 32 MiB at a time, as in real use. What is less, glibc may keep for
+what comes next when it has been freed."""
 KEPT_BYTES = 64_000_000
 """Of every stage: its compiled kernels, and what the allocators keep."""
 MDS_THREADS, MDS_LIMIT = 2, 1 << 22

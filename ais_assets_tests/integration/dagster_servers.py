@@ -45,6 +45,18 @@ mutation ($of: LaunchBackfillParams!) {
   }
 }
 """
+LAUNCH_JOB = """
+mutation ($job: String!) {
+  launchRun(executionParams: {
+    selector: {repositoryLocationName: "ais_assets", repositoryName: "__repository__", jobName: $job}
+    runConfigData: {}
+  }) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message stack }
+  }
+}
+"""
 LOCATIONS = """
 query {
   workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename } } } }
@@ -182,6 +194,12 @@ class DagsterServers:
         launched = self.ask(LAUNCH, of=of)["launchPartitionBackfill"]
         assert launched["__typename"] == "LaunchBackfillSuccess", launched
         return launched["backfillId"]
+
+    def launch_job(self, job: str) -> str:
+        """Asks for a run of the job, without any config, as the UI does; the run's id."""
+        launched = self.ask(LAUNCH_JOB, job=job)["launchRun"]
+        assert launched["__typename"] == "LaunchRunSuccess", launched
+        return launched["run"]["runId"]
 
 
 @contextmanager

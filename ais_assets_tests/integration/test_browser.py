@@ -30,6 +30,8 @@ from ais_assets_tests.patience import PATIENCE_SECONDS
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 PICTURES = os.environ.get("BROWSER_PICTURES")
 DAYS = ("2024-03-01", "2024-03-02")
+OPENS_WITHIN = 60
+"""Seconds, for a dialog to know what can be launched."""
 
 pytestmark = [
     pytest.mark.skipif(BROWSER is None, reason="no chromium on the path: apt-get install chromium"),
@@ -131,14 +133,7 @@ def browser_page(ui: DagsterUI) -> Iterator[Page]:
 @pytest.fixture(scope="module")
 def page(browser_page: Page) -> Page:
     """The page after a backfill of both days and of all that follows, launched from the graph."""
-    browser_page.goto("/asset-groups/")
-    browser_page.get_by_role("button", name="Materialize all").click()
-    dialog = browser_page.get_by_role("dialog")
-    dialog.get_by_text("All", exact=True).click()
-    picture(browser_page, "backfill_dialog")
-    dialog.get_by_role("button", name="Launch backfill").click()
-    dialog.wait_for(state="detached")
-
+    launch_all(browser_page)
     browser_page.goto("/runs?view=backfills")
     browser_page.get_by_text("Manually launched").first.wait_for()
 
@@ -151,6 +146,31 @@ def page(browser_page: Page) -> Page:
     wait(over, "the backfill does not end", pause=1.0)
     picture(browser_page, "backfills")
     return browser_page
+
+
+def launch_all(page: Page) -> None:
+    """Asks for all partitions of all assets, in the dialog of the graph.
+
+    Where the server is slow the dialog may stay as it was when it knew of no partitions, and its button without effect:
+    then the page is loaded anew, as whoever sits before it would do.
+    """
+    for tries_left in reversed(range(PATIENCE_SECONDS // OPENS_WITHIN)):
+        page.goto("/asset-groups/")
+        page.get_by_role("button", name="Materialize all").click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_text("All", exact=True).click()
+        button = dialog.get_by_role("button", name="Launch backfill")
+        try:
+            expect(button).to_be_enabled(timeout=1_000 * OPENS_WITHIN)
+        except AssertionError:
+            picture(page, "backfill_dialog_without_partitions")
+            if tries_left:
+                continue
+            raise
+        picture(page, "backfill_dialog")
+        button.click()
+        dialog.wait_for(state="detached")
+        return
 
 
 def picture(page: Page, name: str) -> None:

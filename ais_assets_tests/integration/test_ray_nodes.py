@@ -24,6 +24,7 @@ from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from ais_assets.operating.code_location import tried_again_in
 from ais_assets.settings import Settings, load_settings
 from ais_assets.store.objects import STAGING
+from ais_assets_tests.ais_command import run_ais
 from ais_assets_tests.conftest import PROJECT
 from ais_assets_tests.integration.dagster_servers import (
     DagsterServers,
@@ -144,9 +145,14 @@ class RayCluster:
                 self._nodes.clear()
         raise AssertionError(f"{_TRIES} nodes have ended as they began")
 
+    @property
+    def dashboard(self) -> str:
+        """Where its head takes jobs, and says who is there."""
+        return self._nodes[0].dashboard
+
     def _has(self, node: RayNode) -> bool:
         try:
-            with urllib.request.urlopen(f"{self._nodes[0].dashboard}/api/v0/nodes", timeout=10) as answer:
+            with urllib.request.urlopen(f"{self.dashboard}/api/v0/nodes", timeout=10) as answer:
                 nodes = json.load(answer)["data"]["result"]["result"]
         except OSError:
             return False
@@ -215,6 +221,42 @@ def servers(home: Path, variables: dict[str, str], cluster: RayCluster) -> Itera
     del cluster  # Its address is in the environment.
     with running_servers(home, variables) as servers:
         yield servers
+
+
+def jobs(cluster: RayCluster) -> str:
+    """What the cluster says of all jobs that it was given."""
+    with urllib.request.urlopen(f"{cluster.dashboard}/api/jobs/", timeout=60) as answer:
+        return answer.read().decode()
+
+
+def test_a_build_and_the_job_for_everything_are_runs_of_the_cluster(
+    cluster: RayCluster,
+    servers: DagsterServers,
+    home: Path,
+    lake: Path,
+    variables: dict[str, str],
+    small_lake: Settings,
+) -> None:
+    cluster.with_another_node()
+    here, wanted = load_settings(lake=str(lake), **SMALL), digests(small_lake)
+    built = run_ais(("build", "--json"), {**variables, "DAGSTER_HOME": str(home)}, lake.parent)
+    assert built.returncode == 0, built.stderr + servers.said()
+    assert digests(here) == wanted
+
+    shutil.rmtree(lake)
+    with DagsterInstance.from_config(str(home)) as instance:
+        everything = servers.launch_job("everything")
+
+        def over() -> bool:
+            run = instance.get_run_by_id(everything)
+            return run is not None and run.is_finished
+
+        wait(over, "the job for everything does not end", pause=1.0)
+        runs = instance.get_runs()
+    assert {run.status for run in runs} == {DagsterRunStatus.SUCCESS}, servers.said()
+    assert digests(here) == wanted
+    given = jobs(cluster)
+    assert not [run.run_id for run in runs if run.run_id not in given], "each run, and what it starts, is a job there"
 
 
 def paused_run(instance: DagsterInstance, node: RayNode) -> tuple[str, psutil.Process]:
