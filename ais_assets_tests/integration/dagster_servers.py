@@ -22,17 +22,23 @@ from ais_assets_tests.conftest import PROJECT
 from ais_assets_tests.patience import PATIENCE_SECONDS
 from ais_assets_tests.s3_server import free_port
 
-FAST_DAEMON = """
+SERVER_START = """
+import faulthandler
+import signal
 import sys
+
+faulthandler.register(signal.SIGUSR1)
 
 if "dagster._daemon" in sys.orig_argv:
     from dagster._daemon import controller
 
     controller.DEFAULT_DAEMON_INTERVAL_SECONDS = 2
 """
-"""A `sitecustomize` by which the daemon looks at backfills every two seconds. It does so every thirty, has no setting
-for it, and these waits would be most of the time that the tests take."""
+"""A `sitecustomize` by which a server says what its threads are doing when it is asked by SIGUSR1, and the daemon looks
+at backfills every two seconds. It does so every thirty, has no setting for it, and these waits would be most of the
+time that the tests take."""
 _LOOK_SECONDS = 0.2
+_SAID_WITHIN = 2.0
 GRACE_SECONDS = 30.0
 """For which a server that was asked to end may take its time; then it is killed."""
 
@@ -64,11 +70,11 @@ query {
 """
 
 
-def wait(until: Callable[[], bool], why: str, pause: float = _LOOK_SECONDS) -> None:
-    """Returns when it is so; fails with the reason when it is not within PATIENCE_SECONDS."""
+def wait(until: Callable[[], bool], why: str, pause: float = _LOOK_SECONDS, said: Callable[[], str] = str) -> None:
+    """Returns when it is so; fails with the reason, and with what is said then, when it is not in PATIENCE_SECONDS."""
     end = time.monotonic() + PATIENCE_SECONDS
     while not until():
-        assert time.monotonic() < end, why
+        assert time.monotonic() < end, f"{why}\n{said()}"
         time.sleep(pause)
 
 
@@ -81,7 +87,7 @@ def wait_until_complete(instance: DagsterInstance, backfill: str, said: Callable
         assert found.status in (BulkActionStatus.REQUESTED, BulkActionStatus.COMPLETED_SUCCESS), said()
         return found.status is BulkActionStatus.COMPLETED_SUCCESS
 
-    wait(over, "the backfill does not complete")
+    wait(over, "the backfill does not complete", said=said)
 
 
 def write_home(home: Path, parts: Sequence[Path], **changes: Mapping[str, object]) -> None:
@@ -94,7 +100,7 @@ def write_home(home: Path, parts: Sequence[Path], **changes: Mapping[str, object
     for section, change in changes.items():
         instance[section] = {**instance.get(section, {}), **change}
     (home / "dagster.yaml").write_text(yaml.safe_dump(instance))
-    (home / "sitecustomize.py").write_text(FAST_DAEMON)
+    (home / "sitecustomize.py").write_text(SERVER_START)
 
 
 class DagsterServers:
@@ -160,8 +166,12 @@ class DagsterServers:
                     continue
 
     def said(self) -> str:
-        """The ends of what they said, for who has to find out why a test failed."""
-        return "\n".join(f"{log.name}:\n{log.read_text()[-3000:]}" for log in sorted(self._home.glob("*.log")))
+        """The ends of what they said, with what they are doing, for who has to find out why a test failed."""
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGUSR1)
+        time.sleep(_SAID_WITHIN)
+        return "\n".join(f"{log.name}:\n{log.read_text()[-6000:]}" for log in sorted(self._home.glob("*.log")))
 
     def wait_until_the_webserver_answers(self) -> None:
         """Returns when it has the code location's definitions to show."""

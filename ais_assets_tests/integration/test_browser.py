@@ -23,7 +23,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from ais_assets.sources.simulated import SimulatedSource
 from ais_assets_tests.conftest import PROJECT
-from ais_assets_tests.integration.dagster_servers import FAST_DAEMON, GRACE_SECONDS, wait
+from ais_assets_tests.integration.dagster_servers import GRACE_SECONDS, SERVER_START, wait
 from ais_assets_tests.integration.test_graph import SMALL
 from ais_assets_tests.patience import PATIENCE_SECONDS
 
@@ -56,7 +56,7 @@ class DagsterUI:
         instance = yaml.safe_load((PROJECT / "ais_assets" / "operating" / "dagster.yaml").read_text())
         instance["run_coordinator"]["config"]["dequeue_interval_seconds"] = 1
         (self._home / "dagster.yaml").write_text(yaml.safe_dump(instance))
-        (self._home / "sitecustomize.py").write_text(FAST_DAEMON)
+        (self._home / "sitecustomize.py").write_text(SERVER_START)
         for day in DAYS:
             self.publish(day, seed=17)
         with socket.socket() as free:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -87,10 +87,12 @@ class Runs:
 
     Args:
         home: the instance's.
+        said: what its servers say, where no run begins.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, said: Callable[[], str]) -> None:
         self._home = home
+        self._said = said
         self._begun: set[str] = set()
 
     def wait_for_another(self) -> None:
@@ -101,7 +103,7 @@ class Runs:
                 under_way = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED]))
                 return {run.run_id for run in under_way} - self._begun
 
-            wait(lambda: bool(begun()), "no further run has begun")
+            wait(lambda: bool(begun()), "no further run has begun", said=self._said)
             self._begun |= begun()
 
 
@@ -109,7 +111,7 @@ def test_a_backfill_outlives_each_server(
     servers: DagsterServers, home: Path, s3: LastingS3Server, postgres: PostgresServer, small_lake: Settings
 ) -> None:
     backfill = servers.launch_backfill(ASSETS)
-    runs = Runs(home)
+    runs = Runs(home, servers.said)
     runs.wait_for_another()
     for name in ("daemon", "webserver"):
         servers.kill(name)

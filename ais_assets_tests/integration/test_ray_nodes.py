@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter
 
 from ais_assets.operating.code_location import tried_again_in
 from ais_assets.settings import Settings, load_settings
@@ -229,7 +229,16 @@ def jobs(cluster: RayCluster) -> str:
         return answer.read().decode()
 
 
-def test_a_build_and_the_job_for_everything_are_runs_of_the_cluster(
+def require_all_succeeded(instance: DagsterInstance, cluster: RayCluster) -> None:
+    """Every run of the instance has succeeded, and was a job of the cluster."""
+    given = jobs(cluster)
+    for run in instance.get_runs():
+        failed = instance.all_logs(run.run_id, {DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE})
+        assert run.status is DagsterRunStatus.SUCCESS, [event.dagster_event for event in failed]
+        assert run.run_id in given
+
+
+def test_a_build_is_runs_of_the_cluster(
     cluster: RayCluster,
     servers: DagsterServers,
     home: Path,
@@ -238,12 +247,17 @@ def test_a_build_and_the_job_for_everything_are_runs_of_the_cluster(
     small_lake: Settings,
 ) -> None:
     cluster.with_another_node()
-    here, wanted = load_settings(lake=str(lake), **SMALL), digests(small_lake)
-    built = run_ais(("build", "--json"), {**variables, "DAGSTER_HOME": str(home)}, lake.parent)
-    assert built.returncode == 0, built.stderr + servers.said()
-    assert digests(here) == wanted
+    with DagsterInstance.from_config(str(home)) as instance:
+        built = run_ais(("build", "--json"), {**variables, "DAGSTER_HOME": str(home)}, lake.parent)
+        assert built.returncode == 0, built.stderr + servers.said()
+        require_all_succeeded(instance, cluster)
+    assert digests(load_settings(lake=str(lake), **SMALL)) == digests(small_lake)
 
-    shutil.rmtree(lake)
+
+def test_the_job_for_everything_starts_runs_of_the_cluster(
+    cluster: RayCluster, servers: DagsterServers, home: Path, lake: Path, small_lake: Settings
+) -> None:
+    cluster.with_another_node()
     with DagsterInstance.from_config(str(home)) as instance:
         everything = servers.launch_job("everything")
 
@@ -251,12 +265,9 @@ def test_a_build_and_the_job_for_everything_are_runs_of_the_cluster(
             run = instance.get_run_by_id(everything)
             return run is not None and run.is_finished
 
-        wait(over, "the job for everything does not end", pause=1.0)
-        runs = instance.get_runs()
-    assert {run.status for run in runs} == {DagsterRunStatus.SUCCESS}, servers.said()
-    assert digests(here) == wanted
-    given = jobs(cluster)
-    assert not [run.run_id for run in runs if run.run_id not in given], "each run, and what it starts, is a job there"
+        wait(over, "the job for everything does not end", pause=1.0, said=servers.said)
+        require_all_succeeded(instance, cluster)
+    assert digests(load_settings(lake=str(lake), **SMALL)) == digests(small_lake)
 
 
 def paused_run(instance: DagsterInstance, node: RayNode) -> tuple[str, psutil.Process]:
