@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from importlib import import_module
 from types import TracebackType
 from typing import Self
 
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, DefaultRunLauncher, RunsFilter
+from dagster import DagsterError, DagsterInstance, DagsterRun, DagsterRunStatus, DefaultRunLauncher, RunsFilter
 
 from ais_assets.operating import code_location
 from ais_assets.operating.tasks import Done, Task, done
@@ -24,8 +26,24 @@ _WAITING = (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.QUEUED, DagsterRunSta
 
 
 def launches_elsewhere(instance: DagsterInstance) -> bool:
-    """Whether the instance has a run launcher of its own; the default one starts a process a run on this machine."""
-    return instance.is_persistent and not isinstance(instance.run_launcher, DefaultRunLauncher)
+    """Whether the instance has a run launcher of its own; the default one starts a process a run on this machine.
+
+    Asked of its class: a node that executes the job for everything need not know where runs are launched, as the daemon
+    launches those that it asks for.
+    """
+    launcher = instance.get_ref().run_launcher_data if instance.is_persistent else None
+    if launcher is None:
+        return False
+    return not issubclass(getattr(import_module(launcher.module_name), launcher.class_name), DefaultRunLauncher)
+
+
+def cancel(instance: DagsterInstance, run_ids: Iterable[str], error: BaseException) -> None:
+    """Cancels runs for this error, which is told which of them could not be and go on."""
+    for run_id in run_ids:
+        try:
+            instance.run_coordinator.cancel_run(run_id)
+        except DagsterError as reason:
+            error.add_note(f"run {run_id} could not be canceled from here and goes on: {reason}")
 
 
 class NotStartedError(RuntimeError):
@@ -60,8 +78,7 @@ class LaunchedRuns:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            for run_id in list(self._under_way):
-                self._instance.run_launcher.terminate(run_id)
+            cancel(self._instance, list(self._under_way), error)
         self._threads.shutdown(cancel_futures=True)
         self._stack.close()
 

@@ -233,8 +233,9 @@ def require_all_succeeded(instance: DagsterInstance, cluster: RayCluster) -> Non
     """Every run of the instance has succeeded, and was a job of the cluster."""
     given = jobs(cluster)
     for run in instance.get_runs():
-        failed = instance.all_logs(run.run_id, {DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE})
-        assert run.status is DagsterRunStatus.SUCCESS, [event.dagster_event for event in failed]
+        failed = [entry.dagster_event for entry in instance.all_logs(run.run_id, DagsterEventType.STEP_FAILURE)]
+        errors = [str(event.step_failure_data.error) for event in failed if event is not None]
+        assert run.status is DagsterRunStatus.SUCCESS, "\n".join(errors)
         assert run.run_id in given
 
 

@@ -6,12 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+import yaml
+from dagster import DagsterEvent, DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG
 
 from ais_assets.cli.terminal import DAGSTER_YAML
 from ais_assets.operating import launched_runs
-from ais_assets.operating.launched_runs import LaunchedRuns, NotStartedError, ended, require_a_slot
+from ais_assets.operating.code_location import create_run
+from ais_assets.operating.launched_runs import (
+    LaunchedRuns,
+    NotStartedError,
+    cancel,
+    ended,
+    launches_elsewhere,
+    require_a_slot,
+)
 from ais_assets.operating.tasks import Task
 from ais_assets_tests.operating.sleeping import sleeping
 
@@ -67,3 +76,31 @@ def test_runs_that_wait_for_others_leave_them_a_slot(tmp_path: Path, slots: int,
             runs = LaunchedRuns(instance, at_once=1, parent=run)
             with pytest.raises(NotStartedError, match=rf"one of the {slots} slots.*Raise max_concurrent_runs"), runs:
                 pytest.fail("it began")
+
+
+@pytest.fixture
+def distant(tmp_path: Path) -> Iterator[DagsterInstance]:
+    """As a node of a cluster has it that does not know where runs are launched."""
+    launcher = {"module": "ais_assets_tests.operating.distant_launcher", "class": "DistantLauncher"}
+    config = {"run_launcher": {**launcher, "config": {"address": {"env": "ADDRESS_OF_THE_CLUSTER"}}}}
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump({**yaml.safe_load(DAGSTER_YAML.read_text()), **config}))
+    with DagsterInstance.from_config(str(tmp_path)) as instance:
+        yield instance
+
+
+def test_a_node_that_cannot_launch_knows_that_others_do(distant: DagsterInstance) -> None:
+    assert launches_elsewhere(distant)
+
+
+def test_what_waits_is_canceled_and_what_cannot_be_is_told(distant: DagsterInstance) -> None:
+    waiting = create_run(distant, "vessels", {}, quiet=True)
+    queued = waiting.run_id
+    distant.report_dagster_event(DagsterEvent.job_enqueue(waiting), queued)
+    begun = distant.create_run_for_job(sleeping, status=DagsterRunStatus.STARTED).run_id
+    error = ValueError("why the build ends")
+    cancel(distant, [begun, queued], error)
+    statuses = {run.run_id: run.status for run in distant.get_runs()}
+    assert statuses == {queued: DagsterRunStatus.CANCELED, begun: DagsterRunStatus.STARTED}
+    (note,) = error.__notes__
+    assert begun in note
+    assert "ADDRESS_OF_THE_CLUSTER" in note
