@@ -7,11 +7,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from ais_assets.io.lake import Lake
 from ais_assets_tests.ais_command import ais_here
@@ -23,44 +25,40 @@ SHIP = 219_000_873
 EVERY = timedelta(minutes=10)
 OF_DAYS = ("raw_archives", "raw_records", "clean_records")
 OF_TRACKS = ("vessels", "track_shards", "tracks")
-NIGHTS = {
-    "Europe/Copenhagen": (date(2024, 3, 31), date(2024, 10, 27)),
-    "America/New_York": (date(2024, 3, 10), date(2024, 11, 3)),
-}
-"""When the clocks of a zone leave out an hour, and when they have one twice."""
-HERE = """
+NIGHTS = [("Europe/Copenhagen", "CET CEST", date(2024, 3, 31)), ("America/New_York", "EST EDT", date(2024, 11, 3))]
+"""Of zones, and what they are called: one leaves out an hour, the other has one twice."""
+IN_ZONE = """
 import json, sys, time
 from pathlib import Path
 from ais_assets_tests.ais_command import ais_here
 print(*time.tzname)
-for arguments, settings, folder in json.loads(sys.argv[1]):
-    built = ais_here(tuple(arguments), settings, Path(folder))
-    if built.returncode:
-        sys.exit(built.stderr)
+arguments, settings, folder = json.loads(sys.argv[1])
+built = ais_here(tuple(arguments), settings, Path(folder))
+sys.exit(built.stderr if built.returncode else 0)
 """
 
 
 def times(first: date, last: date) -> Iterator[datetime]:
     """Every ten minutes of these days."""
-    time = datetime(first.year, first.month, first.day, tzinfo=UTC)
-    while time.date() <= last:
-        yield time
-        time += EVERY
+    now = datetime(first.year, first.month, first.day, tzinfo=UTC)
+    while now.date() <= last:
+        yield now
+        now += EVERY
 
 
 def write_days(folder: Path, first: date, last: date) -> None:
     """A file a day of a ship under way, slowly, without a pause."""
     folder.mkdir()
     lines: dict[date, list[str]] = {}
-    for k, time in enumerate(times(first, last)):
+    for k, now in enumerate(times(first, last)):
         report = row(
-            timestamp=f"{time:%d/%m/%Y %H:%M:%S}",
+            timestamp=f"{now:%d/%m/%Y %H:%M:%S}",
             mmsi=str(SHIP),
             latitude=f"{56 + k / 1_000:.6f}",
             sog="0.4",
             cog="0.0",
         )
-        lines.setdefault(time.date(), [HEADER]).append(report)
+        lines.setdefault(now.date(), [HEADER]).append(report)
     for day, of_day in lines.items():
         (folder / f"aisdk-{day}.csv").write_text("\n".join(of_day) + "\n")
 
@@ -112,30 +110,27 @@ def test_a_day_that_there_is_not_is_refused(tmp_path: Path) -> None:
     assert "2023-02-29" in refused.stderr
 
 
-def test_the_time_zone_of_the_machine_changes_no_byte(tmp_path: Path) -> None:
-    nights = [night for of_zone in NIGHTS.values() for night in of_zone]
-    for night in nights:
-        write_days(tmp_path / f"source-{night}", night, night)
-    name, made = built_in_zone("UTC", nights, tmp_path)
-    assert name == "UTC UTC"
-    assert {key.split("/")[1] for key in made} == {*OF_DAYS, *OF_TRACKS}
-    # The names say that there are such zones here.
-    assert built_in_zone("Europe/Copenhagen", nights, tmp_path) == ("CET CEST", made)
-    assert built_in_zone("America/New_York", nights, tmp_path) == ("EST EDT", made)
-    for night in nights:
-        assert Lake(tmp_path / "UTC" / str(night) / "lake").table("tracks")["positions"].to_pylist() == [144]
+@pytest.fixture
+def _in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process is."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
 
 
-def built_in_zone(zone: str, nights: Sequence[date], folder: Path) -> tuple[str, dict[str, str]]:
-    """The name that a process has for the zone it is in, and the digests of what it makes of each night."""
-    builds = []
-    for night in nights:
-        place = folder / zone.rpartition("/")[2] / str(night)
-        place.mkdir(parents=True)
-        variables = settings(place, folder / f"source-{night}", str(night), str(night))
-        builds.append([build_of(*OF_DAYS, *OF_TRACKS), variables, str(place)])
+@pytest.mark.usefixtures("_in_utc")
+@pytest.mark.parametrize(("zone", "called", "night"), NIGHTS)
+def test_the_time_zone_of_the_machine_changes_no_byte(zone: str, called: str, night: date, tmp_path: Path) -> None:
+    write_days(tmp_path / "source", night, night)
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+    arguments = build_of(*OF_DAYS, *OF_TRACKS)
+    variables = settings(there, tmp_path / "source", str(night), str(night))
     built = subprocess.run(
-        [sys.executable, "-c", HERE, json.dumps(builds)],
+        [sys.executable, "-c", IN_ZONE, json.dumps([arguments, variables, str(there)])],
         env={**os.environ, "TZ": zone},
         cwd=PROJECT,
         capture_output=True,
@@ -144,10 +139,12 @@ def built_in_zone(zone: str, nights: Sequence[date], folder: Path) -> tuple[str,
         check=False,
     )
     assert built.returncode == 0, built.stderr
-    made = {}
-    for night, (_, _, place) in zip(nights, builds, strict=True):
-        made |= {f"{night}/{key}": digest for key, digest in digests(Path(place) / "lake").items()}
-    return built.stdout.splitlines()[0], made
+    # The names say that there is such a zone here.
+    assert built.stdout.splitlines()[0] == called
+    assert ais_here(arguments, settings(here, tmp_path / "source", str(night), str(night)), here).returncode == 0
+    assert {key.split("/")[0] for key in digests(here / "lake")} == {*OF_DAYS, *OF_TRACKS}
+    assert digests(there / "lake") == digests(here / "lake")
+    assert Lake(there / "lake").table("tracks")["positions"].to_pylist() == [144]
 
 
 def digests(lake: Path) -> dict[str, str]:

@@ -404,15 +404,23 @@ def test_a_publication_that_was_taken_for_lost_puts_nothing_over_a_newer_one(
     settings = copy_of(built[0], tmp_path, mds_size_limit=1 << 19)
     lake = Lake(settings.lake)
     (former,) = listed_releases(lake.store)
-    lost = Publication.begin(lake)
+    lost, twin = Publication.begin(lake), Publication.begin(lake)
     with dg.DagsterInstance.ephemeral() as instance:
         rebuild(settings, instance, "mds_shards")
     newer = publish(lake, settings)
     before = published_as_one(settings)
-    facts = json.loads(lake.store.read(f"mds/releases/{former.release.release}/index.json"))
     with pytest.raises(OvertakenError, match=f"now release {newer.release} is published.*training_dataset again"):
-        publish_dataset(lost, settings, {MADE_FROM: facts[MADE_FROM], MADE_WITH: facts[MADE_WITH]})
+        publish_dataset(lost, settings, facts_of(lake, former.release.release))
     assert published_as_one(settings) == before
+    # What says the very same is no other publication, such as that of a build beside this one.
+    assert publish_dataset(twin, settings, facts_of(lake, newer.release)).release == newer.release
+    assert published_as_one(settings) == before
+
+
+def facts_of(lake: Lake, release: str) -> dict[str, Any]:
+    """What a release was made from and with."""
+    index = json.loads(lake.store.read(f"mds/releases/{release}/index.json"))
+    return {fact: index[fact] for fact in (MADE_FROM, MADE_WITH)}
 
 
 def published_as_one(settings: Settings) -> dict[str, str]:
