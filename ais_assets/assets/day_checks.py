@@ -1,10 +1,11 @@
 """Checks of days: whether they were published, parse, are of their day, and are like the days before."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
+from typing import Any
 
 from dagster import (
-    AssetCheckExecutionContext,
     AssetCheckResult,
     AssetChecksDefinition,
     AssetCheckSeverity,
@@ -14,10 +15,10 @@ from dagster import (
     asset_check,
 )
 
+from ais_assets.assets.day_verdicts import Verdict, check_of_each_day
 from ais_assets.assets.figures import figures
 from ais_assets.io.entries import Entry
 from ais_assets.io.lake import Lake
-from ais_assets.publishing.accounts import differing_days
 from ais_assets.publishing.figure_data import daily_counts, recent_days
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
@@ -36,52 +37,36 @@ from ais_assets.transforms.reports.row_rules import OTHER_DAY
 def day_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> list[AssetChecksDefinition]:
     """Those of archives, records and their quality."""
 
-    @asset_check(asset=assets["raw_archives"], name="every_day_published")
-    def every_day_published(context: AssetCheckExecutionContext, lake: LakeResource) -> AssetCheckResult:
-        """Names the days of the run that the source never published; of every day when nothing but this runs."""
-        place = lake.open()
-        landed = _of_run(context, place, "raw_archives", settings)
-        absent = [day for day, entry in landed.items() if not entry.facts["published"]]
-        return AssetCheckResult(
-            passed=not absent or settings.allow_lost_days,
-            severity=AssetCheckSeverity.WARN,
-            description=f"{len(absent)} of {len(landed)} days were never published: {_shown(absent)}"
-            if absent
-            else f"all {len(landed)} days are published",
-            metadata={"days landed": len(landed), "days never published": absent},
-        )
+    @check_of_each_day(assets["raw_archives"], settings)
+    def every_day_published(_: Lake, days: Mapping[str, Entry]) -> dict[str, Verdict]:
+        """Whether the source ever published the day; AIS_ALLOW_LOST_DAYS=true lets it be absent."""
+        return {day: _published(entry, settings) for day, entry in days.items()}
 
-    @asset_check(asset=assets["raw_records"], name="most_rows_parse")
-    def most_rows_parse(context: AssetCheckExecutionContext, lake: LakeResource) -> AssetCheckResult:
-        """Names days of which more than AIS_MOST_LOST_SHARE of the rows were rejected."""
-        place = lake.open()
-        ledgers = {day: entry.ledger for day, entry in _of_run(context, place, "raw_records", settings).items()}
-        lost = {day: (of_day.rows_dropped, of_day.rows_in) for day, of_day in ledgers.items()}
-        return _little_lost("rows rejected", lost, settings.most_lost_share)
+    @check_of_each_day(assets["raw_records"], settings)
+    def most_rows_parse(_: Lake, days: Mapping[str, Entry]) -> dict[str, Verdict]:
+        """Whether no more than AIS_MOST_LOST_SHARE of the day's rows were rejected."""
+        ledgers = {day: entry.ledger for day, entry in days.items()}
+        return {
+            day: _little_lost("rows rejected", of.rows_dropped, of.rows_in, settings.most_lost_share)
+            for day, of in ledgers.items()
+        }
 
-    @asset_check(asset=assets["clean_records"], name="most_records_are_of_their_day")
-    def most_records_are_of_their_day(context: AssetCheckExecutionContext, lake: LakeResource) -> AssetCheckResult:
-        """Names days of which more than AIS_MOST_LOST_SHARE of the records are of another day."""
-        place = lake.open()
-        ledgers = {day: entry.ledger for day, entry in _of_run(context, place, "clean_records", settings).items()}
-        lost = {day: (of_day.dropped.get(OTHER_DAY, 0), of_day.rows_in) for day, of_day in ledgers.items()}
-        return _little_lost("records of another day", lost, settings.most_lost_share)
+    @check_of_each_day(assets["clean_records"], settings)
+    def most_records_are_of_their_day(_: Lake, days: Mapping[str, Entry]) -> dict[str, Verdict]:
+        """Whether no more than AIS_MOST_LOST_SHARE of the day's records are of another day."""
+        ledgers = {day: entry.ledger for day, entry in days.items()}
+        return {
+            day: _little_lost(
+                "records of another day", of.dropped.get(OTHER_DAY, 0), of.rows_in, settings.most_lost_share
+            )
+            for day, of in ledgers.items()
+        }
 
-    @asset_check(asset=assets["clean_records"], name="every_typed_record_is_accounted_for", blocking=True)
-    def every_typed_record_is_accounted_for(
-        context: AssetCheckExecutionContext, lake: LakeResource
-    ) -> AssetCheckResult:
-        """Clean rows in = typed rows out, of each day of the run; of every day when nothing but this runs."""
-        place = lake.open()
-        days = list(_of_run(context, place, "clean_records", settings))
-        differing = differing_days(place, days)
-        return AssetCheckResult(
-            passed=not differing,
-            description=f"typed records are not those seen by cleaning on {_shown(list(differing))}"
-            if differing
-            else f"cleaning has seen all typed records of {len(days)} days",
-            metadata={"days": len(days), "differing": differing},
-        )
+    @check_of_each_day(assets["clean_records"], settings, blocking=True)
+    def every_typed_record_is_accounted_for(lake: Lake, days: Mapping[str, Entry]) -> dict[str, Verdict]:
+        """Clean rows in = typed rows out."""
+        typed = lake.ledgers("raw_records", days)
+        return {day: _all_seen(typed[day].rows_out, entry.ledger.rows_in) for day, entry in days.items()}
 
     @asset_check(asset=assets["daily_quality"], name="like_the_days_before")
     def like_the_days_before(lake: LakeResource) -> AssetCheckResult:
@@ -123,27 +108,10 @@ def day_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> list[
             metadata=metadata,
         )
 
-    @asset_check(asset=assets["daily_quality"], name="most_hours_have_positions")
-    def most_hours_have_positions(context: AssetCheckExecutionContext, lake: LakeResource) -> AssetCheckResult:
-        """Names days with positions in fewer than AIS_LEAST_HOURS of their hours, which no day before need judge."""
-        place = lake.open()
-        days = _of_run(context, place, "daily_quality", settings)
-        facts = {day: entry.facts for day, entry in days.items()}
-        hours = {
-            day: HOURS - int(of_day["hours_without_positions"])
-            for day, of_day in facts.items()
-            if "hours_without_positions" in of_day
-        }
-        thin = [day for day, with_positions in hours.items() if with_positions < settings.least_hours]
-        shown = [f"{day} {hours[day]}" for day in thin]
-        return AssetCheckResult(
-            passed=not thin,
-            severity=AssetCheckSeverity.WARN,
-            description=f"positions in fewer than {settings.least_hours} hours: {_shown(shown)}"
-            if thin
-            else f"positions in {min(hours.values(), default=0)} hours of a day or more",
-            metadata={"days": len(hours), "days without rows": len(days) - len(hours), "days of fewer": thin},
-        )
+    @check_of_each_day(assets["daily_quality"], settings)
+    def most_hours_have_positions(_: Lake, days: Mapping[str, Entry]) -> dict[str, Verdict]:
+        """Whether there are positions in AIS_LEAST_HOURS hours of the day or more, which no day before need judge."""
+        return {day: _hours(entry.facts, settings.least_hours) for day, entry in days.items()}
 
     return [
         every_day_published,
@@ -155,35 +123,31 @@ def day_checks(settings: Settings, assets: dict[str, AssetsDefinition]) -> list[
     ]
 
 
-def _of_run(context: AssetCheckExecutionContext, lake: Lake, asset: str, settings: Settings) -> dict[str, Entry]:
-    """The run's days that are there: other runs may not have come to theirs. All of them when only checks run."""
-    of_run = context.has_partition_key or context.has_partition_key_range
-    wanted = set(context.partition_keys if of_run else settings.day_keys)
-    return lake.entries_of(asset, {day: of for day, of in sorted(lake.versions(asset).items()) if day in wanted})
+def _published(entry: Entry, settings: Settings) -> Verdict:
+    if entry.facts["published"]:
+        return Verdict(True, "published")
+    return Verdict(settings.allow_lost_days, "never published by the source")
 
 
-def _little_lost(what: str, lost: dict[str, tuple[int, int]], most: float) -> AssetCheckResult:
-    """Warns of the days that lost a larger share of rows than they may; by day, rows lost and rows in.
+def _little_lost(what: str, lost: int, of: int, most: float) -> Verdict:
+    """Of a day that lost so many of its rows; one without any, such as one never published, is not judged."""
+    if not of:
+        return Verdict(True, f"{what}: no rows to judge")
+    share = lost / of
+    return Verdict(share <= most, f"{what}: {share:.0%}, {lost:,} of {of:,}", {"share": share})
 
-    A day without rows, such as one never published, is not judged.
-    """
-    shares = {day: rows / of for day, (rows, of) in lost.items() if of}
-    over = [day for day, share in shares.items() if share > most]
-    largest = max(shares.values(), default=0.0)
-    return AssetCheckResult(
-        passed=not over,
-        severity=AssetCheckSeverity.WARN,
-        description=f"{what}: {', '.join(f'{day} {shares[day]:.0%}' for day in over[:_DAYS_SHOWN])}"
-        + (f" and {len(over) - _DAYS_SHOWN} more days" if len(over) > _DAYS_SHOWN else "")
-        if over
-        else f"{what}: at most {largest:.0%} of a day",
-        metadata={
-            "days": len(shares),
-            "days not judged": len(lost) - len(shares),
-            "largest share": largest,
-            "days over it": over,
-        },
-    )
+
+def _all_seen(typed: int, seen: int) -> Verdict:
+    told = f"cleaning has seen all {typed:,}" if typed == seen else f"{typed:,}, and cleaning has seen {seen:,}"
+    return Verdict(typed == seen, f"typed records: {told}", {"typed": typed, "seen by cleaning": seen})
+
+
+def _hours(facts: Mapping[str, Any], least: int) -> Verdict:
+    if "hours_without_positions" not in facts:
+        return Verdict(True, "no rows to judge")
+    hours = HOURS - int(facts["hours_without_positions"])
+    found = Verdict(True, f"positions in {hours} of {HOURS} hours", {"hours with positions": hours})
+    return found if hours >= least else replace(found, passed=False, told=f"{found.told}, fewer than {least}")
 
 
 def _shown(days: Sequence[str]) -> str:

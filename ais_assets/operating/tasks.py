@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dagster import AssetCheckSeverity, DagsterInstance, DagsterRunStatus
 from dagster_shared.error import SerializableErrorInfo
 
-from ais_assets.operating.stages import Stage
+from ais_assets.io.stages import Stage
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
@@ -93,11 +93,21 @@ def _step_errors(instance: DagsterInstance, run_id: str) -> Iterator[str]:
             yield _own_error(error)
 
 
+_DAYS_TOLD = 5
+"""Of a check that did not pass."""
+
+
 def _failed_checks(instance: DagsterInstance, run_id: str, severity: AssetCheckSeverity) -> Iterator[str]:
+    """A line a check; of one that judges each day by itself with the first days of those that did not pass."""
+    told: dict[str, list[str]] = {}
     for entry in instance.all_logs(run_id):
         evaluation = entry.asset_check_evaluation
         if evaluation is not None and not evaluation.passed and evaluation.severity is severity:
-            yield f"the check {evaluation.check_name} did not pass: {evaluation.description}"
+            day = f"{evaluation.partition}: " if evaluation.partition else ""
+            told.setdefault(evaluation.check_name, []).append(f"{day}{evaluation.description}")
+    for check, found in told.items():
+        more = f"; and {len(found) - _DAYS_TOLD} more days" if len(found) > _DAYS_TOLD else ""
+        yield f"the check {check} did not pass: {'; '.join(found[:_DAYS_TOLD])}{more}"
 
 
 def _warned_in_log(instance: DagsterInstance, run_id: str) -> Iterator[str]:

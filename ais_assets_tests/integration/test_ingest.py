@@ -14,7 +14,7 @@ from ais_assets import schema
 from ais_assets.assets.ingest import LostDayError
 from ais_assets.definitions import build_definitions
 from ais_assets.io.lake import Lake
-from ais_assets.operating.tasks import RANGE_END, RANGE_START
+from ais_assets.operating.tasks import RANGE_END, RANGE_START, Task, done
 from ais_assets.publishing.days import days_of
 from ais_assets.settings import Settings, load_settings
 from ais_assets_tests.integration.test_graph import partition_keys, run, stages_of
@@ -65,10 +65,18 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Setting
         yield settings, instance
 
 
-def materialized(settings: Settings, instance: dg.DagsterInstance, asset: str) -> dg.ExecuteInProcessResult:
-    keys = partition_keys(asset, settings)
+def materialized(settings: Settings, instance: dg.DagsterInstance, asset: str, *days: str) -> dg.ExecuteInProcessResult:
+    """One run of the asset, with its checks: of every day, or from the first to the last of these."""
+    keys = days or partition_keys(asset, settings)
     job = build_definitions(settings).resolve_implicit_global_asset_job_def()
     return run(job, instance, asset, {RANGE_START: keys[0], RANGE_END: keys[-1]})
+
+
+def verdicts(instance: dg.DagsterInstance, asset: str, check: str) -> dict[str | None, tuple[str, bool]]:
+    """By day, as the UI has it: the check's latest status, and whether it is of what was materialized last."""
+    key = dg.AssetCheckKey(dg.AssetKey(asset), check)
+    found = instance.event_log_storage.get_asset_check_partition_info([key])
+    return {of.partition_key: (of.latest_execution_status.value, of.is_current) for of in found}
 
 
 def metadata_of(instance: dg.DagsterInstance, asset: str, day: str) -> dict[str, Any]:
@@ -148,18 +156,33 @@ def test_the_check_names_the_day_that_departs(ingested: tuple[Settings, dg.Dagst
 def test_what_days_lose_is_told(ingested: tuple[Settings, dg.DagsterInstance]) -> None:
     settings, instance = ingested
     strict = settings.model_copy(update={"most_lost_share": 0.15})
-    for asset, check, said in (
-        ("raw_archives", "every_day_published", f"1 of 10 days were never published: {UNPUBLISHED}"),
-        ("raw_records", "most_rows_parse", f"rows rejected: {BAD} 20%"),
+    for asset, check, day, said in (
+        ("raw_archives", "every_day_published", UNPUBLISHED, "never published by the source"),
+        ("raw_records", "most_rows_parse", BAD, "rows rejected: 20%, 96 of 480"),
     ):
         evaluations = materialized(strict, instance, asset).get_asset_check_evaluations()
-        (found,) = (evaluation for evaluation in evaluations if evaluation.check_name == check)
-        assert not found.passed
+        of_check = [evaluation for evaluation in evaluations if evaluation.check_name == check]
+        assert [evaluation.partition for evaluation in of_check] == partition_keys(asset, settings)
+        (found,) = (evaluation for evaluation in of_check if not evaluation.passed)
         assert found.severity is dg.AssetCheckSeverity.WARN
-        assert found.description == said
+        assert (found.partition, found.description) == (day, said)
     assert str(days_of(Lake(settings.lake), settings)) == (
         "9 of 10 days with positions (7 not judged by those before), 1 unpublished"
     )
+
+
+def test_each_day_of_a_run_has_its_own_verdict(ingested: tuple[Settings, dg.DagsterInstance]) -> None:
+    settings, instance = ingested
+    strict, after = settings.model_copy(update={"most_lost_share": 0.15}), "2024-03-06"
+    result = materialized(strict, instance, "raw_records", BAD, after)
+    found = verdicts(instance, "raw_records", "most_rows_parse")
+    assert found.keys() == set(partition_keys("raw_records", settings))
+    assert (found[BAD], found[after]) == (("FAILED", True), ("SUCCEEDED", True))
+    told = done(instance, Task("raw_records", (BAD, after)), result.run_id, 0.0)
+    assert told.warnings == (f"the check most_rows_parse did not pass: {BAD}: rows rejected: 20%, 96 of 480",)
+
+    materialized(settings, instance, "raw_records", BAD)
+    assert verdicts(instance, "raw_records", "most_rows_parse")[BAD] == ("SUCCEEDED", True)
 
 
 def test_a_day_that_loses_every_row_is_an_error(tmp_path: Path) -> None:
