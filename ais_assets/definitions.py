@@ -19,6 +19,7 @@ from ais_assets.assets.tracks import track_assets
 from ais_assets.assets.training import training_assets
 from ais_assets.assets.windows import window_assets
 from ais_assets.automation import late_day_sensor, new_day_sensor, newest_day_schedule, run_failure_sensor
+from ais_assets.io.stages import stages
 from ais_assets.jobs import everything_job, job_name
 from ais_assets.resources.lake import IO_MANAGERS, LakeIOManager, LakeResource
 from ais_assets.resources.source import SourceResource
@@ -27,14 +28,15 @@ from ais_assets.settings import Settings, load_settings
 
 
 def platform_assets(settings: Settings) -> dict[str, AssetsDefinition]:
-    """Every asset by its name. Their dependencies are the one source of what comes after what."""
+    """Every asset of the dataset that these settings ask for, by its name."""
     with warnings.catch_warnings():
         # Once an asset otherwise: BackfillPolicy, which Dagster calls beta, is what spreads a backfill over runs, and
         # references to where an asset's function stands are beta, too.
         warnings.simplefilter("ignore", BetaWarning)
         parts = (ingest_assets, track_assets, window_assets, training_assets)
-        assets = with_source_code_references([asset for part in parts for asset in part(settings)])
-        return {asset.key.path[-1]: asset for asset in assets if isinstance(asset, AssetsDefinition)}
+        declared = with_source_code_references([asset for part in parts for asset in part(settings)])
+        assets = {asset.key.path[-1]: asset for asset in declared if isinstance(asset, AssetsDefinition)}
+        return {name: asset for name, asset in assets.items() if name in stages(settings)}
 
 
 def build_definitions(settings: Settings) -> Definitions:
@@ -49,7 +51,7 @@ def build_definitions(settings: Settings) -> Definitions:
                 define_asset_job(job_name(name), AssetSelection.assets(asset), description=f"Materializes {name}.")
                 for name, asset in assets.items()
             ),
-            everything_job(settings, list(assets.values())),
+            everything_job(settings),
         ],
         schedules=[newest_day_schedule(settings)],
         sensors=[new_day_sensor(), late_day_sensor(settings), run_failure_sensor(settings)],

@@ -1,11 +1,9 @@
 """The name of each stage's job, and the job for everything."""
 
-from collections.abc import Sequence
+from dagster import Config, JobDefinition, OpExecutionContext, job, op
 
-from dagster import AssetsDefinition, Config, JobDefinition, OpExecutionContext, job, op
-
+from ais_assets.io.stages import turns
 from ais_assets.operating.building import Watch, build
-from ais_assets.operating.stages import turns
 from ais_assets.operating.tasks import Done
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
@@ -28,7 +26,7 @@ class EverythingConfig(Config):
     anew: bool = False
 
 
-def everything_job(settings: Settings, assets: Sequence[AssetsDefinition]) -> JobDefinition:
+def everything_job(settings: Settings) -> JobDefinition:
     """What is missing or stale of every stage, in order; Dagster's asset jobs cannot mix days, shards and piles."""
 
     @op
@@ -41,7 +39,7 @@ def everything_job(settings: Settings, assets: Sequence[AssetsDefinition]) -> Jo
                 context.log.warning(f"{done.task}: {warning}")
 
         build(
-            turns(assets),
+            turns(settings),
             lake.open(),
             settings,
             context.instance,

@@ -1,1 +1,1 @@
-"""What exists, from what, partitioned how."""
+"""What Dagster makes of each stage (`io/stages.py` says what these are), and what must hold of it."""

@@ -9,9 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 from dagster import AssetExecutionContext, AssetsDefinition, AutomationCondition
 
-from ais_assets.assets import partitions
 from ais_assets.assets.figures import with_figures
-from ais_assets.assets.stage import Making, every, stage
+from ais_assets.assets.stage import Making, stage
 from ais_assets.io.lake import Folder, Lake
 from ais_assets.ledger import Ledger
 from ais_assets.publishing.figure_data import facts_of_vessels
@@ -32,19 +31,9 @@ GROUP = "ingest"
 
 def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
     """`raw_archives`, `raw_records`, `clean_records`, `daily_quality` and `vessels` for these settings."""
-    days = partitions.days(settings)
     by_itself = AutomationCondition.eager()
-    simulation = ("simulated_vessels", "seed", "first_day") if settings.source == "simulated" else ()
 
-    @stage(
-        settings,
-        group=GROUP,
-        kinds={settings.source, "file"},
-        stored_as="folder",
-        cut=days,
-        made_with=("source", "file_zone", "file_margin_hours", *simulation),
-        pool="source",
-    )
+    @stage(settings, group=GROUP, kinds={settings.source, "file"}, pool="source")
     def raw_archives(context: AssetExecutionContext, lake: LakeResource, source: SourceResource) -> Partitions:
         """The source's files of the day, as published, landed once: size, sha256 and where they are from.
 
@@ -53,26 +42,7 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
         place, feed = lake.open(), source.open()
         return Making(context, place, settings).each(lambda day: landed_archive(place, feed, date.fromisoformat(day)))
 
-    @stage(
-        settings,
-        group=GROUP,
-        kinds={"parquet"},
-        stored_as="parquet",
-        cut=days,
-        deps=["raw_archives"],
-        made_with=(
-            "source",
-            "table_columns",
-            "table_delimiter",
-            "source_zone",
-            "file_zone",
-            "file_margin_hours",
-            "nmea_believe_tag_blocks",
-        ),
-        # 2: the column identity.
-        code_version="2",
-        automation_condition=by_itself,
-    )
+    @stage(settings, group=GROUP, kinds={"parquet"}, automation_condition=by_itself)
     def raw_records(context: AssetExecutionContext, lake: LakeResource, source: SourceResource) -> Partitions:
         """Every row of the archive that parses, typed; every row that does not, counted with its reason."""
         place, feed = lake.open(), source.open()
@@ -80,21 +50,7 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
             lambda day: typed_records(place, feed, date.fromisoformat(day), settings)
         )
 
-    @stage(
-        settings,
-        group=GROUP,
-        kinds={"parquet", "numba"},
-        stored_as="parquet",
-        cut=days,
-        deps=["raw_records"],
-        made_with=(
-            *("shards", "repeat_seconds", "moving_knots", "ships_only", "classes"),
-            *("drop_position_at_zero", "region", "land_metres", "drop_on_land", "identities", "identity_fingerprint"),
-        ),
-        # 2: types of ship are chosen where tracks are made.
-        code_version="2",
-        automation_condition=by_itself,
-    )
+    @stage(settings, group=GROUP, kinds={"parquet", "numba"}, automation_condition=by_itself)
     def clean_records(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """Usable positions, deduplicated, by (vessel shard, MMSI, time); a count for every rule that dropped any."""
         place = lake.open()
@@ -102,15 +58,7 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
             lambda day: cleaned_records(place, date.fromisoformat(day), settings)
         )
 
-    @stage(
-        settings,
-        group=GROUP,
-        kinds={"parquet"},
-        stored_as="parquet",
-        cut=days,
-        deps=["raw_records", "clean_records"],
-        automation_condition=by_itself,
-    )
+    @stage(settings, group=GROUP, kinds={"parquet"}, automation_condition=by_itself)
     def daily_quality(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """What the day's data were like: volume, fields not available, rejects, coverage by hour, reporting interval.
 
@@ -127,16 +75,7 @@ def ingest_assets(settings: Settings) -> list[AssetsDefinition]:
 
         return making.each(measured)
 
-    @stage(
-        settings,
-        group=GROUP,
-        kinds={"parquet", "duckdb"},
-        stored_as="parquet",
-        deps=[every("raw_records")],
-        made_with=("validation_fraction", "test_fraction", "seed", "identities", "identity_fingerprint"),
-        # 2: the column identities. 3: ship_types.
-        code_version="3",
-    )
+    @stage(settings, group=GROUP, kinds={"parquet", "duckdb"})
     def vessels(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """Who each vessel MMSI is (name, IMO, type, size, class, flag), from every day; conflicts shown, not hidden."""
         place = lake.open()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import pyarrow as pa
 from dagster import (
@@ -19,8 +19,9 @@ from dagster import (
     asset,
 )
 
-from ais_assets.assets.partitions import Partitioning
+from ais_assets.assets.partitions import partitioning
 from ais_assets.io.lake import Lake
+from ais_assets.io.layout import Cut, place_of
 from ais_assets.io.provenance import (
     CODE_VERSION,
     MADE_FROM,
@@ -29,8 +30,8 @@ from ais_assets.io.provenance import (
     Chain,
     Inputs,
     named,
-    setting_values,
 )
+from ais_assets.io.stages import every_stage
 from ais_assets.machine import utc_today
 from ais_assets.resources.io_managers import Partitions, Payload
 from ais_assets.settings import Settings
@@ -48,47 +49,51 @@ def stage(
     *,
     group: str,
     kinds: set[str],
-    stored_as: Literal["parquet", "folder", "json"],
-    cut: Partitioning | None = None,
-    deps: Sequence[str | AssetDep] = (),
-    made_with: Sequence[str] = (),
-    code_version: str = "1",
     pool: str | None = None,
     automation_condition: AutomationCondition[Any] | None = None,
 ) -> Callable[[Callable[..., Any]], AssetsDefinition]:
     """Makes an asset of the function below it, whose name and docstring it gets.
 
+    What it is made from and with is that of the stage of this name (`io/stages.py`), where it lies and how it is cut
+    that of its place (`io/layout.py`).
+
     Args:
         settings: of the deployment.
         group: the part of the graph that it belongs to.
         kinds: what it is made of or with, for the UI's icons.
-        stored_as: the IO manager.
-        cut: its partitions, and how many of them a run takes; default: none.
-        deps: names of the assets that it is made from; `every` where it needs all their partitions.
-        made_with: names of the settings that its content depends on, its inputs apart. They are kept with each
-            partition, which is stale once they have changed.
-        code_version: another one makes every partition stale.
         pool: of what its runs use together, of which `dagster instance concurrency set` bounds how many run at a time.
         automation_condition: when it is materialized by itself; default: never.
     """
-    values = setting_values(settings)
-    shaped = {CODE_VERSION: code_version, **{name: values[name] for name in made_with}}
-    return asset(
-        partitions_def=None if cut is None else cut.definition,
-        deps=deps,
-        group_name=group,
-        owners=OWNERS,
-        kinds=kinds,
-        code_version=code_version,
-        pool=pool,
-        io_manager_key=stored_as,
-        backfill_policy=None if cut is None else cut.backfill_policy,
-        automation_condition=automation_condition,
-        freshness_policy=_fresh_daily(settings) if cut is not None and cut.of_days else None,
-        tags={"cut": "whole" if cut is None else "days" if cut.of_days else "parts"},
-        metadata={MADE_WITH: shaped},
-        op_tags={SETTINGS_TAG: _told(shaped, settings)},
-    )
+
+    def made(make: Callable[..., Any]) -> AssetsDefinition:
+        of = every_stage(settings)[getattr(make, "__name__", "")]
+        place, cut = place_of(of.asset), partitioning(place_of(of.asset).cut, settings)
+        declare = asset(
+            partitions_def=None if cut is None else cut.definition,
+            deps=[_dependency(name, place.cut) for name in of.upstream],
+            group_name=group,
+            owners=OWNERS,
+            kinds=kinds,
+            code_version=of.made_with[CODE_VERSION],
+            pool=pool,
+            io_manager_key=place.kind.value,
+            backfill_policy=None if cut is None else cut.backfill_policy,
+            automation_condition=automation_condition,
+            freshness_policy=_fresh_daily(settings) if of.of_days else None,
+            tags={"cut": "whole" if cut is None else "days" if of.of_days else "parts"},
+            metadata={MADE_WITH: of.made_with},
+            op_tags={SETTINGS_TAG: _told(of.made_with, settings)},
+        )
+        return declare(make)
+
+    return made
+
+
+def _dependency(name: str, cut: Cut | None) -> AssetDep:
+    """On the same partition of an asset that is cut alike, on all of one that is cut otherwise: from day to shard and
+    from shard to pile each depends on every one before it."""
+    of = place_of(name).cut
+    return AssetDep(name, partition_mapping=AllPartitionMapping()) if of not in (None, cut) else AssetDep(name)
 
 
 def _fresh_daily(settings: Settings) -> FreshnessPolicy | None:
@@ -135,11 +140,6 @@ def require_settings_of_launch(context: AssetExecutionContext) -> None:
                 f"this run was launched with {what}{launched.get(name)}, and the process that executes it has "
                 f"{what}{here.get(name)}: give the code server and every worker the same settings"
             )
-
-
-def every(name: str) -> AssetDep:
-    """Of this asset all partitions: from day to shard and from shard to pile, each depends on every one before it."""
-    return AssetDep(name, partition_mapping=AllPartitionMapping())
 
 
 class Making:

@@ -8,9 +8,8 @@ import pyarrow.compute as pc
 from dagster import AssetExecutionContext, AssetsDefinition
 from numpy.typing import NDArray
 
-from ais_assets.assets import partitions
 from ais_assets.assets.ingest import days_present
-from ais_assets.assets.stage import Making, every, stage
+from ais_assets.assets.stage import Making, stage
 from ais_assets.io.lake import Lake
 from ais_assets.io.row_groups import GroupOfEach
 from ais_assets.resources.io_managers import Partitions
@@ -22,28 +21,12 @@ from ais_assets.transforms.track_table import track_table
 from ais_assets.transforms.tracks import CLEAN_COLUMNS, build_tracks
 
 GROUP = "tracks"
-TRACKED_BY = (
-    *("shards", "max_gap_seconds", "max_speed_knots", "min_track_positions", "thin_seconds"),
-    *("stationary_seconds", "stationary_knots", "validation_fraction", "test_fraction", "seed"),
-    "ship_types",
-)
-"""Settings that tracks are made by."""
 
 
 def track_assets(settings: Settings) -> list[AssetsDefinition]:
     """`track_shards` and `tracks` for these settings."""
-    shards = partitions.shards(settings)
 
-    @stage(
-        settings,
-        group=GROUP,
-        kinds={"parquet", "numba"},
-        stored_as="parquet",
-        cut=shards,
-        deps=[every("clean_records"), "vessels"],
-        made_with=TRACKED_BY,
-        code_version="3",
-    )
+    @stage(settings, group=GROUP, kinds={"parquet", "numba"})
     def track_shards(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """All days of 1/N of the vessels as tracks: cut at silences over 4 h and impossible speeds, split by hull."""
         place = lake.open()
@@ -63,15 +46,7 @@ def track_assets(settings: Settings) -> list[AssetsDefinition]:
             compares=True,
         )
 
-    @stage(
-        settings,
-        group=GROUP,
-        kinds={"parquet", "numba"},
-        stored_as="parquet",
-        cut=shards,
-        deps=["track_shards", "vessels"],
-        made_with=("window_len", "stride"),
-    )
+    @stage(settings, group=GROUP, kinds={"parquet", "numba"})
     def tracks(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """One row a track: vessel, class and type, start and end, length, bounding box, split, windows."""
         place = lake.open()

@@ -8,9 +8,8 @@ from typing import Any
 
 from dagster import AssetExecutionContext, AssetsDefinition, DataVersion, MaterializeResult, MetadataValue, Output
 
-from ais_assets.assets import partitions
 from ais_assets.assets.figures import figures
-from ais_assets.assets.stage import Making, every, stage
+from ais_assets.assets.stage import Making, stage
 from ais_assets.assets.windows import WindowGather
 from ais_assets.io.lake import Folder, Lake
 from ais_assets.io.mds import write_shards
@@ -32,19 +31,9 @@ a year's five million. Those of one ship err alike; more of them would take minu
 
 
 def training_assets(settings: Settings) -> list[AssetsDefinition]:
-    """`training_dataset`, and as AIS_WINDOW_FORMATS says `mds_shards` and, of Parquet, `dead_reckoning`."""
-    with_mds, with_parquet = "mds" in settings.window_formats, "parquet" in settings.window_formats
+    """`mds_shards`, `training_dataset` and `dead_reckoning` for these settings."""
 
-    @stage(
-        settings,
-        group=GROUP,
-        kinds={"mds"},
-        stored_as="folder",
-        cut=partitions.piles(settings),
-        deps=[every("window_piles"), every("track_shards")],
-        made_with=("seq_len", "window_len", "seed", "piles", "mds_size_limit"),
-        code_version="3",
-    )
+    @stage(settings, group=GROUP, kinds={"mds"})
     def mds_shards(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """The pile's windows in the order of `materialized_windows` as MDS shards, gathered from the tracks, too."""
         place = lake.open()
@@ -53,18 +42,7 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
             lambda pile: sharded_windows(place, pile, next(piles), settings), compares=True
         )
 
-    @stage(
-        settings,
-        group=GROUP,
-        kinds={"json", *settings.window_formats},
-        stored_as="json",
-        deps=[
-            every("track_shards"),
-            *([every("mds_shards")] if with_mds else []),
-            *([every("materialized_windows"), *settings.splits_apart, "dead_reckoning"] if with_parquet else []),
-        ],
-        code_version="4",
-    )
+    @stage(settings, group=GROUP, kinds={"json", *settings.window_formats})
     def training_dataset(context: AssetExecutionContext, lake: LakeResource) -> MaterializeResult:
         """The commit point: the index of the tracks, and of MDS the root index and statistics; the dataset card."""
         from ais_assets.publishing.index import publish_dataset  # noqa: PLC0415 - loads matplotlib
@@ -85,14 +63,7 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
             },
         )
 
-    @stage(
-        settings,
-        group=GROUP,
-        kinds={"pytorch"},
-        stored_as="json",
-        deps=["validation"],
-        made_with=("seq_len",),
-    )
+    @stage(settings, group=GROUP, kinds={"pytorch"})
     def dead_reckoning(context: AssetExecutionContext, lake: LakeResource) -> Output[dict[str, Any]]:
         """The baselines that every model must beat, in nautical miles: holding course and speed, and two others."""
         from ais_assets.publishing.figures.forecast import error_by_horizon  # noqa: PLC0415 - loads matplotlib
@@ -112,11 +83,7 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
         }
         return Output({**report, **facts}, metadata=shown)
 
-    return [
-        *([mds_shards] if with_mds else []),
-        training_dataset,
-        *([dead_reckoning] if with_parquet else []),
-    ]
+    return [mds_shards, training_dataset, dead_reckoning]
 
 
 @contextmanager

@@ -6,8 +6,7 @@ import pyarrow as pa
 from dagster import AssetExecutionContext, AssetsDefinition
 
 from ais_assets import schema
-from ais_assets.assets import partitions
-from ais_assets.assets.stage import Making, every, stage
+from ais_assets.assets.stage import Making, stage
 from ais_assets.io.lake import Lake
 from ais_assets.io.packed import PackedPositions, PackedShard, read_packed
 from ais_assets.io.references import holdout_from, references_by_shard, require_same, shuffle_digest
@@ -24,22 +23,9 @@ FLOAT_BYTES = 4
 
 
 def window_assets(settings: Settings) -> list[AssetsDefinition]:
-    """`window_piles`, and with Parquet `materialized_windows` and the splits apart; none without windows.
+    """`window_piles`, `materialized_windows` and the splits apart: `validation`, `holdout` and `test`."""
 
-    The splits are `validation`, `holdout` and, with AIS_TEST_FRACTION, `test`.
-    """
-    gathered_from = [every("window_piles"), every("track_shards")]
-    gathered_with = ("window_len", "seed", "piles")
-
-    @stage(
-        settings,
-        group=GROUP,
-        kinds={"parquet"},
-        stored_as="parquet",
-        cut=partitions.shards(settings),
-        deps=["track_shards"],
-        made_with=("piles", "window_len", "stride", "seed", "holdout_from", "test_fraction"),
-    )
+    @stage(settings, group=GROUP, kinds={"parquet"})
     def window_piles(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """Pass 1 of the global shuffle: a reference to every window, thrown into a random pile, iid."""
         place = lake.open()
@@ -47,43 +33,29 @@ def window_assets(settings: Settings) -> list[AssetsDefinition]:
             lambda shard: thrown_windows(place, shard, settings), compares=True
         )
 
-    @stage(settings, group=GROUP, kinds={"parquet"}, stored_as="parquet", deps=gathered_from, made_with=gathered_with)
+    @stage(settings, group=GROUP, kinds={"parquet"})
     def validation(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """The validation vessels' windows, shuffled; no vessel of theirs is in the training windows."""
         return split_apart(context, lake.open(), schema.VALIDATION_PILE, settings)
 
-    @stage(settings, group=GROUP, kinds={"parquet"}, stored_as="parquet", deps=gathered_from, made_with=gathered_with)
+    @stage(settings, group=GROUP, kinds={"parquet"})
     def holdout(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """All vessels' windows from AIS_HOLDOUT_FROM on, shuffled; empty without it. No other has that time in it."""
         return split_apart(context, lake.open(), schema.HOLDOUT_PILE, settings)
 
-    @stage(settings, group=GROUP, kinds={"parquet"}, stored_as="parquet", deps=gathered_from, made_with=gathered_with)
+    @stage(settings, group=GROUP, kinds={"parquet"})
     def test(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """The windows of vessels that neither training nor the choice of a model has seen, shuffled: for the end."""
         return split_apart(context, lake.open(), schema.TEST_PILE, settings)
 
-    @stage(
-        settings,
-        group=GROUP,
-        kinds={"parquet", "numba"},
-        stored_as="parquet",
-        cut=partitions.piles(settings),
-        deps=gathered_from,
-        made_with=gathered_with,
-    )
+    @stage(settings, group=GROUP, kinds={"parquet", "numba"})
     def materialized_windows(context: AssetExecutionContext, lake: LakeResource) -> Partitions:
         """Pass 2: a pile's references shuffled, then the windows gathered from the tracks."""
         place = lake.open()
         piles = WindowGather(place, settings).piles([int(pile) for pile in context.partition_keys], context)
         return Making(context, place, settings).each(lambda _: next(piles), compares=True)
 
-    if not settings.window_formats:
-        return []
-    return [
-        window_piles,
-        *([validation, holdout, materialized_windows] if "parquet" in settings.window_formats else []),
-        *([test] if "test" in settings.splits_apart else []),
-    ]
+    return [window_piles, validation, holdout, materialized_windows, test]
 
 
 def split_apart(context: AssetExecutionContext, lake: Lake, pile: int, settings: Settings) -> Partitions:

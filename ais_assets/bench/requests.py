@@ -24,9 +24,9 @@ from ais_assets.bench._loader_s3 import mock_server
 from ais_assets.bench.race import machine
 from ais_assets.cli.summary import Summary
 from ais_assets.cli.terminal import open_lake, terminal
-from ais_assets.definitions import build_definitions, platform_assets
+from ais_assets.definitions import build_definitions
 from ais_assets.io.entries import forget
-from ais_assets.operating.stages import turns
+from ais_assets.io.stages import in_order
 from ais_assets.operating.tasks import RANGE_END, RANGE_START
 from ais_assets.settings import load_settings
 
@@ -91,7 +91,7 @@ def measure(
             piles=piles,
             **_SMALL,
         )
-        stages = [stage for turn in turns(platform_assets(settings).values()) for stage in turn]
+        stages = in_order(settings)
         job = build_definitions(settings).resolve_implicit_global_asset_job_def()
         for stage in stages:
             _materialize(job, instance, stage.asset, stage.partitions)

@@ -36,15 +36,14 @@ from ais_assets.bench.race import machine
 from ais_assets.bench.rates import median_rates
 from ais_assets.cli.plan import window_formats as window_formats_option
 from ais_assets.cli.terminal import terminal
-from ais_assets.definitions import platform_assets
 from ais_assets.io.lake import Lake
 from ais_assets.io.layout import Kind, place_of
+from ais_assets.io.stages import in_order
 from ais_assets.ledger import Ledger
 from ais_assets.machine import usable_cores
 from ais_assets.operating.planning.plan import FIRST_BATCH, Plan, plan
 from ais_assets.operating.planning.schedule import Stage
 from ais_assets.operating.planning.workload import Load
-from ais_assets.operating.stages import turns
 from ais_assets.operating.tasks import Task
 from ais_assets.publishing.index import INDEX_FILE
 from ais_assets.settings import Settings, load_settings
@@ -143,7 +142,7 @@ plan."""
 
 def run_stages(settings: Settings, runs: Runs, lake: Lake, workers: int) -> dict[str, Measured]:
     """Builds everything from the typed records on; of the training windows the lake keeps no features."""
-    stages = {stage.asset: stage for turn in turns(platform_assets(settings).values()) for stage in turn}
+    stages = {stage.asset: stage for stage in in_order(settings)}
     measured = {asset: _run(runs, lake, asset, stages[asset].partitions) for asset in BEFORE if asset in stages}
     parts: dict[str, list[Measured]] = {asset: [] for asset in OF_PILES if asset in stages}
     piles = settings.pile_keys if parts else []

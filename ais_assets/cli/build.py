@@ -12,12 +12,11 @@ import click
 from ais_assets.cli.progress import BuildProgress
 from ais_assets.cli.summary import Summary, show
 from ais_assets.cli.terminal import Failure, failures, open_instance, open_lake, settings_or_fail, terminal
-from ais_assets.definitions import platform_assets
 from ais_assets.io.layout import PLACES
+from ais_assets.io.stages import stages, turns
 from ais_assets.operating.builders import OtherBuildError
 from ais_assets.operating.building import BuildError, Watch, build
 from ais_assets.operating.launched_runs import NotStartedError
-from ais_assets.operating.stages import turns
 from ais_assets.settings import Settings
 
 
@@ -69,7 +68,7 @@ def run_build(
     quiet: bool,
 ) -> BuildProgress:
     """Builds with progress on the terminal; returns what that has seen."""
-    known = platform_assets(settings)
+    known = stages(settings)
     for asset in assets or ():
         if asset not in known:
             cure = "; AIS_WINDOW_FORMATS says which windows are stored" if asset in PLACES else ""
@@ -78,7 +77,7 @@ def run_build(
     with failures(), open_instance() as instance, progress:
         try:
             build(
-                turns(known.values()),
+                turns(settings),
                 open_lake(settings),
                 settings,
                 instance,

@@ -1,9 +1,10 @@
-"""How a build is followed on the terminal."""
+"""How a build, or a look at what is there, is followed on the terminal."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from threading import Timer
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -69,3 +70,42 @@ class BuildProgress:
         self.seconds[asset] = time.monotonic() - self._started[asset]
         if self._left[asset] == 0 and not self._console.is_terminal:
             self._console.print(f"{asset}: {self.seconds[asset]:.1f} s", highlight=False)
+
+
+class LookProgress:
+    """A bar over the partitions that are looked at: in a terminal, once it takes longer than a moment, gone at its end.
+
+    Args:
+        partitions: to be looked at, of all assets.
+    """
+
+    def __init__(self, partitions: int) -> None:
+        console = Console(stderr=True, markup=False)
+        self._progress = Progress(
+            TextColumn("{task.description:<22}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._bar = self._progress.add_task("", total=partitions)
+        self._under_way = 0
+        self._shown = Timer(_MOMENT_SECONDS, self._progress.start)
+
+    def __enter__(self) -> LookProgress:
+        self._shown.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._shown.cancel()
+        self._shown.join()
+        self._progress.stop()
+
+    def begin(self, asset: str, partitions: int) -> None:
+        """An asset is looked at; the one before it is done."""
+        self._progress.update(self._bar, description=asset, advance=self._under_way)
+        self._under_way = partitions
+
+
+_MOMENT_SECONDS: Final = 0.5

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ais_assets.definitions import platform_assets
+from ais_assets.cli.progress import LookProgress
 from ais_assets.io.lake import Lake
+from ais_assets.io.stages import Stage, in_order
 from ais_assets.operating.inventory import Holdings, inventory
-from ais_assets.operating.stages import turns
 from ais_assets.publishing.days import Days, days_of
 from ais_assets.settings import Settings
 
@@ -29,9 +29,13 @@ class Summary:
 
     @classmethod
     def of(cls, lake: Lake, settings: Settings, seconds: Mapping[str, float] | None = None) -> Self:
-        """As the files themselves have it; `seconds` are those that assets took to build just now."""
-        stages = [stage for turn in turns(platform_assets(settings).values()) for stage in turn]
-        held = list(inventory(lake, stages, settings))
+        """As the files themselves have it; `seconds` are those that assets took to build just now.
+
+        In a terminal a bar on standard error shows how far this is, where it takes a while.
+        """
+        stages = in_order(settings)
+        with LookProgress(sum(map(_looks, stages))) as progress:
+            held = list(inventory(lake, stages, settings, lambda stage: progress.begin(stage.asset, _looks(stage))))
         faults = [line for of_asset in held for line in of_asset.faults(settings)]
         return cls(held, days_of(lake, settings), seconds or {}, faults)
 
@@ -62,6 +66,11 @@ class Summary:
             for held in self.assets
         ]
         return {"days": asdict(self.days), "stages": stages, "faults": self.faults}
+
+
+def _looks(stage: Stage) -> int:
+    """How many partitions are to be looked at."""
+    return max(1, len(stage.partitions))
 
 
 def show(console: Console, summary: Summary, lake: str) -> None:

@@ -61,9 +61,9 @@ def failures() -> Iterator[None]:
 
 def open_lake(settings: Settings) -> Lake:
     """The lake of the settings."""
-    from ais_assets.resources.lake import LakeResource  # noqa: PLC0415 - Dagster takes a second to import
+    from ais_assets.io.lake import Lake  # noqa: PLC0415 - Arrow takes a moment to import
 
-    return LakeResource.from_settings(settings).open()
+    return Lake.from_settings(settings)
 
 
 @contextmanager

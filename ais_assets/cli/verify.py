@@ -11,10 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ais_assets.cli.terminal import failures, open_lake, settings_or_fail, terminal
-from ais_assets.definitions import platform_assets
 from ais_assets.io.releases import found_release
+from ais_assets.io.stages import in_order
 from ais_assets.operating.release_verification import release_verification
-from ais_assets.operating.stages import turns
 from ais_assets.operating.verification import Part, verification
 
 
@@ -44,8 +43,7 @@ def command(*, windows: int, release: str | None, as_json: bool) -> None:
         lake = open_lake(settings)
         progress = Console(stderr=True, markup=False)
         if release is None:
-            stages = [stage for turn in turns(platform_assets(settings).values()) for stage in turn]
-            looking = verification(lake, stages, settings, windows)
+            looking = verification(lake, in_order(settings), settings, windows)
         else:
             looking = release_verification(lake, found_release(lake.releases(), release, lake.uri), windows)
         for part in looking:

@@ -1,1 +1,1 @@
-"""Storage: the lake, the IO managers, and the loader for training code."""
+"""The lake: what each dataset is made from, where it lies, how it is written and read; and the loader for training."""

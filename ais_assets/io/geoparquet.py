@@ -15,7 +15,6 @@ import pyarrow as pa
 
 from ais_assets.io.views import in_degrees_and_knots
 from ais_assets.transforms.geometries import lines, points
-from ais_assets.transforms.kernels import run_starts
 
 GEOMETRY: Final = "geometry"
 BOX: Final = "bbox"
@@ -43,6 +42,8 @@ def lines_of(tracks: pa.Table, positions: pa.Table) -> pa.Table:
 
     Raises OtherTracksError where these are positions of other tracks.
     """
+    from ais_assets.transforms.kernels import run_starts  # noqa: PLC0415 - loads numba
+
     track = positions["track"].to_numpy()
     starts = run_starts(track)
     if not np.array_equal(track[starts], tracks["track"].to_numpy()):

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final, Literal, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, Unpack, overload
 
 import numpy as np
 import pyarrow as pa
@@ -38,13 +38,12 @@ from ais_assets.store.ranges import Tail
 from ais_assets.store.s3_access import PATIENCE_SECONDS, S3Access, S3Client
 from ais_assets.store.sealed_parquet import DamagedFileError, SealedFile, read_footer
 from ais_assets.stream import REJECTS, RecordStream, sql_connection
-from ais_assets.transforms.split import shard_of
-from ais_assets.transforms.vessel_windows import windows_of
 
 if TYPE_CHECKING:
     import duckdb
 
     from ais_assets.io.streaming_loader import AISMDSDataset, TrackWindowDataset, ValidationDataset
+    from ais_assets.settings import Settings
 
 
 class PartitionMissingError(LookupError):
@@ -124,6 +123,25 @@ class Lake:
     ) -> None:
         self.store: Store = open_store(uri, s3_client, s3_access, s3_patience_seconds)
         self._level = zstd_level
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The lake that the settings name. Nothing is read or written yet."""
+        access = S3Access(
+            settings.s3_endpoint_url,
+            settings.s3_region,
+            settings.s3_profile,
+            settings.s3_encryption,
+            settings.s3_storage_class,
+            settings.s3_requester_pays,
+            settings.s3_anonymous,
+        )
+        return cls(
+            settings.lake,
+            s3_access=access,
+            s3_patience_seconds=settings.s3_patience_seconds,
+            zstd_level=settings.zstd_level,
+        )
 
     def __repr__(self) -> str:
         return f"Lake({self.store.uri!r})"
@@ -492,6 +510,8 @@ class Lake:
 
     def _shards_of(self, vessels: Iterable[int], shards: int | None = None) -> list[str]:
         """The track shard of each vessel, of so many. Raises PartitionMissingError where there are no tracks."""
+        from ais_assets.transforms.split import shard_of  # noqa: PLC0415 - loads numba, which a look at a lake needs not
+
         cutting = self.cutting()
         number = shards or (len(self.partitions("track_shards")) if cutting is None else cutting.shards)
         if not number:
@@ -561,6 +581,8 @@ class Lake:
             mmsi: whose.
             seq_len, max_horizon, stride: as `TrackWindowDataset` has them; None: as they were published.
         """
+        from ais_assets.transforms.vessel_windows import windows_of  # noqa: PLC0415 - loads numba, as above
+
         given = {"seq_len": seq_len, "max_horizon": max_horizon, "stride": stride}
         of = {name: given[name] or published for name, published in self._geometry().items()}
         return windows_of(self.positions_of(mmsi), of["seq_len"] + of["max_horizon"], of["stride"])

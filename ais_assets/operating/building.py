@@ -17,12 +17,12 @@ from dagster import DagsterInstance, DagsterRun
 
 from ais_assets.io.lake import Lake
 from ais_assets.io.provenance import ARCHIVES, WHOLE, Chain
+from ais_assets.io.stages import Stage
 from ais_assets.machine import MOST_THREADS, usable_cores
 from ais_assets.operating.builders import building
 from ais_assets.operating.launched_runs import LaunchedRuns, launches_elsewhere
 from ais_assets.operating.local_runs import LocalRuns
 from ais_assets.operating.memory import runs_that_fit
-from ais_assets.operating.stages import Stage
 from ais_assets.operating.tasks import Done, Task, tasks_of
 from ais_assets.settings import Settings
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ais_assets.io.lake import Lake
 from ais_assets.io.layout import Kind, place_of
 from ais_assets.io.provenance import WHOLE, Chain
+from ais_assets.io.stages import Stage
 from ais_assets.ledger import Ledger
-from ais_assets.operating.stages import Stage
 from ais_assets.settings import Settings
 
 
@@ -60,10 +60,13 @@ class Holdings:
         return lines
 
 
-def inventory(lake: Lake, stages: Iterable[Stage], settings: Settings) -> Iterator[Holdings]:
-    """What the lake holds of each stage."""
+def inventory(
+    lake: Lake, stages: Iterable[Stage], settings: Settings, on_stage: Callable[[Stage], None] = lambda stage: None
+) -> Iterator[Holdings]:
+    """What the lake holds of each stage; `on_stage` is told of each before it is looked at."""
     chain = Chain(lake)
     for stage in stages:
+        on_stage(stage)
         yield holdings(chain, stage, settings)
 
 

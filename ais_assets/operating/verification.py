@@ -26,10 +26,10 @@ from ais_assets.io.lake import Lake, PartitionMissingError
 from ais_assets.io.layout import Kind, place_of
 from ais_assets.io.mds import INDEX_FILE, MDSError, read_shard, shard_entries
 from ais_assets.io.provenance import named
+from ais_assets.io.stages import Stage
 from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.tracks.track_index import TRACKS_FOLDER, IndexedFile
 from ais_assets.operating.inventory import inventory
-from ais_assets.operating.stages import Stage
 from ais_assets.publishing.publication import STATISTICS_FILE
 from ais_assets.settings import Settings
 from ais_assets.store.objects import StoreError

@@ -20,12 +20,11 @@ from click.testing import CliRunner
 from ais_assets.bench import _runs, whole
 from ais_assets.bench.whole import write_raw_records
 from ais_assets.cli.main import main
-from ais_assets.definitions import platform_assets
 from ais_assets.io.lake import Lake
+from ais_assets.io.stages import turns
 from ais_assets.operating import code_location
 from ais_assets.operating.local_runs import run_task
 from ais_assets.operating.planning.rates import MEASURED_RATES, Rates
-from ais_assets.operating.stages import turns
 from ais_assets.operating.tasks import Task
 from ais_assets.settings import load_settings
 from ais_assets.transforms.clean import clean_day
@@ -77,7 +76,7 @@ def test_predicted_beside_measured(monkeypatch: pytest.MonkeyPatch, formats: str
     assert shown.exit_code == 0, shown.output
     found = json.loads(shown.stdout)
     assert list(found["predicted"]) == list(found["measured"])
-    built = turns(platform_assets(load_settings(window_formats=formats)).values())[2:]
+    built = turns(load_settings(window_formats=formats))[2:]
     assert list(found["measured"]) == [*(stage.asset for turn in built for stage in turn), "first batch"]
     for asset, measured in found["measured"].items():
         if found["predicted"][asset]["unit"] == "windows" and measured["rows"]:

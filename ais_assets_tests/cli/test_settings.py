@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from ais_assets.cli.main import main
 from ais_assets.cli.terminal import terminal
 from ais_assets.settings import Settings
+from ais_assets_tests.patience import PATIENCE_SECONDS
 
 
 def ais(*words: str) -> str:
@@ -23,6 +28,23 @@ def ais(*words: str) -> str:
 
 def test_version() -> None:
     assert ais("--version") == f"ais_assets {version('ais_assets')}\n"
+
+
+@pytest.mark.parametrize("group", ["", "bench"])
+def test_the_list_of_commands_has_a_line_of_each_and_imports_none(group: str) -> None:
+    words = [*group.split(), "--help"]
+    code = (
+        f"import sys; from ais_assets.cli.main import main; main({words!r}, standalone_mode=False); "
+        "print([name for name in sys.modules if name.startswith('pyarrow')], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True
+    )
+    assert done.stderr.split() == ["[]"]
+    commands = main if not group else main.get_command(click.Context(main), group)
+    assert isinstance(commands, click.Group)
+    for name in commands.list_commands(click.Context(commands)):
+        assert re.search(rf"^  {name} +[A-Z]", done.stdout, re.MULTILINE), name
 
 
 def test_settings_are_listed_with_their_origin_and_meaning(monkeypatch: pytest.MonkeyPatch) -> None:

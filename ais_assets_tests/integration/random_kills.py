@@ -25,9 +25,9 @@ import click
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from ais_assets.io.layout import Kind, place_of
+from ais_assets.io.stages import Stage
 from ais_assets.operating import code_location
 from ais_assets.operating.local_runs import end_orphans, run_task
-from ais_assets.operating.stages import Stage
 from ais_assets.operating.tasks import Task
 from ais_assets.settings import load_settings
 from ais_assets.store.objects import STAGING

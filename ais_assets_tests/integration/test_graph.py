@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import nbformat
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,18 +25,17 @@ import pytest
 import yaml
 from boto3.session import Session
 from click.testing import CliRunner
-from nbclient import NotebookClient
 
 from ais_assets import schema
 from ais_assets.assets.windows import WindowGather
 from ais_assets.cli.main import main
-from ais_assets.definitions import build_definitions, platform_assets
+from ais_assets.definitions import build_definitions
 from ais_assets.io.lake import Folder, Lake
 from ais_assets.io.provenance import MADE_FROM, MADE_WITH, WHOLE, Chain
 from ais_assets.io.releases import listed_releases
+from ais_assets.io.stages import Stage, in_order
 from ais_assets.io.streaming_loader import AISMDSDataset, LoaderError
 from ais_assets.ledger import Ledger
-from ais_assets.operating.stages import Stage, turns
 from ais_assets.operating.tasks import RANGE_END, RANGE_START, tasks_of
 from ais_assets.publishing.accounts import accounts
 from ais_assets.publishing.dataset import TrainingDataset
@@ -74,7 +72,7 @@ OF_WINDOWS = {"window_piles", "validation", "holdout", "materialized_windows", "
 
 def stages_of(settings: Settings) -> dict[str, Stage]:
     """Every stage by its asset's name, in the order of the build."""
-    return {stage.asset: stage for turn in turns(platform_assets(settings).values()) for stage in turn}
+    return {stage.asset: stage for stage in in_order(settings)}
 
 
 def partition_keys(asset: str, settings: Settings) -> list[str]:
@@ -898,13 +896,14 @@ def test_asset_checks_pass(built: tuple[Settings, dg.DagsterInstance]) -> None:
 
 
 def look(settings: Settings, asset: str) -> dict[str, bool]:
-    """Runs the asset's checks alone: name and whether it passed."""
+    """Runs the asset's checks alone: name and whether it passed, of all days."""
     checks = dg.define_asset_job("look", dg.AssetSelection.checks_for_assets(dg.AssetKey(asset)))
     job = dg.Definitions.merge(build_definitions(settings), dg.Definitions(jobs=[checks])).resolve_job_def("look")
     with dg.DagsterInstance.ephemeral() as instance:
         result = job.execute_in_process(instance=instance, raise_on_error=False)
         evaluations = result.get_asset_check_evaluations()
-    return {evaluation.check_name: evaluation.passed for evaluation in evaluations}
+    names = dict.fromkeys(evaluation.check_name for evaluation in evaluations)
+    return {name: all(of.passed for of in evaluations if of.check_name == name) for name in names}
 
 
 def _drop_a_shard(lake: Lake) -> None:
@@ -1131,16 +1130,3 @@ def test_the_code_of_the_docs_works(built: tuple[Settings, dg.DagsterInstance], 
         check=False,
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
-
-
-@pytest.mark.parametrize("name", ["look_at_the_data", "train_on_it"])
-def test_notebooks_run(
-    built: tuple[Settings, dg.DagsterInstance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    """As a reader runs them, over this lake; a cell that fails is a CellExecutionError that shows it."""
-    monkeypatch.setenv("AIS_LAKE", copy_of(built[0], tmp_path).lake)
-    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
-    monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
-    folder = PROJECT / "docs" / "notebooks"
-    notebook = nbformat.read(folder / f"{name}.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=PATIENCE_SECONDS, resources={"metadata": {"path": folder}}).execute()

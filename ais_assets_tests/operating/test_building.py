@@ -16,13 +16,12 @@ from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.definitions.selector import JobSubsetSelector
 from dagster._core.execution.plan.resume_retry import ReexecutionStrategy
 
-from ais_assets.definitions import platform_assets
+from ais_assets.io.stages import turns
 from ais_assets.operating import building, code_location, memory
 from ais_assets.operating.building import Watch
 from ais_assets.operating.local_runs import run_recorded_in
 from ais_assets.operating.memory import runs_that_fit
 from ais_assets.operating.planning.peaks import records_peak
-from ais_assets.operating.stages import turns
 from ais_assets.operating.tasks import Done, Task
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings, load_settings
@@ -46,7 +45,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def build(settings: Settings, instance: DagsterInstance, *, on_done: Callable[[Done], None], **options: Any) -> None:
     """Builds the platform of these settings."""
-    lake, stages = LakeResource.from_settings(settings).open(), turns(platform_assets(settings).values())
+    lake, stages = LakeResource.from_settings(settings).open(), turns(settings)
     building.build(stages, lake, settings, instance, watch=Watch(on_done=on_done), **options)
 
 

@@ -17,13 +17,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ais_assets.cli.main import main
-from ais_assets.definitions import platform_assets
+from ais_assets.io.stages import turns
 from ais_assets.operating.planning.gathering import Gather, sweeps_of
 from ais_assets.operating.planning.plan import Plan, plan
 from ais_assets.operating.planning.rates import MEASURED_RATES, Rates
 from ais_assets.operating.planning.schedule import Stage
 from ais_assets.operating.planning.workload import Load
-from ais_assets.operating.stages import turns
 from ais_assets.schema import UTC
 from ais_assets.settings import load_settings
 from ais_assets.transforms.shuffle import sweep_piles
@@ -62,7 +61,7 @@ def test_the_reference_year() -> None:
 def test_every_stage_is_planned_in_the_order_of_the_build(formats: tuple[str, ...], test: float) -> None:
     planned = plan(Load(window_formats=formats, test=test), MEASURED_RATES)
     settings = load_settings(window_formats=formats, test_fraction=test)
-    built = [{stage.asset for stage in turn} for turn in turns(platform_assets(settings).values())]
+    built = [{stage.asset for stage in turn} for turn in turns(settings)]
     assert built == [{"raw_archives"}, *({stage.asset for stage in turn.stages} for turn in planned.turns)]
 
 
