@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from inspect import cleandoc
 from pathlib import Path
 
 import click
@@ -96,7 +97,8 @@ def _command_sections(context: click.Context, group: click.Group) -> Iterator[st
 
 
 def _command_section(context: click.Context, command: click.Command) -> str:
-    text = "\n\n".join(line.replace("\n", " ") for line in (command.help or "").split("\n\n"))
+    # An indented paragraph would be a block of code.
+    text = "\n\n".join(" ".join(paragraph.split()) for paragraph in cleandoc(command.help or "").split("\n\n"))
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     records = [parameter.get_help_record(context) for parameter in command.get_params(context)]
     options = "".join(_row(f"`{record[0]}`", record[1]) for record in records if record and "--help" not in record[0])
