@@ -573,21 +573,25 @@ class S3Store(Store):
         local.unlink()
 
     def _put_over(self, local: Path, key: str, over: str) -> None:
-        data = local.read_bytes()
+        wanted = {"Bucket": self._bucket, "Key": self._key(key), "Body": local.read_bytes()}
         try:
-            wanted = {"Bucket": self._bucket, "Key": self._key(key), "Body": data, **self._condition(key, over)}
-            self._ask(key, partial(self._client.put_object, **wanted))
-        except (FileNotFoundError, ReplacedError):
-            self._require_the_same(local, key)
+            for condition in self._conditions(key, over):
+                with suppress(ReplacedError):
+                    self._ask(key, partial(self._client.put_object, **wanted, **condition))
+                    return
+        except FileNotFoundError:
+            pass
+        self._require_the_same(local, key)
 
-    def _condition(self, key: str, over: str) -> dict[str, str]:
-        """By which S3 replaces this version alone. Raises ReplacedError or FileNotFoundError where it is gone."""
+    def _conditions(self, key: str, over: str) -> list[dict[str, str]]:
+        """By any of which S3 replaces this version alone; none where it is gone. Raises FileNotFoundError likewise."""
         if not over:
-            return {"IfNoneMatch": "*"}
+            return [{"IfNoneMatch": "*"}]
         there = self._head(key)
         if _object_version(there["ETag"], there["ContentLength"]) != over:
-            raise ReplacedError(f"{self.uri}/{key}")
-        return {"IfMatch": there["ETag"]}
+            return []
+        # Ceph compares what it is given with an ETag that has no quotes.
+        return [{"IfMatch": there["ETag"]}, {"IfMatch": there["ETag"].strip('"')}]
 
     def _upload(self, local: Path, key: str) -> None:
         from boto3.exceptions import S3UploadFailedError  # noqa: PLC0415 - a local lake needs no boto

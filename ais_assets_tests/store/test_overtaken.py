@@ -83,6 +83,21 @@ def test_an_answer_that_is_lost_is_no_other_publication(store: S3Store, web: Web
     assert store.read(KEY) == b"newer"
 
 
+def test_a_server_that_compares_etags_without_quotes(store: S3Store, web: WebServer) -> None:  # noqa: F811
+    """As Ceph does."""
+
+    def refused(handler: Handler) -> bool:
+        quoted = handler.command == "PUT" and handler.headers["If-Match"].startswith('"')
+        return quoted and refusal(412, "PreconditionFailed")(handler)
+
+    seen = store.version(KEY)
+    web.outage = refused
+    store.publish_bytes(b"newer", KEY, over=seen)
+    assert store.read(KEY) == b"newer"
+    with pytest.raises(OvertakenError):
+        store.publish_bytes(b"older", KEY, over=seen)
+
+
 def test_a_conflict_that_passes_is_none(store: S3Store, web: WebServer) -> None:  # noqa: F811
     seen = store.version(KEY)
     web.next_answers[path_of(store)] = [passed, refusal(409, "ConditionalRequestConflict")]
