@@ -203,6 +203,10 @@ def test_checks_say_what_they_found(page: Page) -> None:
     expect(page.get_by_text("2 have too few before them")).to_be_visible()
     expect(page.get_by_text("Passed", exact=True)).to_be_visible()
     picture(page, "checks")
+    page.get_by_text("most_hours_have_positions", exact=True).first.click()
+    expect(page.get_by_text("of 24 hours").first).to_be_visible()
+    picture(page, "check_of_each_day")
+    expect(page.get_by_text(DAYS[1], exact=True).first).to_be_visible()
 
 
 def launch(page: Page, asset: str, day: str) -> None:
