@@ -127,18 +127,9 @@ class Lake:
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """The lake that the settings name. Nothing is read or written yet."""
-        access = S3Access(
-            settings.s3_endpoint_url,
-            settings.s3_region,
-            settings.s3_profile,
-            settings.s3_encryption,
-            settings.s3_storage_class,
-            settings.s3_requester_pays,
-            settings.s3_anonymous,
-        )
         return cls(
             settings.lake,
-            s3_access=access,
+            s3_access=S3Access.of(settings),
             s3_patience_seconds=settings.s3_patience_seconds,
             zstd_level=settings.zstd_level,
         )
