@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 from dagster import DagsterInstance
 from dagster._core.execution.backfill import BulkActionStatus
@@ -34,9 +35,9 @@ if "dagster._daemon" in sys.orig_argv:
 
     controller.DEFAULT_DAEMON_INTERVAL_SECONDS = 2
 """
-"""A `sitecustomize` by which a server says what its threads are doing when it is asked by SIGUSR1, and the daemon looks
-at backfills every two seconds. It does so every thirty, has no setting for it, and these waits would be most of the
-time that the tests take."""
+"""A `sitecustomize` by which servers and runs say what their threads are doing when asked by SIGUSR1, and the daemon
+looks at backfills every two seconds. It does so every thirty, has no setting for it, and these waits would be most of
+the time that the tests take."""
 _LOOK_SECONDS = 0.2
 _SAID_WITHIN = 2.0
 GRACE_SECONDS = 30.0
@@ -169,7 +170,9 @@ class DagsterServers:
         """The ends of what they said, with what they are doing, for who has to find out why a test failed."""
         for process in self._processes.values():
             if process.poll() is None:
-                process.send_signal(signal.SIGUSR1)
+                server = psutil.Process(process.pid)
+                for each in (server, *server.children(recursive=True)):
+                    each.send_signal(signal.SIGUSR1)
         time.sleep(_SAID_WITHIN)
         return "\n".join(f"{log.name}:\n{log.read_text()[-6000:]}" for log in sorted(self._home.glob("*.log")))
 
