@@ -6,9 +6,9 @@ from typing import Final
 
 from ais_assets.operating.planning.workload import PACKED_BYTES, WINDOW_BYTES
 
-_PROCESS_BYTES: Final = 350e6
+_PROCESS_BYTES: Final = 600e6
 """A run's process: 167 MB once it has loaded the definitions; the rest for compiled kernels, modules that stages before
-needed, and what allocators keep, as seen in processes of `ais build` from the first stage to the last."""
+needed, and what allocators keep of days of 20 M rows, as seen in processes of `ais build` from the first stage on."""
 _QUERY_BYTES: Final = 400e6
 """Of DuckDB for checks across stages."""
 _SCAN_BYTES: Final = 1_500e6
