@@ -116,7 +116,7 @@ def test_no_more_processes_than_fit_into_memory(
     assert found == at_once
     if at_once < 3:
         assert notes == [
-            f"raw_records: {at_once} of 3 processes at a time, since each may take 500 MB and "
+            f"raw_records: {at_once} of 3 processes at a time, since each may take {records_peak() / 1e6:,.0f} MB and "
             f"{free / 1e6:,.0f} MB are free; --workers 3 would take them all"
         ]
     else:
