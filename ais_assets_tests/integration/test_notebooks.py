@@ -92,4 +92,5 @@ def test_without_vessels_of_validation_it_trains_and_says_so(tmp_path: Path, mon
     told = told_by("train_on_it", two_hours(tmp_path, SEQ_LEN="16", MAX_HORIZON="32"), monkeypatch)
     assert "epoch 2: " in told
     assert "holds no validation window of 60 positions" in told
+    assert "AIS_VALIDATION_FRACTION" in told
     assert "0 vessels, 0 windows" in told

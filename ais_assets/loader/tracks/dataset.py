@@ -64,6 +64,14 @@ class _Opened(NamedTuple):
         return self.plan.windows if self.chosen is None else len(self.chosen)
 
 
+_CHOSEN_BY: Final = {
+    "validation": ", or build with a greater AIS_VALIDATION_FRACTION: of a few vessels none may be in it",
+    "test": ", or build with a greater AIS_TEST_FRACTION: of a few vessels none may be in it",
+    "holdout": ", or build with an earlier AIS_HOLDOUT_FROM",
+}
+"""Of a split without windows, the setting that it comes of."""
+
+
 class TrackWindowDataset(EpochDataset):
     """Training windows as batches, cut from tracks, with the interface of `AISMDSDataset`.
 
@@ -356,9 +364,10 @@ class TrackWindowDataset(EpochDataset):
 
     def _require_some(self, windows: int, condition: str) -> None:
         if not windows:
+            more = _CHOSEN_BY.get(self._split, "")
             raise ValueError(
                 f"{self._remote.uri} holds no {self._split} window of {self.geometry.window_len} positions{condition}: "
-                "take a shorter seq_len or max_horizon, another split or another condition"
+                f"take a shorter seq_len or max_horizon, another split or another condition{more}"
             )
 
     def _located(self, windows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
