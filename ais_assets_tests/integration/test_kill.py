@@ -95,7 +95,8 @@ def test_killed_builds_leave_nothing_behind_that_matters(small_lake: Settings, t
 
     assert build(tmp_path, variables).wait(PATIENCE_SECONDS) == 0
     assert digests(load_settings(lake=str(lake), **SMALL)) == digests(small_lake)
-    assert not [left for left in (lake / STAGING).iterdir() if left.is_dir()], "of the lock on publications, a file stays"
+    # The lock on publications is a file, and stays.
+    assert not [left for left in (lake / STAGING).iterdir() if left.is_dir()]
 
 
 def test_an_interrupted_build_says_how_to_go_on_and_does(tmp_path: Path) -> None:
