@@ -36,7 +36,8 @@ def platform_assets(settings: Settings) -> dict[str, AssetsDefinition]:
         parts = (ingest_assets, track_assets, window_assets, training_assets)
         declared = with_source_code_references([asset for part in parts for asset in part(settings)])
         assets = {asset.key.path[-1]: asset for asset in declared if isinstance(asset, AssetsDefinition)}
-        return {name: asset for name, asset in assets.items() if name in stages(settings)}
+        wanted = stages(settings)
+        return {name: asset for name, asset in assets.items() if name in wanted}
 
 
 def build_definitions(settings: Settings) -> Definitions:

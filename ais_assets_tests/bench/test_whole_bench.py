@@ -28,6 +28,7 @@ from ais_assets.operating.planning.rates import MEASURED_RATES, Rates
 from ais_assets.operating.tasks import Task
 from ais_assets.settings import load_settings
 from ais_assets.transforms.clean import clean_day
+from ais_assets_tests.patience import PATIENCE_SECONDS
 
 
 def test_copies_are_typed_records_of_other_vessels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +91,7 @@ def test_predicted_beside_measured(monkeypatch: pytest.MonkeyPatch, formats: str
 def test_measured_processes_have_what_a_runs_has() -> None:
     # A loader's libraries would be counted as memory of every stage.
     code = "import sys, ais_assets.bench._runs; print({'torch', 'streaming', 'polars'} & sys.modules.keys())"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True, timeout=120).strip() == "set()"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True, timeout=PATIENCE_SECONDS).strip() == "set()"
 
 
 def test_rates_are_kept_for_the_plan(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from ais_assets.io.streaming_loader import AISMDSDataset, TrackWindowDataset
 from ais_assets_tests.conftest import PROJECT
 from ais_assets_tests.loader.mds.mds_datasets import numbers, windows, write_dataset
 from ais_assets_tests.loader.tracks.track_datasets import publish, shard_tables
+from ais_assets_tests.patience import PATIENCE_SECONDS
 
 COUNT = 203
 
@@ -35,7 +36,12 @@ def shares(kind: str, remote: Path, out: Path) -> list[list[Any]]:
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", f"--log-dir={out / 'logs'}"]
     words = [*launcher, "-m", "ais_assets_tests.loader.accelerate_job", kind, str(remote), str(out)]
     done = subprocess.run(
-        [sys.executable, "-m", *words], cwd=PROJECT, capture_output=True, text=True, timeout=200, check=False
+        [sys.executable, "-m", *words],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
     )
     assert done.returncode == 1, done.stderr[-3000:]
     assert ONCE_MORE in done.stderr

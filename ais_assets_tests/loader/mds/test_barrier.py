@@ -14,6 +14,7 @@ import pytest
 from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.mds.barrier import EpochBarrier
 from ais_assets.loader.world import World
+from ais_assets_tests.patience import PATIENCE_SECONDS
 
 FORK = multiprocessing.get_context("fork")
 
@@ -120,7 +121,7 @@ def test_a_worker_does_not_outlive_its_parent(path: str, started: list[BaseProce
     parent = FORK.Process(target=_orphan, args=(path, pids))
     parent.start()
     started.append(parent)
-    orphan = pids.get(timeout=30)
+    orphan = pids.get(timeout=PATIENCE_SECONDS)
     descriptor = os.pidfd_open(orphan)
     try:
         parent.join(0.3)

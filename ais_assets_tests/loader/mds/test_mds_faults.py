@@ -353,7 +353,7 @@ def test_a_full_disk_is_named(remote: Path, tmp_path: Path, isolated: list[str])
 def test_too_little_shared_memory_is_named_and_one_process_needs_none(tmp_path: Path, isolated: list[str]) -> None:
     epoch = f"{sys.executable} -c '{ORDER_IN_SMALL_MEMORY}' {tmp_path}/mds {tmp_path}/cache"
     script = f"mount -t tmpfs -o size=4m none /dev/shm && exec {epoch}"
-    done = subprocess.run([*isolated, script], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([*isolated, script], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert (done.stdout, done.returncode) == (f"{600 * 3614}\n", 1)
     assert "LoaderError: the machine's shared memory has no room for the epoch's order" in done.stderr
     assert "--shm-size" in done.stderr
@@ -441,7 +441,7 @@ def test_a_cache_that_cannot_be_marked_is_used(remote: Path, cache: Path, isolat
     read_only = f"mount --bind {cache} {cache} && mount -o remount,ro,bind {cache}"
     epoch = f"exec {sys.executable} -c '{EPOCH}' {remote} {cache}"
     done = subprocess.run(
-        [*isolated, f"{read_only} && {epoch}"], capture_output=True, text=True, timeout=60, check=False
+        [*isolated, f"{read_only} && {epoch}"], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )
     assert (done.stdout.split()[-1:], done.returncode) == ([str(COUNT)], 0), done.stderr
 

@@ -13,6 +13,7 @@ import pytest
 from ais_assets.io.streaming_loader import TrackWindowDataset
 from ais_assets_tests.conftest import PROJECT
 from ais_assets_tests.loader.tracks.track_datasets import publish, shard_tables, with_channels
+from ais_assets_tests.patience import PATIENCE_SECONDS
 
 COMPARED = """
 import itertools, sys
@@ -65,7 +66,7 @@ def test_the_kernel_cuts_what_the_host_does(lake: Path, tmp_path: Path) -> None:
         env={**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(PROJECT)},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert (done.stdout, done.returncode) == ("same\n" * 5, 0), done.stderr[-3000:]
@@ -91,6 +92,8 @@ def test_without_triton_it_says_so(lake: Path, tmp_path: Path) -> None:
         "from ais_assets.io.streaming_loader import TrackWindowDataset\n"
         f"TrackWindowDataset({str(lake)!r}, {str(tmp_path / 'cache')!r}, device='cuda', resident=True)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert done.returncode == 1
     assert "LoaderError: resident=True gathers windows by a Triton kernel, and triton is not installed" in done.stderr

@@ -23,6 +23,7 @@ from ais_assets.io.streaming_loader import LoaderError, TrackWindowDataset, norm
 from ais_assets.loader.tracks.channels import NAMES
 from ais_assets.loader.tracks.packed_tracks import BLOCK_ROWS
 from ais_assets_tests.loader.tracks.track_datasets import GEOMETRY, numbers, publish, shard_tables, with_channels
+from ais_assets_tests.patience import PATIENCE_SECONDS
 from ais_assets_tests.transforms.test_windows import reference_features
 
 WINDOW = 16
@@ -438,6 +439,11 @@ def test_training_code_needs_torch_alone(lake: Path, cache: Path) -> None:
         "print([name for name in ('dagster', 'streaming', 'duckdb', 'boto3') if name in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True, env=dict(os.environ)
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=True,
+        env=dict(os.environ),
     )
     assert done.stdout.strip() == "[]"
