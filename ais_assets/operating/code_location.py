@@ -20,7 +20,7 @@ from dagster._core.definitions.reconstruct import ReconstructableRepository
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.execution.api import execute_run
 from dagster._core.instance.ref import InstanceRef
-from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
+from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.remote_origin import RemoteRepositoryOrigin
 from dagster._core.storage.tags import AUTO_RETRY_RUN_ID_TAG, GRPC_INFO_TAG
@@ -39,6 +39,10 @@ Reference = InstanceRef
 """How another process finds the instance."""
 Health = CheckRunHealthResult
 """What a run launcher tells Dagster's run monitoring of the process that executes a run."""
+Launch = LaunchRunContext
+"""What a run launcher is given: a run and the workspace that it is of."""
+UnreachableError = DagsterUserCodeUnreachableError
+"""A code server did not answer in time."""
 _ASK_SECONDS = 10
 """For a code server to say whether it executes a run."""
 
@@ -95,6 +99,19 @@ def why_gone(run: DagsterRun) -> str | None:
     """
     if GRPC_INFO_TAG not in run.tags:
         return None
+    try:
+        executed = is_executed(run)
+    except UnreachableError:
+        at_a_port = json.loads(run.tags[GRPC_INFO_TAG]).get("port")
+        return None if at_a_port else "the code server that executed this run is gone"
+    return None if executed else "the process that executed this run is gone"
+
+
+def is_executed(run: DagsterRun) -> bool:
+    """Whether the code server that a run was given to has a process for it.
+
+    Raises UnreachableError where it does not say so in time.
+    """
     address = json.loads(run.tags[GRPC_INFO_TAG])
     client = DagsterGrpcClient(
         host=address.get("host"),
@@ -102,12 +119,8 @@ def why_gone(run: DagsterRun) -> str | None:
         socket=address.get("socket"),
         use_ssl=bool(address.get("use_ssl", False)),
     )
-    try:
-        answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id), timeout=_ASK_SECONDS)
-    except DagsterUserCodeUnreachableError:
-        return None if address.get("port") else "the code server that executed this run is gone"
-    executed = deserialize_value(answer, CanCancelExecutionResult).can_cancel
-    return None if executed else "the process that executed this run is gone"
+    answer = client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id), timeout=_ASK_SECONDS)
+    return deserialize_value(answer, CanCancelExecutionResult).can_cancel
 
 
 def tried_again_in(run: DagsterRun) -> str | None:

@@ -91,6 +91,15 @@ def wait_until_complete(instance: DagsterInstance, backfill: str, said: Callable
     wait(over, "the backfill does not complete", said=said)
 
 
+def merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of both, section by section; where both have one, the other's."""
+    both = {
+        name: merged(one[name], value) if isinstance(value, Mapping) and isinstance(one.get(name), Mapping) else value
+        for name, value in other.items()
+    }
+    return {**one, **both}
+
+
 def write_home(home: Path, parts: Sequence[Path], **changes: Mapping[str, object]) -> None:
     """A DAGSTER_HOME with the parts of a dagster.yaml one below the other, and these changes of its sections.
 
@@ -98,8 +107,7 @@ def write_home(home: Path, parts: Sequence[Path], **changes: Mapping[str, object
     """
     home.mkdir()
     instance = yaml.safe_load("\n".join(part.read_text() for part in parts))
-    for section, change in changes.items():
-        instance[section] = {**instance.get(section, {}), **change}
+    instance = merged(instance, changes)
     (home / "dagster.yaml").write_text(yaml.safe_dump(instance))
     (home / "sitecustomize.py").write_text(SERVER_START)
 

@@ -11,17 +11,20 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.remote_origin import RemoteRepositoryOrigin
 from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import ModuleTarget
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
+from dagster._grpc.client import DagsterGrpcClient
 
 from ais_assets.cli.terminal import DAGSTER_YAML
 from ais_assets.operating import watched_launcher
@@ -29,10 +32,19 @@ from ais_assets.operating.code_location import ReconstructableRepository
 from ais_assets.operating.launched_runs import launches_elsewhere
 from ais_assets.operating.local_runs import BUILDER
 from ais_assets.operating.watched_launcher import WatchedRunLauncher
+from ais_assets_tests.conftest import PROJECT
 from ais_assets_tests.operating.sleeping import sleeping
 from ais_assets_tests.patience import PATIENCE_SECONDS
 
 MODULE = "ais_assets_tests.operating.sleeping"
+SLOW_START = """
+import sys
+import time
+
+if any("spawn_main" in said for said in sys.orig_argv):
+    time.sleep(5)
+"""
+"""A `sitecustomize` by which the processes that a code server starts for its runs take their time."""
 
 
 @pytest.fixture
@@ -55,11 +67,21 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def workspace(instance: DagsterInstance, told: Path) -> Iterator[WorkspaceProcessContext]:
     """The code location behind a server of its own."""
     del told  # It is in the server's environment.
+    with serving(instance) as workspace:
+        yield workspace
+
+
+@contextmanager
+def serving(instance: DagsterInstance) -> Iterator[WorkspaceProcessContext]:
+    """A code server, and its end."""
     target = ModuleTarget(
         module_name=MODULE, attribute=None, working_directory=str(Path.cwd()), location_name="sleeping"
     )
     with WorkspaceProcessContext(instance, target) as workspace:
+        server = next(of for of in gc.get_objects() if issubclass(type(of), subprocess.Popen) and of.poll() is None)
         yield workspace
+    # Dagster, whose child it is, does not.
+    server.wait(PATIENCE_SECONDS)
 
 
 def launched(instance: DagsterInstance, workspace: WorkspaceProcessContext) -> DagsterRun:
@@ -105,9 +127,6 @@ def test_a_killed_run_is_failed_at_the_next_look(
     worker, server = map(int, told.read_text().split())
     for process in [server, worker] if server_too else [worker]:
         os.kill(process, signal.SIGKILL)
-    if server_too:
-        # Dagster, whose child it is, does not.
-        next(of for of in gc.get_objects() if issubclass(type(of), subprocess.Popen) and of.pid == server).wait(60)
     while status_after_a_look(instance, workspace, run.run_id) is DagsterRunStatus.STARTED:
         assert time.monotonic() < deadline, "the run seems to go on"
         time.sleep(0.1)
@@ -116,6 +135,35 @@ def test_a_killed_run_is_failed_at_the_next_look(
     if server_too:
         said = " ".join(entry.message for entry in instance.all_logs(run.run_id))
         assert "the code server that executed this run is gone" in said
+
+
+def test_a_run_whose_process_is_slow_to_begin_is_begun_once(
+    instance: DagsterInstance, tmp_path: Path, told: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SLOW_START)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(PROJECT)]))
+    # Dagster reads DAGSTER_GRPC_TIMEOUT_SECONDS when it is imported.
+    monkeypatch.setattr(DagsterGrpcClient._query, "__defaults__", (1, None))  # pyright: ignore[reportFunctionMemberAccess]
+    told.touch()
+    with serving(instance) as workspace:
+        run = launched(instance, workspace)
+        said = "".join(entry.message for entry in instance.all_logs(run.run_id))
+        assert "slow to begin" in said, "the code server answered in time, so that this test shows nothing"
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while status_after_a_look(instance, workspace, run.run_id) is not DagsterRunStatus.SUCCESS:
+            assert time.monotonic() < deadline, "the run did not begin"
+            time.sleep(0.1)
+
+
+def test_a_run_for_which_no_process_was_begun_was_not_launched(
+    instance: DagsterInstance, workspace: WorkspaceProcessContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unheard(*_: object) -> str:
+        raise DagsterUserCodeUnreachableError("lost on the way")
+
+    monkeypatch.setattr(DagsterGrpcClient, "start_run", unheard)
+    with pytest.raises(DagsterUserCodeUnreachableError, match="lost on the way"):
+        launched(instance, workspace)
 
 
 def test_a_code_server_at_a_port_is_waited_for_and_one_at_a_socket_is_not(instance: DagsterInstance) -> None:
