@@ -65,7 +65,7 @@ def peaks_of(processes: Sequence[int]) -> Iterator[dict[int, int]]:
     def watch() -> None:
         while not ended.wait(0.05):
             for process in processes:
-                peaks[process] = max(peaks.get(process, 0), _own_bytes(process))
+                peaks[process] = max(peaks.get(process, 0), own_bytes(process))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -76,7 +76,8 @@ def peaks_of(processes: Sequence[int]) -> Iterator[dict[int, int]]:
         watcher.join(timeout=10)
 
 
-def _own_bytes(process: int) -> int:
+def own_bytes(process: int) -> int:
+    """Of a process, what it has mapped of files not counted; 0 of one that has ended."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
     except OSError:

@@ -232,17 +232,15 @@ def _cut_first_batch(lake: str, folder: Path) -> int:
 
 
 @contextmanager
-def _environment(folder: Path, days: int, shards: int, piles: int, window_formats: Sequence[str]) -> Iterator[Settings]:
-    """The settings of a lake in the folder, also for the processes that are started meanwhile."""
+def lake_environment(folder: Path, days: int, **others: object) -> Iterator[Settings]:
+    """Settings of a lake in the folder, with these others by their names; also for processes started meanwhile."""
     wanted = {
         "AIS_LAKE": str(folder / "lake"),
         "AIS_CACHE": str(folder / "cache"),
         "AIS_FIRST_DAY": FIRST_DAY.isoformat(),
         "AIS_LAST_DAY": (FIRST_DAY + timedelta(days=days - 1)).isoformat(),
-        "AIS_SHARDS": str(shards),
-        "AIS_PILES": str(piles),
-        "AIS_WINDOW_FORMATS": ",".join(window_formats),
         "DAGSTER_HOME": str(folder / "dagster"),
+        **{f"AIS_{name.upper()}": str(value) for name, value in others.items()},
     }
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
@@ -283,8 +281,8 @@ def _checked(planned: Plan, measured: Collection[str]) -> list[Stage]:
     return [stage for stage in (*planned.stages, planned.first_batch) if stage.asset in measured]
 
 
-def _load_of(lake: Lake, settings: Settings, measured: dict[str, Measured], **rest: Any) -> Load:
-    """What was built, as a plan has it."""
+def load_of(lake: Lake, settings: Settings, positions: int, **rest: Any) -> Load:
+    """What was built, as a plan has it: so many positions of tracks, and windows as the lake says."""
     notes = (
         [lake.ledger("window_piles", shard).notes for shard in settings.shard_keys] if settings.window_formats else []
     )
@@ -294,7 +292,7 @@ def _load_of(lake: Lake, settings: Settings, measured: dict[str, Measured], **re
     }
     everything = sum(windows.values())
     return Load(
-        positions=measured["track_shards"].rows,
+        positions=positions,
         windows=everything or None,
         validation=windows["validation"] / max(1, everything),
         holdout=windows["holdout"] / max(1, everything),
@@ -334,7 +332,9 @@ def command(
     rates = median_rates(vessels, 3)
     with (
         TemporaryDirectory(prefix="ais-bench-", dir=folder) as name,
-        _environment(Path(name), days, shards, piles, window_formats) as settings,
+        lake_environment(
+            Path(name), days, shards=shards, piles=piles, window_formats=",".join(window_formats)
+        ) as settings,
     ):
         lake = Lake(settings.lake, zstd_level=settings.zstd_level)
         (Path(name) / "archives").mkdir()
@@ -350,10 +350,10 @@ def command(
         with DagsterInstance.get() as instance:
             measured = run_stages(settings, Runs(instance.get_ref(), workers), lake, workers)
         measured[FIRST_BATCH] = first_batch(lake, Path(name) / "cache")
-        load = _load_of(
+        load = load_of(
             lake,
             settings,
-            measured,
+            measured["track_shards"].rows,
             records=records,
             cores=workers,
             memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),

@@ -62,7 +62,7 @@ class RunsHere(_runs.Runs):
         for task in tasks:
             assert run_task(self._reference, task).error is None
         code_location.repository.cache_clear()
-        return time.perf_counter() - started, _runs._own_bytes(os.getpid())
+        return time.perf_counter() - started, _runs.own_bytes(os.getpid())
 
 
 @pytest.mark.parametrize(("formats", "runs"), [("parquet,mds", RunsHere), ("", _runs.Runs)])
