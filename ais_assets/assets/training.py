@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
-from math import ceil
 from typing import Any
 
 from dagster import AssetExecutionContext, AssetsDefinition, DataVersion, MaterializeResult, MetadataValue, Output
@@ -22,6 +20,7 @@ from ais_assets.settings import Settings
 from ais_assets.stream import RecordStream
 from ais_assets.transforms.durations import WindowDurations
 from ais_assets.transforms.forecast_report import ForecastErrors
+from ais_assets.transforms.windows import features_of
 
 GROUP = "training"
 HORIZONS_MINUTES = (5, 10, 20, 30, 60, 120)
@@ -63,7 +62,7 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
             },
         )
 
-    @stage(settings, group=GROUP, kinds={"pytorch"})
+    @stage(settings, group=GROUP, kinds={"json"})
     def dead_reckoning(context: AssetExecutionContext, lake: LakeResource) -> Output[dict[str, Any]]:
         """The baselines that every model must beat, in nautical miles: holding course and speed, and two others."""
         from ais_assets.publishing.figures.forecast import error_by_horizon  # noqa: PLC0415 - loads matplotlib
@@ -71,9 +70,12 @@ def training_assets(settings: Settings) -> list[AssetsDefinition]:
         place = lake.open()
         facts = Making(context, place, settings).facts(WHOLE)
         errors = ForecastErrors(settings.seq_len, HORIZONS_MINUTES)
-        windows = place.validation_loader(provenance=True)
-        for batch, whose in islice(windows, ceil(MOST_RECKONED / windows.batch_size)):
-            errors.add(batch.numpy(), whose["mmsi"].numpy())
+        left = MOST_RECKONED
+        for windows in place.row_groups("validation", columns=("features", "mmsi")):
+            errors.add(features_of(windows)[:left], windows["mmsi"].to_numpy()[:left])
+            left -= len(windows)
+            if left <= 0:
+                break
         report = {**errors.summary(), "windows_in_validation": place.describe("validation").rows}
         shown = {
             "error by method, kind of ship and horizon": MetadataValue.json(report),

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pyarrow as pa
 from dagster import AssetCheckResult, AssetChecksDefinition, AssetsDefinition, asset_check
 
-from ais_assets import schema
 from ais_assets.io.lake import Lake
 from ais_assets.io.mds import INDEX_FILE, read_shard, shard_entries
 from ais_assets.resources.lake import LakeResource
 from ais_assets.settings import Settings
+from ais_assets.transforms.windows import features_of
 
 
 def same_windows_check(settings: Settings, training_dataset: AssetsDefinition) -> AssetChecksDefinition:
@@ -47,7 +47,7 @@ def compared_samples(lake: Lake, settings: Settings) -> tuple[int, int]:
         with lake.local_file("mds_shards", pile, entries[0]["zip_data"]["basename"]) as path:
             samples = read_shard(path.parent, entries[0], settings.window_len)
         rows = _first_windows(lake, pile, samples.num_rows)
-        windows = zip(*(_by_sample(table, settings.window_len) for table in (samples, rows)), strict=True)
+        windows = zip(*(_by_sample(table) for table in (samples, rows)), strict=True)
         return samples.num_rows, sum(ours != theirs for ours, theirs in windows)
     return 0, 0
 
@@ -63,8 +63,7 @@ def _first_windows(lake: Lake, pile: str, count: int) -> pa.Table:
     return pa.concat_tables(groups).slice(0, count)
 
 
-def _by_sample(table: pa.Table, window_len: int) -> Iterator[tuple[int, bytes]]:
+def _by_sample(table: pa.Table) -> Iterator[tuple[int, bytes]]:
     """Each window's track and bytes."""
-    features = table["features"].combine_chunks().flatten().to_numpy().reshape(-1, window_len * schema.FEATURE_COUNT)
-    for track, window in zip(table["track"].to_pylist(), features, strict=True):
+    for track, window in zip(table["track"].to_pylist(), features_of(table), strict=True):
         yield track, window.tobytes()

@@ -35,6 +35,7 @@ from ais_assets.settings import Settings
 from ais_assets.store.objects import StoreError
 from ais_assets.store.sealed_parquet import DamagedFileError
 from ais_assets.transforms.split import shard_of
+from ais_assets.transforms.windows import features_of
 
 THREADS: Final = 4
 """That read files at once, each of them whole."""
@@ -176,7 +177,7 @@ def unlike_tracks(
     windows: pa.Table, length: int, shards: int, positions: Callable[[int, list[int]], pa.Table]
 ) -> list[str]:
     """As `windows_unlike_tracks`, by the positions (TRACK_COLUMNS) of tracks of one of so many shards."""
-    features = windows["features"].combine_chunks().flatten().to_numpy().reshape(-1, length, schema.FEATURE_COUNT)
+    features = features_of(windows)
     mmsi, track = windows["mmsi"].to_numpy(), windows["track"].to_numpy()
     start = windows["start"].cast(pa.int64()).to_numpy()
     shard_of_each = shard_of(mmsi.astype(np.int32), shards)

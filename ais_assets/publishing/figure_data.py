@@ -22,6 +22,7 @@ from ais_assets.settings import Settings
 from ais_assets.transforms.geodesy import METRES_PER_NAUTICAL_MILE, great_circle_metres
 from ais_assets.transforms.kernels import run_starts
 from ais_assets.transforms.quality import HOURS
+from ais_assets.transforms.windows import features_of
 
 MOST_POSITIONS: Final = 2_000_000
 MOST_ORDERED: Final = 200_000
@@ -368,7 +369,7 @@ def _stored_windows(lake: Lake, settings: Settings) -> list[tuple[int, NDArray[n
         with lake.open("materialized_windows", pile) as file:
             batches = file.iter_batches(batch_size=MOST_SAMPLES, columns=["mmsi", "features"])
             for batch in batches:
-                windows = batch["features"].flatten().to_numpy().reshape(len(batch), -1, schema.FEATURE_COUNT)
+                windows = features_of(pa.Table.from_batches([batch]))
                 found += zip(batch["mmsi"].to_pylist(), windows, strict=True)
                 if len(found) >= MOST_SAMPLES:
                     return found[:MOST_SAMPLES]

@@ -304,6 +304,19 @@ def windows_table(
     return pa.Table.from_arrays([columns[name] for name in layout.names], schema=layout)
 
 
+def features_of(windows: pa.Table) -> NDArray[np.float32]:
+    """The features of such a table.
+
+    Args:
+        windows: k rows with the column "features", in one chunk or several.
+
+    Returns:
+        float32, shape (k, window_len, 5); read-only.
+    """
+    column = windows["features"].combine_chunks()
+    return column.flatten().to_numpy().reshape(-1, column.type.list_size // schema.FEATURE_COUNT, schema.FEATURE_COUNT)
+
+
 @njit(cache=True, nogil=True)
 def _pack(columns: _Columns, last_track: int, last_t: int, packed: NDArray[np.uint32]) -> int:
     """Packs all rows; returns the first one that cannot be, or −1. `last_*`: of the row before the first."""

@@ -88,9 +88,9 @@ def checks_peak() -> float:
     return _PROCESS_BYTES + _QUERY_BYTES + _AHEAD_BYTES + MASK_BYTES
 
 
-def loader_peak(windows: float = 0.0) -> float:
-    """Bytes of a process that loads batches; of so many windows it also keeps the errors of a forecast."""
-    return _PROCESS_BYTES + _TORCH_BYTES + 24 * windows
+def reckoning_peak(windows: float) -> float:
+    """Bytes of the run of `dead_reckoning`: a row group, forecasts for it, and the errors of so many windows."""
+    return _PROCESS_BYTES + 10 * TABLE_WINDOWS * WINDOW_BYTES + 24 * windows
 
 
 def packing_threads(cores: int, memory: float, file: float) -> int:
@@ -100,4 +100,4 @@ def packing_threads(cores: int, memory: float, file: float) -> int:
 
 def packing_peak(threads: int, file: float) -> float:
     """Bytes of a track loader until its first batch."""
-    return loader_peak() + threads * (file + ROW_GROUP_BYTES)
+    return _PROCESS_BYTES + _TORCH_BYTES + threads * (file + ROW_GROUP_BYTES)

@@ -241,8 +241,8 @@ def _reckoning(work: Work, rates: Rates) -> Stage:
     """The baselines, over a sample of the validation windows."""
     windows = min(work.validation, MOST_RECKONED)
     return Stage(
-        *("dead_reckoning", windows, "windows", 1, _TORCH_SECONDS + windows / rates.windows_reckoned),
-        *(windows * rates.window_bytes, 0.0, peaks.loader_peak(windows)),
+        *("dead_reckoning", windows, "windows", 1, windows / rates.windows_reckoned),
+        *(windows * rates.window_bytes, 0.0, peaks.reckoning_peak(windows)),
     )
 
 
