@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import multiprocessing
@@ -80,7 +81,9 @@ class LocalRuns:
 def run_task(reference: code_location.Reference, task: Task, parent: DagsterRun | None = None) -> Done:
     """Runs one task in this process. A failed run, or check, is reported, not raised."""
     with DagsterInstance.from_ref(reference) as instance:
-        return run_recorded_in(instance, task, parent)
+        ended = run_recorded_in(instance, task, parent)
+    _give_memory_back()
+    return ended
 
 
 def run_recorded_in(instance: DagsterInstance, task: Task, parent: DagsterRun | None = None) -> Done:
@@ -89,7 +92,6 @@ def run_recorded_in(instance: DagsterInstance, task: Task, parent: DagsterRun | 
     tags = {**task.tags, BUILDER: f"{socket.gethostname()}:{os.getpid()}"}
     run = code_location.create_run(instance, task.asset, tags, parent, quiet=True)
     code_location.execute(instance, run)
-    _give_memory_back()
     return done(instance, task, run.run_id, time.monotonic() - started)
 
 
@@ -101,6 +103,8 @@ def _give_memory_back() -> None:
     """
     land.forget()
     gc.collect()
+    # What is left are modules and definitions: to look through them again would take a quarter of a second each time.
+    gc.freeze()
     pa.default_memory_pool().release_unused()
     # Not every C library has it.
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
@@ -135,3 +139,5 @@ def _begin(parent: int, threads: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    # What `_give_memory_back` has frozen, DuckDB's bindings would take for leaked, and say so.
+    atexit.register(gc.unfreeze)

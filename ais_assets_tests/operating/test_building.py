@@ -19,7 +19,7 @@ from dagster._core.execution.plan.resume_retry import ReexecutionStrategy
 from ais_assets.io.stages import turns
 from ais_assets.operating import building, code_location, memory
 from ais_assets.operating.building import Watch
-from ais_assets.operating.local_runs import run_recorded_in
+from ais_assets.operating.local_runs import run_task
 from ais_assets.operating.memory import runs_that_fit
 from ais_assets.operating.planning.peaks import records_peak
 from ais_assets.operating.tasks import Done, Task
@@ -123,18 +123,20 @@ def test_no_more_processes_than_fit_into_memory(
         assert not notes
 
 
-def test_the_next_run_of_a_process_does_not_find_the_mask_of_land(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_run_of_a_process_does_not_find_the_mask_of_land(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kept: list[int] = []
 
     def execute(*_: Any) -> None:
         land.on_land(np.zeros(1), np.zeros(1))
         kept.append(land._mask.cache_info().currsize)
 
-    with DagsterInstance.ephemeral() as instance:
+    with DagsterInstance.local_temp(str(tmp_path)) as instance:
         run = instance.create_run_for_job(sleeping)
         monkeypatch.setattr(code_location, "create_run", lambda *_, **__: run)
         monkeypatch.setattr(code_location, "execute", execute)
-        run_recorded_in(instance, Task("daily_quality", ("2024-03-01",)))
+        run_task(instance.get_ref(), Task("daily_quality", ("2024-03-01",)))
     assert (*kept, land._mask.cache_info().currsize) == (1, 0)
 
 
