@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import uuid
 from collections.abc import Iterator
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
 from absl import logging as absl_logging
 from boto3.session import Session
+from botocore.loaders import JSONFileLoader
 from hypothesis import settings
 
 from ais_assets.machine import own_temporary_folder
@@ -26,6 +29,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # pytest's, and closes it when Dagster configures logging while a test has another one.
 absl_logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
+# Each client parses a megabyte of JSON, the same for all, which takes it longer than most tests with one.
+_loaded_once = cache(partial(JSONFileLoader.load_file, JSONFileLoader()))
+JSONFileLoader.load_file = lambda self, file_path: _loaded_once(file_path)
+
 kernels.compile_each_once(own_temporary_folder() / "kernel_locks")
 
 # The same examples every time, so that a red run can be repeated; `make explore` looks for others. No deadlines:
@@ -33,6 +40,17 @@ kernels.compile_each_once(own_temporary_folder() / "kernel_locks")
 settings.register_profile("ci", derandomize=True, deadline=None, database=None)
 settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile("ci")
+
+
+def pytest_collection_finish() -> None:
+    """From now on the garbage collector need not look through all modules, which takes it half a second each time."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """DuckDB's bindings say at the end what they take for leaked."""
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,7 +23,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from ais_assets import schema
-from ais_assets.bench.race import TURN_SECONDS, machine, peak_bytes
+from ais_assets.bench.race import in_a_process, machine, peak_bytes, preload
 from ais_assets.cli.terminal import terminal
 from ais_assets.io.mds import write_shards
 from ais_assets.io.parquet import write_parquet
@@ -324,18 +322,18 @@ class Peak:
 
 def measured(stage: str, times: int) -> Peak:
     """A stage at `times` the size, in a process of its own."""
-    work, peak = _in_a_process(STAGES[stage], times)
+    work, peak = _done(STAGES[stage], times)
     return Peak(stage, times, work.rows, max(0, peak - _base_bytes()), work.bound_bytes + KEPT_BYTES)
 
 
 @cache
 def _base_bytes() -> int:
     """What every process has."""
-    return _in_a_process(nothing, 1)[1]
+    return _done(nothing, 1)[1]
 
 
-def _in_a_process(work: Callable[[int], Work], times: int) -> tuple[Work, int]:
-    """One of its own, with its peak; another where the first had to compile, since what that takes is no stage's."""
+def _done(work: Callable[[int], Work], times: int) -> tuple[Work, int]:
+    """In a process of its own, with its peak; in another where the first had to compile, which is no stage's work."""
     done, peak, compiled = _taken(work, times)
     if compiled:
         done, peak, _ = _taken(work, times)
@@ -344,8 +342,8 @@ def _in_a_process(work: Callable[[int], Work], times: int) -> tuple[Work, int]:
 
 def _taken(work: Callable[[int], Work], times: int) -> tuple[Work, int, bool]:
     """What a new process did, its peak, and whether it compiled kernels, which are kept from then on."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_take, work, times).result(timeout=TURN_SECONDS)
+    preload(__name__)
+    return in_a_process(_take, work, times)
 
 
 def _take(work: Callable[[int], Work], times: int) -> tuple[Work, int, bool]:

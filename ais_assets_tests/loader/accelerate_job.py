@@ -48,7 +48,10 @@ def main() -> None:
         batches("sharded", kind, remote, out / "sharded")
     except ValueError as error:
         seen["sharded"] = str(error)
-    (out / f"{Accelerator(cpu=True).process_index}.json").write_text(json.dumps(seen))
+    accelerator = Accelerator(cpu=True)
+    (out / f"{accelerator.process_index}.json").write_text(json.dumps(seen))
+    # Else the first rank's error may end the others before they have said what they saw.
+    accelerator.wait_for_everyone()
     batches("dispatched", kind, remote, out / "dispatched")
 
 

@@ -1,8 +1,13 @@
-"""What a rank of a job started by torchrun sees, in OUT/<rank>.json; arguments: REMOTE OUT BATCH_SIZE [STATE]."""
+"""What a rank of a job started by torchrun sees, in OUT/<rank>.json; arguments: REMOTE OUT BATCH_SIZE [STATE].
+
+Where STOCK is in the environment also by mosaicml-streaming, whose import takes longer than all else; with as many
+DataLoader workers in each epoch as WORKERS has there.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from itertools import islice
 from pathlib import Path
@@ -14,8 +19,8 @@ from torch.utils.data import DataLoader
 from ais_assets.io.streaming_loader import AISMDSDataset
 from ais_assets_tests.loader.mds.mds_datasets import numbers, stock_batches, stock_dataset
 
-WORKERS = (1, 3, 0)
-"""DataLoader workers, an epoch each; stock cannot fork workers once it was iterated without."""
+WORKERS = tuple(map(int, os.environ.get("WORKERS", "0 0 0").split()))
+"""An epoch each."""
 BEFORE = 3
 """Batches of the last epoch before its state is taken."""
 
@@ -25,8 +30,9 @@ def seen(remote: str, cache: Path, batch_size: int, state: dict[str, Any] | None
     ours = AISMDSDataset(remote, str(cache / "ours"), batch_size=batch_size)
     result: dict[str, Any] = {"len": len(ours)}
     result["ours"] = [numbers(DataLoader(ours, batch_size=None, num_workers=workers)) for workers in WORKERS]
-    stock = stock_dataset(remote=remote, local=str(cache / "stock"), batch_size=batch_size, shuffle=True)
-    result["stock"] = [stock_batches(stock, workers) for workers in WORKERS]
+    if "STOCK" in os.environ:
+        stock = stock_dataset(remote=remote, local=str(cache / "stock"), batch_size=batch_size, shuffle=True)
+        result["stock"] = [stock_batches(stock, workers) for workers in WORKERS]
     batches = iter(ours)
     result["before"] = numbers(islice(batches, BEFORE))
     result["state"] = ours.state_dict()

@@ -18,20 +18,25 @@ import pytest
 
 from ais_assets.io.streaming_loader import AISMDSDataset
 from ais_assets_tests.loader.mds.mds_datasets import numbers, windows, write_dataset
-from ais_assets_tests.loader.mds.rank_job import WORKERS
 
 COUNT = 203
 GLOBAL_BATCH = 16
+EPOCHS = 3
+WORKERS = "1 3 0"
+"""DataLoader workers in each of them; stock cannot fork workers once it was iterated without."""
 PROJECT = Path(__file__).resolve().parents[3]
 
 
-def torchrun(ranks: int, remote: Path, out: Path, *arguments: int | Path) -> subprocess.CompletedProcess[str]:
+def torchrun(
+    ranks: int, remote: Path, out: Path, *arguments: int | Path, beside_stock: bool = False
+) -> subprocess.CompletedProcess[str]:
     """Runs `rank_job` on so many ranks."""
     launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", f"--log-dir={out / 'logs'}"]
     job = ["ais_assets_tests.loader.mds.rank_job", *map(str, (remote, out, *arguments))]
     return subprocess.run(
         [sys.executable, "-m", *launcher, "-m", *job],
         cwd=PROJECT,
+        env={**os.environ, "STOCK": "too", "WORKERS": WORKERS} if beside_stock else None,
         capture_output=True,
         text=True,
         timeout=120,
@@ -47,11 +52,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def results(folder: Path, ranks: int, *state: Path) -> list[dict[str, Any]]:
+def results(folder: Path, ranks: int, *state: Path, beside_stock: bool) -> list[dict[str, Any]]:
     """What each rank saw."""
     out = folder / str(ranks)
     out.mkdir()
-    done = torchrun(ranks, folder / "remote", out, GLOBAL_BATCH // ranks, *state)
+    done = torchrun(ranks, folder / "remote", out, GLOBAL_BATCH // ranks, *state, beside_stock=beside_stock)
     assert done.returncode == 0, done.stderr
     return [json.loads((out / f"{rank}.json").read_text()) for rank in range(ranks)]
 
@@ -59,7 +64,7 @@ def results(folder: Path, ranks: int, *state: Path) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def four(folder: Path) -> list[dict[str, Any]]:
     """What each of four ranks saw."""
-    return results(folder, 4)
+    return results(folder, 4, beside_stock=False)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +73,7 @@ def two(folder: Path, four: list[dict[str, Any]]) -> list[dict[str, Any]]:
     assert all(seen["state"] == four[0]["state"] for seen in four)
     state = folder / "state.json"
     state.write_text(json.dumps(four[0]["state"]))
-    return results(folder, 2, state)
+    return results(folder, 2, state, beside_stock=True)
 
 
 def together(per_rank: list[list[list[int]]]) -> list[list[int]]:
@@ -76,13 +81,18 @@ def together(per_rank: list[list[list[int]]]) -> list[list[int]]:
     return [sorted(chain.from_iterable(step)) for step in zip(*per_rank, strict=True)]
 
 
+def test_the_order_on_ranks_is_mosaicml_streamings(two: list[dict[str, Any]]) -> None:
+    # On any number of them its division is; test_order.py.
+    for of_rank in two:
+        assert of_rank["ours"] == of_rank["stock"]
+
+
 @pytest.mark.parametrize("ranks", ["two", "four"])
-def test_the_order_on_ranks_is_mosaicml_streamings(ranks: str, request: pytest.FixtureRequest) -> None:
+def test_ranks_share_every_window(ranks: str, request: pytest.FixtureRequest) -> None:
     seen = request.getfixturevalue(ranks)
     for of_rank in seen:
-        assert of_rank["ours"] == of_rank["stock"]
-        assert [len(epoch) for epoch in of_rank["ours"]] == [of_rank["len"]] * len(WORKERS)
-    for epoch in range(len(WORKERS)):
+        assert [len(epoch) for epoch in of_rank["ours"]] == [of_rank["len"]] * EPOCHS
+    for epoch in range(EPOCHS):
         times = Counter(chain.from_iterable(chain.from_iterable(of_rank["ours"][epoch] for of_rank in seen)))
         assert sorted(times) == list(range(COUNT))
         # Ranks get equally many, so some samples come twice.
@@ -126,7 +136,7 @@ class TwoMachines:
         return subprocess.Popen(
             [*isolated, f"mount -t tmpfs none /dev/shm && exec {run}"],
             cwd=PROJECT,
-            env={**os.environ, "TMPDIR": str(out / "tmp")},
+            env={**os.environ, "STOCK": "too", "TMPDIR": str(out / "tmp")},
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -148,7 +158,7 @@ def test_the_order_on_two_machines_is_mosaicml_streamings(folder: Path, isolated
     seen = TwoMachines(isolated, folder / "remote", folder / "machines").results()
     for of_rank in seen:
         assert of_rank["ours"] == of_rank["stock"]
-    for epoch in range(len(WORKERS)):
+    for epoch in range(EPOCHS):
         times = Counter(chain.from_iterable(chain.from_iterable(of_rank["ours"][epoch] for of_rank in seen)))
         assert sorted(times) == list(range(COUNT))
         assert times.total() == 2 * ceil(COUNT / 2)
