@@ -7,8 +7,10 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from absl import logging as absl_logging
@@ -17,10 +19,12 @@ from botocore.loaders import JSONFileLoader
 from hypothesis import settings
 
 from ais_assets.machine import own_temporary_folder
+from ais_assets.publishing.figures.picture import Picture
 from ais_assets_tests import kernels
 from ais_assets_tests.s3_server import S3Server, running_s3_server
 
 PROJECT = Path(__file__).resolve().parents[1]
+DRAWN = vars(Picture)["png"]
 
 # Several processes test at once, and each, and each that it starts, would otherwise have a thread a core for torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -51,6 +55,28 @@ def pytest_collection_finish() -> None:
 def pytest_unconfigure() -> None:
     """DuckDB's bindings say at the end what they take for leaked."""
     gc.unfreeze()
+
+
+@contextmanager
+def pictures_are(png: Any) -> Iterator[None]:
+    """For as long as the context lasts: `DRAWN`, or these bytes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Picture, "png", png)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _undrawn() -> Iterator[None]:
+    """Pictures are composed and not drawn, which takes a third of a small build's time, unless a test is `drawn`."""
+    with pictures_are(b"\x89PNG, not drawn"):
+        yield
+
+
+@pytest.fixture
+def drawn() -> Iterator[None]:
+    """Pictures are drawn, for tests that look at them, or compare what is built byte by byte."""
+    with pictures_are(DRAWN):
+        yield
 
 
 @pytest.fixture(autouse=True)

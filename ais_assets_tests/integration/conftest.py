@@ -7,9 +7,9 @@ import os
 import dagster as dg
 import pytest
 
-from ais_assets.publishing.figures.picture import Picture
 from ais_assets.settings import Settings, load_settings
 from ais_assets.store.file_locks import exclusively
+from ais_assets_tests.conftest import DRAWN, pictures_are
 from ais_assets_tests.integration.test_graph import SMALL, materialize
 
 
@@ -23,13 +23,7 @@ def small_lake(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     settings = load_settings(lake=str(folder / "lake"), cache=folder / "cache", **SMALL)
     with exclusively(folder / "lock"):
         if not (folder / "built").exists():
-            with dg.DagsterInstance.ephemeral() as instance:
+            with dg.DagsterInstance.ephemeral() as instance, pictures_are(DRAWN):
                 materialize(settings, instance, together=True)
             (folder / "built").touch()
     return settings
-
-
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are composed and not drawn, which takes a third of a small build's time."""
-    monkeypatch.setattr(Picture, "png", b"\x89PNG, not drawn")

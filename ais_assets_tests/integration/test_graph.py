@@ -47,7 +47,7 @@ from ais_assets.store import s3_access
 from ais_assets.store.objects import OvertakenError, StoredObject
 from ais_assets.stream import RecordStream
 from ais_assets_tests.ais_command import ais_here
-from ais_assets_tests.conftest import PROJECT
+from ais_assets_tests.conftest import DRAWN, PROJECT, pictures_are
 from ais_assets_tests.loader.mds.mds_datasets import stock_dataset
 from ais_assets_tests.patience import PATIENCE_SECONDS
 from ais_assets_tests.s3_server import S3Server
@@ -125,7 +125,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, 
     folder = tmp_path_factory.mktemp("graph")
     settings = load_settings(lake=str(folder / "lake"), cache=folder / "cache", **SMALL)
     with dg.DagsterInstance.ephemeral() as instance:
-        materialize(settings, instance, together=True)
+        with pictures_are(DRAWN):
+            materialize(settings, instance, together=True)
         yield settings, instance
 
 
@@ -141,6 +142,7 @@ def test_everything_is_there(built: tuple[Settings, dg.DagsterInstance]) -> None
             assert lake.has(asset)
 
 
+@pytest.mark.usefixtures("drawn")
 def test_a_second_build_gives_the_same_bytes(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path) -> None:
     settings, _ = built
     again = load_settings(lake=str(tmp_path / "lake"), cache=tmp_path / "cache", **SMALL)
@@ -263,7 +265,6 @@ def refused(settings: Settings, message: str) -> None:
     assert published(settings) == before
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_held_out_time_is_delivered_apart(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path) -> None:
     settings = copy_of(built[0], tmp_path, holdout_from="2024-03-02")
     job = build_definitions(settings).resolve_implicit_global_asset_job_def()
@@ -293,7 +294,6 @@ def test_held_out_time_is_delivered_apart(built: tuple[Settings, dg.DagsterInsta
     assert funnel_of(place)["positions of tracks"][2]["around_holdout"] > 0
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_vessels_of_the_last_test_are_delivered_apart(
     built: tuple[Settings, dg.DagsterInstance], tmp_path: Path
 ) -> None:
@@ -361,7 +361,6 @@ def test_lost_rows_are_not_published(built: tuple[Settings, dg.DagsterInstance],
     refused(settings, "validation windows thrown but .* validation windows in Parquet: materialize validation again")
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_statistics_of_another_index_are_not_used(
     built: tuple[Settings, dg.DagsterInstance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -395,7 +394,6 @@ def test_statistics_of_another_index_are_not_used(
     assert len(next(iter(loader()))) == 8
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_a_publication_that_was_taken_for_lost_puts_nothing_over_a_newer_one(
     built: tuple[Settings, dg.DagsterInstance], tmp_path: Path
 ) -> None:
@@ -511,7 +509,6 @@ def test_accounts_list_each_folder_once(
     assert listed == {"raw_records": 1, "clean_records": 1, "track_shards": 2, "window_piles": 1}
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_days_that_came_later_hold_nothing_up(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path) -> None:
     early = copy_of(built[0], tmp_path, last_day="2024-03-03")
     with dg.DagsterInstance.ephemeral() as instance:
@@ -575,7 +572,6 @@ def build_what_is_stale(settings: Settings) -> None:
                 assert run(job, instance, stage.asset, task.tags).success
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("change", "stale", "because"),
     [
@@ -748,6 +744,7 @@ def test_references_that_change_before_they_are_read_are_noticed(
         next(gather.piles([0], dg.build_asset_context()))
 
 
+@pytest.mark.usefixtures("drawn")
 def test_s3_has_the_same_bytes_though_it_fails_now_and_then(
     built: tuple[Settings, dg.DagsterInstance],
     bucket: str,
@@ -999,7 +996,6 @@ def test_a_build_fails_of_a_failed_check(built: tuple[Settings, dg.DagsterInstan
     assert "hulls are in more than one split" in failed.stderr
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("formats", "assets", "checks"),
     [

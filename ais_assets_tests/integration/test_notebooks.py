@@ -75,7 +75,6 @@ def test_notebooks_run(small_lake: Settings, monkeypatch: pytest.MonkeyPatch, na
     assert told_by(name, small_lake.lake, monkeypatch)
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_tracks_shorter_than_a_window_are_looked_at_and_not_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,7 +86,6 @@ def test_tracks_shorter_than_a_window_are_looked_at_and_not_trained_on(
         told_by("train_on_it", lake, monkeypatch)
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_without_vessels_of_validation_it_trains_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = told_by("train_on_it", two_hours(tmp_path, SEQ_LEN="16", MAX_HORIZON="32"), monkeypatch)
     assert "epoch 2: " in told

@@ -153,6 +153,7 @@ def test_all_vessels_accounts_are_the_days_account(built: Settings) -> None:
     )
 
 
+@pytest.mark.usefixtures("drawn")
 def test_inspect_shows_and_draws_a_vessel_a_track_and_a_sample(
     built: Settings, ais: Callable[..., Result], tmp_path: Path
 ) -> None:

@@ -105,7 +105,6 @@ def test_every_kind_is_here() -> None:
     assert set(SECTIONS) == set(WRITERS)
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("title", WRITERS)
 def test_the_commands_lead_to_windows(title: str, tmp_path: Path) -> None:
     file, block = SECTIONS[title]

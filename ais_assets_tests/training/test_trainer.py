@@ -121,8 +121,9 @@ def test_a_run_that_is_asked_to_stop_saves_the_batch_in_progress(
     # Ranks train as one process does.
     assert {**before, **after} == pytest.approx(losses(uninterrupted), rel=1e-3)
     assert rest[-1]["model"]["all"]["60"]["windows"] == uninterrupted[-1]["model"]["all"]["60"]["windows"]
-    # And from what they have saved, one goes on.
-    assert set(losses(run(lake, tmp_path, options=("--epochs", "3")))) == set(range(STEPS + 1, STEPS + 11))
+    if launcher:
+        # And from what they have saved, one goes on.
+        assert set(losses(run(lake, tmp_path, options=("--epochs", "3")))) == set(range(STEPS + 1, STEPS + 11))
 
 
 def test_a_finished_run_has_nothing_left_to_do(lake: Path, tmp_path: Path, uninterrupted: list[dict[str, Any]]) -> None:

@@ -13,11 +13,13 @@ from PIL import Image
 from ais_assets.publishing.figures.picture import INK, MOST_BYTES, PAPER, QUIET, SERIES, Picture, drawing, large, sheet
 from ais_assets_tests.publishing.figures.drawn import nothing, pictures
 
+pytestmark = pytest.mark.usefixtures("drawn")
+
 PNG_CHUNKS = {b"IHDR", b"PLTE", b"IDAT", b"IEND"}
 
 
 @pytest.fixture(scope="module")
-def drawn() -> list[Picture]:
+def composed() -> list[Picture]:
     """One of each kind."""
     return pictures()
 
@@ -32,10 +34,10 @@ def chunks(png: bytes) -> set[bytes]:
     return kinds
 
 
-def test_the_same_data_give_the_same_bytes_whatever_the_machines_own_style(drawn: list[Picture]) -> None:
+def test_the_same_data_give_the_same_bytes_whatever_the_machines_own_style(composed: list[Picture]) -> None:
     with mpl.rc_context({"font.size": 22, "axes.facecolor": "black", "savefig.dpi": 30}):
         again = [picture.png for picture in pictures()]
-    assert again == [picture.png for picture in drawn]
+    assert again == [picture.png for picture in composed]
 
 
 def test_drawing_leaves_the_style_of_others_alone() -> None:
@@ -44,8 +46,8 @@ def test_drawing_leaves_the_style_of_others_alone() -> None:
     assert dict(mpl.rcParams) == before
 
 
-def test_pictures_are_small_and_hold_neither_dates_nor_names_of_programs(drawn: list[Picture]) -> None:
-    for picture in drawn:
+def test_pictures_are_small_and_hold_neither_dates_nor_names_of_programs(composed: list[Picture]) -> None:
+    for picture in composed:
         assert len(picture.png) < MOST_BYTES
         assert chunks(picture.png) <= PNG_CHUNKS, picture.name
         image = Image.open(io.BytesIO(picture.png))
@@ -53,9 +55,9 @@ def test_pictures_are_small_and_hold_neither_dates_nor_names_of_programs(drawn: 
         assert len(set(np.asarray(image.convert("L")).ravel().tolist())) > 10, "something is drawn"
 
 
-def test_each_says_in_words_what_it_shows(drawn: list[Picture]) -> None:
-    assert len({picture.name for picture in drawn}) == len(drawn)
-    for picture in [*drawn, *nothing()]:
+def test_each_says_in_words_what_it_shows(composed: list[Picture]) -> None:
+    assert len({picture.name for picture in composed}) == len(composed)
+    for picture in [*composed, *nothing()]:
         assert len(picture.alt) > 20
         assert picture.title
         assert picture.markdown().startswith(
