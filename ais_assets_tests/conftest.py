@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import uuid
 from collections.abc import Iterator
@@ -77,6 +78,12 @@ def drawn() -> Iterator[None]:
     """Pictures are drawn, for tests that look at them, or compare what is built byte by byte."""
     with pictures_are(DRAWN):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _may_be_ended() -> None:
+    """Dagster has SIGTERM do what SIGINT does, and xdist's processes ignore that, as would all that they start then."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
