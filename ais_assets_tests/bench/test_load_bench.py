@@ -1,19 +1,19 @@
-"""`ais bench load`: what a build's runs took, by their records and looks at their processes."""
+"""`ais bench load`: what a build's runs took, by their records and looks at their processes.
+
+The whole bench is in `test_whole_bench`, after those whose processes compile each kernel once for all.
+"""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
 from subprocess import CalledProcessError
 
 import pytest
-from click.testing import CliRunner
 
 from ais_assets.bench import load
 from ais_assets.bench.load import Built, Look, Run, Taken, peak_of, seconds_of, watched
-from ais_assets.cli.main import main
 
 LOOKS = [Look(at, {7: memory, 8: 5}, 0) for at, memory in ((1.0, 90), (2.0, 20), (3.0, 40), (4.0, 80))]
 
@@ -58,19 +58,3 @@ def test_what_a_command_starts_is_looked_at_too(tmp_path: Path, monkeypatch: pyt
 def test_a_command_that_fails_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CalledProcessError):
         watched([sys.executable, "-c", "raise SystemExit(3)"], tmp_path)
-
-
-def test_each_asset_of_a_build_beside_its_bound(tmp_path: Path) -> None:
-    words = ["bench", "load", "--days", "1", "--vessels", "10", "--shards", "2", "--piles", "2", "--workers", "1"]
-    shown = CliRunner().invoke(main, [*words, "--window-formats", "", "--folder", str(tmp_path), "--json"])
-    assert shown.exit_code == 0, shown.output
-    found = json.loads(shown.stdout)
-    assert found["over"] == []
-    assert found["tree_bytes"] > found["assets"]["track_shards"]["peak_bytes"] > 50e6
-    for asset in ("raw_records", "clean_records", "vessels", "daily_quality", "track_shards", "tracks"):
-        taken = found["assets"][asset]
-        assert taken["rows"] > 0 or asset == "daily_quality"
-        assert 0 < taken["seconds"] < found["seconds"]
-        assert 0 < taken["peak_bytes"] < taken["bound_bytes"]
-    assert found["assets"]["raw_archives"]["bound_bytes"] is None
-    assert list(tmp_path.iterdir()) == []

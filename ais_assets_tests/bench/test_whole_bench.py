@@ -1,4 +1,4 @@
-"""The bench of the plan against a run, at a tiny size, and the rates that the plan rests on."""
+"""The benches of the plan against runs, at a tiny size, and the rates that the plan rests on."""
 
 from __future__ import annotations
 
@@ -103,3 +103,19 @@ def test_rates_are_kept_for_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyP
     found = Rates.from_json(shown.stdout)
     assert Rates.from_json((tmp_path / "ais_assets" / "rates.json").read_text()) == found
     assert found.clean_share < 1
+
+
+def test_each_asset_of_a_build_beside_its_bound(tmp_path: Path) -> None:
+    words = ["bench", "load", "--days", "1", "--vessels", "10", "--shards", "2", "--piles", "2", "--workers", "1"]
+    shown = CliRunner().invoke(main, [*words, "--window-formats", "", "--folder", str(tmp_path), "--json"])
+    assert shown.exit_code == 0, shown.output
+    found = json.loads(shown.stdout)
+    assert found["over"] == []
+    assert found["tree_bytes"] > found["assets"]["track_shards"]["peak_bytes"] > 50e6
+    for asset in ("raw_records", "clean_records", "vessels", "daily_quality", "track_shards", "tracks"):
+        taken = found["assets"][asset]
+        assert taken["rows"] > 0 or asset == "daily_quality"
+        assert 0 < taken["seconds"] < found["seconds"]
+        assert 0 < taken["peak_bytes"] < taken["bound_bytes"]
+    assert found["assets"]["raw_archives"]["bound_bytes"] is None
+    assert list(tmp_path.iterdir()) == []
