@@ -77,11 +77,17 @@ def serving(instance: DagsterInstance) -> Iterator[WorkspaceProcessContext]:
     target = ModuleTarget(
         module_name=MODULE, attribute=None, working_directory=str(Path.cwd()), location_name="sleeping"
     )
+    before = started()
     with WorkspaceProcessContext(instance, target) as workspace:
-        server = next(of for of in gc.get_objects() if issubclass(type(of), subprocess.Popen) and of.poll() is None)
+        (server,) = started() - before
         yield workspace
     # Dagster, whose child it is, does not.
     server.wait(PATIENCE_SECONDS)
+
+
+def started() -> set[subprocess.Popen[bytes]]:
+    """This process's children that run, other tests' among them."""
+    return {of for of in gc.get_objects() if issubclass(type(of), subprocess.Popen) and of.poll() is None}
 
 
 def launched(instance: DagsterInstance, workspace: WorkspaceProcessContext) -> DagsterRun:
