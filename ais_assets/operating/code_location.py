@@ -108,10 +108,12 @@ def why_gone(run: DagsterRun) -> str | None:
 
 
 def is_executed(run: DagsterRun) -> bool:
-    """Whether the code server that a run was given to has a process for it.
+    """Whether the code server that a run was given to has a process for it; not where it was given to none.
 
     Raises UnreachableError where it does not say so in time.
     """
+    if GRPC_INFO_TAG not in run.tags:
+        return False
     address = json.loads(run.tags[GRPC_INFO_TAG])
     client = DagsterGrpcClient(
         host=address.get("host"),

@@ -27,7 +27,7 @@ from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_ite
 from dagster._grpc.client import DagsterGrpcClient
 
 from ais_assets.cli.terminal import DAGSTER_YAML
-from ais_assets.operating import watched_launcher
+from ais_assets.operating import code_location, watched_launcher
 from ais_assets.operating.code_location import ReconstructableRepository
 from ais_assets.operating.launched_runs import launches_elsewhere
 from ais_assets.operating.local_runs import BUILDER
@@ -170,6 +170,10 @@ def test_a_run_for_which_no_process_was_begun_was_not_launched(
     monkeypatch.setattr(DagsterGrpcClient, "start_run", unheard)
     with pytest.raises(DagsterUserCodeUnreachableError, match="lost on the way"):
         launched(instance, workspace)
+
+
+def test_no_code_server_has_a_process_for_a_run_that_none_was_given(instance: DagsterInstance) -> None:
+    assert not code_location.is_executed(instance.create_run_for_job(sleeping))
 
 
 def test_a_code_server_at_a_port_is_waited_for_and_one_at_a_socket_is_not(instance: DagsterInstance) -> None:
