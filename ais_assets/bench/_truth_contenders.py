@@ -17,8 +17,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ais_assets import schema
+from ais_assets.bench._truth_faults import MISSING, Reports
 from ais_assets.settings import Settings
-from ais_assets.sources.simulation.faults import MISSING, Reports
 from ais_assets.transforms.kernels import run_starts
 from ais_assets.transforms.tracks import build_tracks
 

@@ -1,6 +1,6 @@
 """Tracks judged by the truth: what each fault of a feed does to the platform's tracks, and to others' rules.
 
-Simulated vessels' true reports get the faults of real feeds (`sources.simulation.faults`), one kind at a time and all
+Simulated vessels' true reports get the faults of real feeds (`_truth_faults`), one kind at a time and all
 together; each rule says which reports are one track, and is told what it got wrong.
 """
 
@@ -19,9 +19,9 @@ from rich.table import Table
 
 from ais_assets.bench._simulated import FIRST_DAY
 from ais_assets.bench._truth_contenders import RULES
+from ais_assets.bench._truth_faults import FAULTS, NO_FAULT, FaultRates, Reports, position_reports, with_faults
 from ais_assets.settings import Settings
-from ais_assets.sources.simulated import Fleet, position_reports
-from ais_assets.sources.simulation.faults import FAULTS, NO_FAULT, FaultRates, Reports, with_faults
+from ais_assets.sources.simulated import Fleet
 
 _SLOW: Final = "MovingPandas"
 """Takes a minute for each fault, and is an optional peer: run only when asked for."""

@@ -143,8 +143,3 @@ def found_release(releases: Sequence[ListedRelease], beginning: str | None, wher
 def publish_release(store: Store, release: Release) -> None:
     """Says in the lake what a release is. To be called before it becomes the current one."""
     store.publish_bytes(release.to_json(), release_key(release.release))
-
-
-def indexes_of_release(release: str) -> Sequence[str]:
-    """The objects that name a release's files, as far as it has them: the index of tracks, and that of MDS."""
-    return [place_of(asset).key_of_release(release) for asset in _INDEXES]

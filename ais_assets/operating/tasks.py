@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from dagster import AssetCheckSeverity, DagsterInstance, DagsterRunStatus
 from dagster_shared.error import SerializableErrorInfo
@@ -13,6 +14,7 @@ from ais_assets.io.stages import Stage
 
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
+_MOST_PARTITIONS: Final = 16
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,14 @@ class Done:
     warnings: tuple[str, ...] = ()
 
 
-def tasks_of(stage: Stage, keys: Sequence[str], workers: int, largest: int = 16) -> list[Task]:
-    """Cuts partitions of a stage into runs: enough for every worker to have some, none over `largest`.
+def tasks_of(stage: Stage, keys: Sequence[str], workers: int) -> list[Task]:
+    """Cuts partitions of a stage into runs: enough for every worker to have some, none over _MOST_PARTITIONS.
 
     A run takes a range of partitions, so that what lies apart is in runs of its own.
     """
     if not stage.partitions:
         return [Task(stage.asset)] if keys else []
-    size = max(1, min(largest, -(-len(keys) // (2 * workers))))
+    size = max(1, min(_MOST_PARTITIONS, -(-len(keys) // (2 * workers))))
     place = {key: number for number, key in enumerate(stage.partitions)}
     tasks: list[list[str]] = []
     for key in sorted(keys, key=place.__getitem__):

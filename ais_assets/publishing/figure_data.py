@@ -1,6 +1,6 @@
 """What figures and card are drawn from: bounded parts of the lake, read once each.
 
-Positions are whole row groups, as many as hold about MOST_POSITIONS, evenly spread over the shards, so that a year
+Positions are whole row groups, as many as hold about _MOST_POSITIONS, evenly spread over the shards, so that a year
 takes no more time and memory than a month; what is small, as accounts and the table of tracks, is read whole.
 """
 
@@ -24,8 +24,8 @@ from ais_assets.transforms.kernels import run_starts
 from ais_assets.transforms.quality import HOURS
 from ais_assets.transforms.windows import features_of
 
-MOST_POSITIONS: Final = 2_000_000
-MOST_ORDERED: Final = 200_000
+_MOST_POSITIONS: Final = 2_000_000
+_MOST_ORDERED: Final = 200_000
 """Windows whose place in the order is looked at."""
 MOST_SAMPLES: Final = 256
 """Windows among which those are that are drawn."""
@@ -71,11 +71,11 @@ class Positions:
 _COLUMNS: Final = ("track", "t", "lat_microdegrees", "lon_microdegrees", "sog_tenths", "cog_tenths", "split")
 
 
-def positions_of_tracks(lake: Lake, settings: Settings, most: int = MOST_POSITIONS) -> Positions:
-    """About `most` positions of the tracks at the most, or one row group. Raises PartitionMissingError."""
+def positions_of_tracks(lake: Lake, settings: Settings) -> Positions:
+    """About _MOST_POSITIONS positions of the tracks at the most, or one row group. Raises PartitionMissingError."""
     shards = settings.shard_keys
     lake.require("track_shards", shards)
-    every = max(1, -(-sum(lake.describe("track_shards", shard).rows for shard in shards) // most))
+    every = max(1, -(-sum(lake.describe("track_shards", shard).rows for shard in shards) // _MOST_POSITIONS))
     parts = [_measured(table, settings) for table in _row_groups(lake, "track_shards", shards, _COLUMNS, every)]
     joined = {name: np.concatenate([np.empty(0), *(part[name] for part in parts)]) for name in _MEASURED}
     return Positions(
@@ -89,9 +89,9 @@ def positions_of_tracks(lake: Lake, settings: Settings, most: int = MOST_POSITIO
     )
 
 
-def positions_of_day(lake: Lake, day: str, most: int = MOST_POSITIONS) -> tuple[Values, Values, int]:
-    """About `most` of a day's clean positions at the most: latitudes, longitudes in degrees, and one in how many."""
-    every = max(1, -(-lake.describe("clean_records", day).rows // most))
+def positions_of_day(lake: Lake, day: str) -> tuple[Values, Values, int]:
+    """Of a day's clean positions likewise: latitudes and longitudes in degrees, and one in how many."""
+    every = max(1, -(-lake.describe("clean_records", day).rows // _MOST_POSITIONS))
     columns = ("lat_microdegrees", "lon_microdegrees")
     parts = [
         np.stack([table[column].to_numpy() for column in columns])
@@ -418,9 +418,9 @@ class Order:
     vessels: NDArray[np.int64]
 
 
-def stored_order(lake: Lake, settings: Settings, most: int = MOST_ORDERED) -> Order:
+def stored_order(lake: Lake, settings: Settings) -> Order:
     """From the windows' names alone; without windows on disk nothing."""
-    starts, vessels, left = [np.empty(0)], [np.empty(0, np.int64)], most
+    starts, vessels, left = [np.empty(0)], [np.empty(0, np.int64)], _MOST_ORDERED
     for pile in settings.pile_keys if "parquet" in settings.window_formats else ():
         for table in lake.row_groups("materialized_windows", pile, ("start", "mmsi")):
             first = table.slice(0, left)

@@ -22,7 +22,6 @@ from ais_assets.sources.dma import LAYOUT
 from ais_assets.sources.rows.delimited import DelimitedReader
 from ais_assets.sources.simulation import fleet
 from ais_assets.sources.simulation.draws import draw, even
-from ais_assets.sources.simulation.faults import MISSING, NO_FAULT, Reports, true_rows
 from ais_assets.sources.simulation.fleet import Part, Ship, Station
 from ais_assets.sources.simulation.simulation import (
     AIRCRAFT,
@@ -61,10 +60,6 @@ _NEAR_COPIES: Final = 2**27
 _FAR_SHARE: Final = 0.03
 """Of repeats stand anywhere later in the second: 200 to 300 lines on, in a feed of 20 M rows a day."""
 _DEFLATE_LEVEL: Final = 1
-_FIRST_MMSI: Final = 219_000_001
-_MOST_SOG: Final = 1_022
-_FULL_TURN: Final = 3_600
-"""Tenths of a knot and of a degree that a message has, at most, and one more."""
 
 _MOBILES: Final = {CLASS_A: "Class A", CLASS_B: "Class B", AIRCRAFT: "SAR Airborne"}
 _STATUSES: Final = {
@@ -153,44 +148,21 @@ def day_of_lines(seed: int, vessels: int, day: date) -> Iterator[NDArray[np.uint
 
 def file_rows(plan: Plan, midnight: int) -> Iterator[Rows]:
     """The lines of the day that begins at `midnight` in the order of the file, repeats and all, minutes at a time."""
-    state = _first_state(plan, midnight)
-    room = Rows.room(most_lines(plan, _SLICE_SECONDS))
     waiting = Rows.room(0)
-    for end in range(midnight + _SLICE_SECONDS, midnight + DAY + 1, _SLICE_SECONDS):
-        new = room.take(slice(0, report(plan, state, float(end), room)))
+    for end, new in sent_rows(plan, midnight):
         rows = Rows._make(np.concatenate(pair) for pair in zip(waiting, new, strict=True))
         # Rebroadcasts may be due only in the next minutes.
         waiting = rows.take(rows.second >= end)
         yield _with_repeats(rows.take(rows.second < end), end - _SLICE_SECONDS)
 
 
-def position_reports(plan: Plan, midnight: int, vessels: int) -> Reports:
-    """The true position reports of a day's vessels, none of the archive's faults among them; each under its number.
-
-    Args:
-        plan: of the day.
-        midnight: its beginning, Unix time.
-        vessels: size of the fleet, whose senders come first in the plan.
-    """
+def sent_rows(plan: Plan, midnight: int) -> Iterator[tuple[int, Rows]]:
+    """What is sent in the day that begins at `midnight`, minutes at a time: their end, Unix time, and the reports of
+    them, among these rebroadcasts of which some come later."""
     state = _first_state(plan, midnight)
     room = Rows.room(most_lines(plan, _SLICE_SECONDS))
-    parts = []
     for end in range(midnight + _SLICE_SECONDS, midnight + DAY + 1, _SLICE_SECONDS):
-        rows = room.take(slice(0, report(plan, state, float(end), room)))
-        rows = rows.take((rows.sender < vessels) & true_rows(plan, rows))
-        parts.append(
-            Reports(
-                rows.second,
-                (_FIRST_MMSI + rows.sender).astype(np.int32),
-                ((5 * rows.lat.astype(np.int64) + 1) // 3).astype(np.int32),
-                ((5 * rows.lon.astype(np.int64) + 1) // 3).astype(np.int32),
-                np.where((rows.sog >= 0) & (rows.sog <= _MOST_SOG), rows.sog, MISSING).astype(np.int16),
-                np.where((rows.cog >= 0) & (rows.cog < _FULL_TURN), rows.cog, MISSING).astype(np.int16),
-                rows.sender.copy(),
-                np.full(len(rows.second), NO_FAULT, np.int8),
-            )
-        )
-    return Reports._make(np.concatenate(columns) for columns in zip(*parts, strict=True))
+        yield end, room.take(slice(0, report(plan, state, float(end), room)))
 
 
 def _midnight(day: date) -> int:

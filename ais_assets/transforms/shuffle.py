@@ -148,7 +148,7 @@ def throw_windows(
 
     Returns:
         `schema.WINDOW_REFERENCES` in a table for each of `piles_in_order`, some perhaps empty, each by row. Ledger:
-        rows in are the windows that the tracks hold by `window_count`, rows out the references,
+        rows in are the windows that the tracks hold by `window_counts`, rows out the references,
         `reaches_into_holdout` those left out; notes count tracks, tracks that are too short for a window, windows of
         each split, and positions: in all, in windows, and in none by the reasons of `windows.coverage`. Facts: the
         arguments.

@@ -86,16 +86,11 @@ COLUMNS: Final = tuple(schema.stored_name(name) for name in _Columns._fields)
 """Of `schema.TRACK_POSITIONS`, that are packed; beside them HELD_COLUMNS, where there are any."""
 
 
-def window_count(positions: int, window_len: int, stride: int) -> int:
-    """Windows that a track of so many positions holds: ⌊(positions − window_len) / stride⌋ + 1, or 0 if too short.
-
-    Raises ValueError when `window_len` or `stride` is less than 1.
-    """
-    return int(window_counts(np.array([positions]), window_len, stride)[0])
-
-
 def window_counts(positions: NDArray[np.int64], window_len: int, stride: int) -> NDArray[np.int64]:
-    """`window_count` of many tracks: int64, shape (n,), for int64 positions of shape (n,)."""
+    """Windows that tracks of so many positions hold: ⌊(positions − window_len) / stride⌋ + 1, or 0 if too short.
+
+    int64, shape (n,), for int64 positions of shape (n,). Raises ValueError when `window_len` or `stride` is below 1.
+    """
     if window_len < 1 or stride < 1:
         raise ValueError(f"window_len is {window_len} and stride {stride}; both must be at least 1")
     return np.maximum((positions - window_len) // stride + 1, 0)

@@ -9,9 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from ais_assets.bench._truth_contenders import RULES, by_gpsdio_segment, by_the_platform
-from ais_assets.bench.truth import judge, true_reports
-from ais_assets.cli.main import main
-from ais_assets.sources.simulation.faults import (
+from ais_assets.bench._truth_faults import (
     FAULTS,
     HARMLESS,
     LEAST_METRES,
@@ -21,6 +19,8 @@ from ais_assets.sources.simulation.faults import (
     metres_from_truth,
     with_faults,
 )
+from ais_assets.bench.truth import judge, true_reports
+from ais_assets.cli.main import main
 
 
 @pytest.fixture(scope="module")

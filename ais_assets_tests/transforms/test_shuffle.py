@@ -20,7 +20,7 @@ from ais_assets import schema
 from ais_assets.transforms import shuffle as module
 from ais_assets.transforms.shuffle import pile_windows, shuffle_pile, sweep_piles, throw_windows
 from ais_assets.transforms.statistics import WindowStatistics
-from ais_assets.transforms.windows import IN_NO_WINDOW, IN_WINDOWS, gather, pack_positions, window_count
+from ais_assets.transforms.windows import IN_NO_WINDOW, IN_WINDOWS, gather, pack_positions, window_counts
 from ais_assets_tests.blank_columns import integers_or_array, with_blanks
 
 NOON = 1_709_294_400
@@ -115,7 +115,7 @@ def test_every_window_is_in_one_pile(lengths: list[int], validation: set[int], t
     for number, pile in enumerate(piles, start=-1):
         assert set(pile["pile"].to_pylist()) <= {number}
         assert pile["row"].to_pylist() == sorted(pile["row"].to_pylist())
-    assert len(expected) == sum(window_count(n, throw.window_len, throw.stride) for n in lengths)
+    assert len(expected) == window_counts(np.array(lengths, np.int64), throw.window_len, throw.stride).sum()
     assert set(rows_of(piles[0])) == {window[:3] for window in expected if window[3]}
     training = list(itertools.chain.from_iterable(rows_of(pile) for pile in piles[1:]))
     assert sorted(training) == sorted(window[:3] for window in expected if not window[3])
@@ -342,7 +342,7 @@ def test_piles_are_drawn_independently_for_each_window() -> None:
 
 def test_neighbours_are_of_one_track_no_more_often_than_by_chance() -> None:
     lengths = [200] * 40
-    per_track = window_count(200, 4, 2)
+    per_track = int(window_counts(np.array([200]), 4, 2)[0])
     throw = Throw(piles=4)
     order = np.array(global_order(tracks_table(lengths), throw)) // 200
     pairs, same = len(order) - 1, int((order[1:] == order[:-1]).sum())

@@ -22,7 +22,6 @@ from ais_assets.transforms.windows import (
     gather,
     pack_positions,
     pack_tables,
-    window_count,
     window_counts,
     windows_table,
 )
@@ -91,20 +90,19 @@ def test_window_count_at_the_contract() -> None:
         WINDOW + schema.STRIDE: 2,
         10 * WINDOW: 262,
     }
-    assert {n: window_count(n, WINDOW, schema.STRIDE) for n in counts} == counts
     assert window_counts(np.array(list(counts)), WINDOW, schema.STRIDE).tolist() == list(counts.values())
 
 
 @given(st.integers(0, 400), st.integers(1, 50), st.integers(1, 60))
 def test_window_count_is_the_number_of_starts_that_fit(positions: int, window_len: int, stride: int) -> None:
     starts = [start for start in range(0, positions, stride) if start + window_len <= positions]
-    assert window_count(positions, window_len, stride) == len(starts)
+    assert window_counts(np.array([positions]), window_len, stride).tolist() == [len(starts)]
 
 
 @pytest.mark.parametrize(("window_len", "stride"), [(0, 1), (1, 0), (-1, 1)])
 def test_window_count_refuses_nonsense(window_len: int, stride: int) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        window_count(10, window_len, stride)
+        window_counts(np.array([10]), window_len, stride)
 
 
 @settings(deadline=None)

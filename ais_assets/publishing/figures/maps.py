@@ -128,7 +128,6 @@ def traffic_density(
     *,
     of: str,
     every: int = 1,
-    name: str = "traffic_density",
 ) -> Picture:
     """Where ships are heard: positions by cell, logarithmic, over the coast.
 
@@ -137,8 +136,8 @@ def traffic_density(
         lon: degrees, (n,).
         of: what the positions are, such as a day.
         every: one of so many positions was looked at.
-        name: of the picture.
     """
+    name = "traffic_density"
     figure = sheet(8, 6)
     title = f"Where ships were heard: {of}"
     if not len(lat):

@@ -6,7 +6,7 @@ import base64
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, wraps
 from typing import Any, Final, ParamSpec
 
@@ -119,10 +119,6 @@ class Picture:
     def markdown(self) -> str:
         """The picture within Markdown, whole, as Dagster's UI shows it."""
         return f"![{self.alt.translate(_NO_BRACKETS)}]({self.inline()})"
-
-    def titled(self, title: str) -> Picture:
-        """The same under another title."""
-        return replace(self, title=title)
 
 
 _NO_BRACKETS: Final = str.maketrans("[]\n", "() ")

@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ais_assets.sources.simulated import sent_rows
 from ais_assets.sources.simulation.draws import draw, even, key
 from ais_assets.sources.simulation.simulation import KNOT, NO_POSITION, Plan, Rows, whereabouts
 from ais_assets.sources.simulation.waters import METRES_PER_DEGREE, cosine
@@ -27,6 +28,10 @@ _DRIFT: Final = 30.0
 """Metres that a true fix is off at most, without the swing round an anchor."""
 _PAIR_MILES: Final = 5.0
 _GRID_SECONDS: Final = 600
+_FIRST_MMSI: Final = 219_000_001
+_MOST_SOG: Final = 1_022
+_FULL_TURN: Final = 3_600
+"""Tenths of a knot and of a degree that a message has, at most, and one more."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,34 @@ class Reports(NamedTuple):
         return Reports._make(column[which] for column in self)
 
 
+def position_reports(plan: Plan, midnight: int, vessels: int) -> Reports:
+    """The true position reports of a day's vessels, none of the archive's faults among them; each under its number.
+
+    Args:
+        plan: of the day.
+        midnight: its beginning, Unix time.
+        vessels: size of the fleet, whose senders come first in the plan.
+    """
+    parts = []
+    for _, rows in sent_rows(plan, midnight):
+        true = rows.take((rows.sender < vessels) & _true_rows(plan, rows))
+        parts.append(
+            Reports(
+                true.second,
+                (_FIRST_MMSI + true.sender).astype(np.int32),
+                ((5 * true.lat.astype(np.int64) + 1) // 3).astype(np.int32),
+                ((5 * true.lon.astype(np.int64) + 1) // 3).astype(np.int32),
+                np.where((true.sog >= 0) & (true.sog <= _MOST_SOG), true.sog, MISSING).astype(np.int16),
+                np.where((true.cog >= 0) & (true.cog < _FULL_TURN), true.cog, MISSING).astype(np.int16),
+                true.sender,
+                np.full(len(true.second), NO_FAULT, np.int8),
+            )
+        )
+    return Reports._make(np.concatenate(columns) for columns in zip(*parts, strict=True))
+
+
 @njit(cache=True, nogil=True)
-def true_rows(plan: Plan, rows: Rows) -> NDArray[np.bool_]:
+def _true_rows(plan: Plan, rows: Rows) -> NDArray[np.bool_]:
     """Which lines are position reports from where the sender was."""
     true = np.zeros(len(rows.second), np.bool_)
     for row in range(len(rows.second)):
