@@ -262,7 +262,8 @@ class AISMDSDataset(BatchDataset):
     @property
     def _samples_of_rank(self) -> int:
         """Samples of an epoch on each rank."""
-        return samples_of_rank(self._order.epoch_size, self._sharing, self._order_now().canonical_nodes)
+        order = self._order_now()
+        return samples_of_rank(order.epoch_size, self._sharing, order.canonical_nodes, order.dealt_first)
 
     def _order_now(self) -> Order:
         """The order's rule, which a state that was loaded has changed for all of the job's processes."""

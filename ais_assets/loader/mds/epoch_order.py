@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ais_assets.loader.errors import LoaderError
 from ais_assets.loader.mds.order import Order
-from ais_assets.loader.mds.partition import divided
+from ais_assets.loader.mds.partition import divided, evened
 from ais_assets.loader.mds.py1e import py1e_order
 from ais_assets.loader.mosaicml import order_of_samples
 from ais_assets.loader.world import World
@@ -38,12 +38,12 @@ def epoch_order(order: Order, world: World, epoch: int, sample_in_epoch: int) ->
     kind = order.kind
     if not order.is_plain:
         # Its padding, −1, becomes the largest number of an unsigned type.
-        return order_of_samples(order, world, epoch, sample_in_epoch).astype(kind, order="C")
+        return evened(order_of_samples(order, world, epoch, sample_in_epoch).astype(kind))
     places = divided(
         order.epoch_size,
         world,
         canonical_nodes=order.canonical_nodes,
-        first_nodes=order.first_nodes if order.partition_algo == "relaxed" else None,
+        first_nodes=order.dealt_first,
         batch_size=order.batch_size,
         before=sample_in_epoch,
         kind=kind,

@@ -72,6 +72,11 @@ class Order:
             and self.epoch_size > self.canonical_nodes
         )
 
+    @property
+    def dealt_first(self) -> int | None:
+        """Machines that an epoch is dealt out to before those of now share it; None: those of now alone."""
+        return self.first_nodes if self.partition_algo == "relaxed" else None
+
     def resumed(self, *, canonical_nodes: int, seed: int, first_nodes: int | None) -> Self:
         """The order as a state that was loaded says."""
         return replace(self, canonical_nodes=canonical_nodes, seed=seed, first_nodes=first_nodes)

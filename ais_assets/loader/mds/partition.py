@@ -3,7 +3,9 @@
 Its rule ("relaxed", and "orig" where that is a special case of it): the order is cut into one stretch for each
 canonical node, a number that stays the same when a job is resumed on other machines; the stretches are dealt out to
 the machines, their samples in turn to the machine's ranks, and batches in turn to a rank's workers. What does not
-divide is made up by samples that come twice.
+divide is made up by samples that come twice. Where the rule leaves ranks with unequal shares, so that those with more
+would wait for the others for ever, it is not followed: in the last batch of a job that is resumed on a number of
+machines which the canonical nodes do not divide by (`evened`).
 """
 
 from __future__ import annotations
@@ -59,16 +61,37 @@ def divided(
     in_turn = first.transpose(3, 2, 0, 1, 4).reshape(
         -1, world.workers_per_rank, world.nodes, world.ranks_per_node, batch_size
     )
-    return in_turn.transpose(2, 3, 1, 0, 4)
+    return evened(in_turn.transpose(2, 3, 1, 0, 4))
 
 
-def samples_of_rank(samples: int, world: World, canonical_nodes: int) -> int:
-    """Samples of an epoch on each rank, those that come twice included."""
+def evened(places: Places) -> Places:
+    """The same places with equally many on each rank, for which some of the epoch's last come twice.
+
+    (nodes, ranks a node, workers a rank, batches a worker, batch size), before as after; the type's largest number
+    pads, at the end alone.
+    """
+    nodes, ranks_per_node, workers, _, batch_size = places.shape
+    ranks, padding = nodes * ranks_per_node, np.iinfo(places.dtype).max
+    batches = places.transpose(3, 2, 0, 1, 4).reshape(-1, ranks * batch_size)
+    for batch in batches[-workers:]:
+        left = batch[batch != padding]
+        if 0 < len(left) < len(batch):
+            each = -(-len(left) // ranks)
+            of_ranks = batch.reshape(ranks, batch_size)
+            of_ranks[:, :each] = np.resize(left, (ranks, each))
+            of_ranks[:, each:] = padding
+    return batches.reshape(-1, workers, nodes, ranks_per_node, batch_size).transpose(2, 3, 1, 0, 4)
+
+
+def samples_of_rank(samples: int, world: World, canonical_nodes: int, first_nodes: int | None = None) -> int:
+    """Samples of an epoch on each rank, those that come twice included; arguments as `divided`'s."""
+    nodes = world.nodes if first_nodes is None or _divide(canonical_nodes, world.nodes) else first_nodes
     of_stretch = -(-samples // canonical_nodes)
-    if canonical_nodes < world.nodes:
-        parts = world.nodes // canonical_nodes
+    if canonical_nodes < nodes:
+        parts = nodes // canonical_nodes
         of_stretch = -(-of_stretch // parts) * parts
-    return -(-(canonical_nodes * of_stretch // world.nodes) // world.ranks_per_node)
+    of_first = -(-(canonical_nodes * of_stretch // nodes) // world.ranks_per_node)
+    return -(-of_first * nodes // world.nodes)
 
 
 def _divide(canonical_nodes: int, nodes: int) -> bool:

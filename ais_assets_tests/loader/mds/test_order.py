@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ais_assets.loader.mds import py1e
 from ais_assets.loader.mds.epoch_order import epoch_order
 from ais_assets.loader.mds.order import Order
+from ais_assets.loader.mds.partition import divided, samples_of_rank
 from ais_assets.loader.mds.py1e import py1e_order
 from ais_assets.loader.mosaicml import order_of_samples
 from ais_assets.loader.world import World
@@ -56,8 +57,8 @@ def test_the_shuffle_is_py1e(
 @pytest.mark.filterwarnings("ignore:Attempting to partition:UserWarning")
 @given(
     sizes=shards,
-    canonical=st.sampled_from([1, 2, 4]),
-    nodes=st.sampled_from([1, 2, 4]),
+    canonical=st.sampled_from([1, 2, 3, 4, 6]),
+    nodes=st.integers(1, 4),
     ranks=st.integers(1, 4),
     workers=st.integers(1, 3),
     batch=st.integers(1, 9),
@@ -89,7 +90,62 @@ def test_the_division_is_mosaicml_streamings(
         reject()
     ours = epoch_order(order, world, 3, yielded)
     assert ours.shape == stock.shape
-    assert np.array_equal(np.where(ours == PADDING, -1, ours.astype(np.int64)), stock)
+    ours = np.where(ours == PADDING, -1, ours.astype(np.int64))
+    if first_nodes is None or canonical % nodes == 0 or nodes % canonical == 0:
+        assert np.array_equal(ours, stock)
+        return
+    # As a job has it that is resumed on so many machines: but for the last batch, of which stock gives some ranks less.
+    for of_ours, of_stock in zip(in_turn(ours), in_turn(stock), strict=True):
+        if (of_stock >= 0).all() or (of_stock < 0).all():
+            assert np.array_equal(of_ours, of_stock)
+        else:
+            assert set(of_ours[of_ours >= 0]) == set(of_stock[of_stock >= 0])
+            assert len(set((of_ours >= 0).sum(axis=1))) == 1
+
+
+def in_turn(order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Batches one after the other: (batches, ranks, batch size)."""
+    nodes, ranks, *_, size = order.shape
+    return order.transpose(3, 2, 0, 1, 4).reshape(-1, nodes * ranks, size)
+
+
+@given(
+    samples=st.integers(7, 400),
+    canonical=st.integers(1, 6),
+    world=st.builds(World, st.integers(1, 5), st.integers(1, 3), st.integers(1, 3), st.just(0)),
+    batch=st.sampled_from([1, 2, 6, 12]),
+    first_nodes=st.sampled_from([None, 1, 2, 3, 4]),
+    steps=st.integers(0, 3),
+)
+def test_ranks_have_equally_many_samples_and_all_of_them(
+    samples: int, canonical: int, world: World, batch: int, first_nodes: int | None, steps: int
+) -> None:
+    options: dict[str, Any] = {"canonical_nodes": canonical, "first_nodes": first_nodes}
+    of_epoch: dict[str, Any] = {**options, "batch_size": batch, "kind": KIND}
+    try:
+        whole = divided(samples, world, before=0, **of_epoch)
+    except ValueError:
+        # Neither the machines of now nor the first ones divide by the canonical nodes, or batches do not by them.
+        reject()
+    counts = (whole != PADDING).sum(axis=(2, 3, 4))
+    assert np.all(counts == samples_of_rank(samples, world, canonical, first_nodes))
+    assert np.array_equal(np.unique(whole[whole != PADDING]), np.arange(samples))
+    before = min(steps, int(counts.flat[0]) // batch) * batch * world.ranks
+    rest = divided(samples, world, before=before, **of_epoch)
+    assert np.all((rest != PADDING).sum(axis=(2, 3, 4)) == counts - before // world.ranks)
+
+
+@pytest.mark.parametrize(
+    ("first_nodes", "why"),
+    [
+        (None, "num_canonical_nodes is 2 and there are 3 machines: one must be a multiple of the other"),
+        (2, "12 samples, do not divide among the 2 machines of the job's first run with 4 ranks each: keep ranks"),
+    ],
+)
+def test_what_does_not_divide_is_said(first_nodes: int | None, why: str) -> None:
+    of_epoch: dict[str, Any] = {"canonical_nodes": 2, "first_nodes": first_nodes, "batch_size": 1, "kind": KIND}
+    with pytest.raises(ValueError, match=why):
+        divided(100, World(3, 4, 1, 0), before=0, **of_epoch)
 
 
 @pytest.mark.parametrize(
