@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -167,3 +167,18 @@ def test_days_are_to_be_fresh_as_long_as_the_range_goes_on(ends_in_days: int, fr
     for key in graph.get_all_asset_keys():
         node = graph.get(key)
         assert (node.freshness_policy is not None) == (fresh and node.tags["cut"] == "days"), key
+
+
+@pytest.mark.parametrize("due", [FIRST - timedelta(days=1), FIRST, NEWEST, TODAY, TODAY + timedelta(days=1)])
+def test_every_morning_the_newest_day_due_is_landed(settings: Settings, due: date) -> None:
+    repository = build_definitions(settings).get_repository_def()
+    morning = datetime.combine(due + timedelta(days=PUBLISHED_AFTER), time(6), UTC)
+    with dg.build_schedule_context(scheduled_execution_time=morning, repository_def=repository) as context:
+        said = repository.get_schedule_def("newest_day").evaluate_tick(context)
+    if FIRST <= due <= TODAY:
+        assert [(request.run_key, request.partition_key) for request in said.run_requests or []] == [
+            (due.isoformat(), due.isoformat())
+        ]
+    else:
+        assert not said.run_requests
+        assert said.skip_message == f"{due} is outside AIS_FIRST_DAY {FIRST} to AIS_LAST_DAY {TODAY}"

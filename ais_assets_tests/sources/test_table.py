@@ -194,6 +194,31 @@ def test_a_parquet_file_gives_what_its_text_gives(tmp_path: Path) -> None:
     assert counts == {"bad_timestamp": 1, "no_position": 1}
 
 
+def test_points_of_geoarrow_are_coordinates(tmp_path: Path) -> None:
+    points = pa.StructArray.from_arrays([pa.array([10.25, -0.5]), pa.array([56.5, 51.0])], ["x", "y"])
+    path = tmp_path / "2024-03-01.parquet"
+    table = pa.table({"when": [NOON, NOON], "id": [219000873, 219000874], "where": points})
+    geo = {"version": "1.1.0", "primary_column": "where", "columns": {"where": {"encoding": "point"}}}
+    pq.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), path)
+    columns = {**PLAIN, "lat": {"column": "latitude"}, "lon": {"column": "longitude"}}
+    found, counts = read(path, columns)
+    assert found.select(["mmsi", "lat", "lon"]).to_pylist() == [
+        {"mmsi": 219000873, "lat": 56.5, "lon": 10.25},
+        {"mmsi": 219000874, "lat": 51.0, "lon": -0.5},
+    ]
+    assert counts == {}
+
+
+def test_times_that_a_parquet_file_has_once_each_and_refers_to(tmp_path: Path) -> None:
+    zone = pa.timestamp("ms", "Europe/Copenhagen")
+    times = pa.array([NOON, NOON, None, NOON.replace(hour=1)], zone).dictionary_encode()
+    path = tmp_path / "2024-03-01.parquet"
+    pq.write_table(pa.table({"when": times, "id": [219000873] * 4, "y": [56.5] * 4, "x": [10.25] * 4}), path)
+    found, counts = read(path, PLAIN)
+    assert found["t"].to_pylist() == [NOON, NOON, NOON.replace(hour=1)]
+    assert counts == {"bad_timestamp": 1}
+
+
 def test_a_rejected_row_of_a_parquet_file_has_its_number(tmp_path: Path) -> None:
     count = 20_000
     ids = [219000873] * count

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import multiprocessing
 import os
 import re
 import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from ais_assets.cli.main import main
 from ais_assets.io.lake import Lake
 from ais_assets.operating.prune import leftovers, remove
 from ais_assets.store.objects import StoreError, open_store
+from ais_assets_tests.patience import PATIENCE_SECONDS
 
 FULL = Path("/dev/full")
 """A device that has no space left, always."""
@@ -88,6 +92,30 @@ def test_what_killed_writers_leave_is_pruned(bucket: str, tmp_path: Path, monkey
         assert mine.is_dir(), "its owner lives"
     assert not left.exists()
     assert [each["Key"] for each in client.list_multipart_uploads(Bucket=bucket)["Uploads"]] == ["other/lake/file"]
+
+
+def test_a_listing_of_many_pages_is_whole(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As S3 lists a thousand at a time, here two."""
+    client = Session().client("s3")
+    keys = {f"mds/{number:05}" for number in range(5)}
+    store = open_store(f"s3://{bucket}/lake", client)
+    for key in keys:
+        store.publish_bytes(b"x", key)
+        client.create_multipart_upload(Bucket=bucket, Key=f"lake/{key}")
+    for name, most in (("list_objects_v2", "MaxKeys"), ("list_multipart_uploads", "MaxUploads")):
+        monkeypatch.setattr(client, name, partial(getattr(client, name), **{most: 2}))
+    assert {stored.key for stored in store.listed("mds")} == {stored.key for stored in store.objects("mds")} == keys
+    assert sorted(upload.key for upload in store.unfinished_uploads()) == sorted(keys)
+    store.delete("mds")
+    assert list(store.objects("mds")) == []
+
+
+def test_a_forked_process_has_connections_of_its_own(bucket: str) -> None:
+    store = open_store(f"s3://{bucket}/lake")
+    store.publish_bytes(b"x" * 1_000, "mds/one")
+    with ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as children:
+        read = [children.submit(store.read, "mds/one") for _ in range(20)]
+        assert all(store.read("mds/one") == each.result(PATIENCE_SECONDS) for each in read)
 
 
 def test_a_staged_folder_whose_owner_lives_is_no_leftover(tmp_path: Path) -> None:

@@ -68,7 +68,10 @@ def test_several_polygons_of_which_two_overlap(tmp_path: Path) -> None:
     shifted = [[x + 5, y] for x, y in SQUARE]
     features = [{"type": "Feature", "geometry": polygon(ring)} for ring in (SQUARE, shifted, PACIFIC)]
     region = region_of(tmp_path, {"type": "FeatureCollection", "features": features})
-    assert judged(region, [(7, 5), (1, 5), (14, 5), (175, 0), (-175, 0), (-169, 0)]) == [WANTED] * 5 + [OUTSIDE]
+    places = [(7, 5), (1, 5), (14, 5), (175, 0), (-175, 0), (-169, 0)]
+    assert judged(region, places) == [WANTED] * 5 + [OUTSIDE]
+    together = {"type": "GeometryCollection", "geometries": [feature["geometry"] for feature in features]}
+    assert judged(region_of(tmp_path, {"type": "Feature", "geometry": together}), places) == [WANTED] * 5 + [OUTSIDE]
 
 
 def test_a_polygon_cut_at_the_antimeridian(tmp_path: Path) -> None:

@@ -442,6 +442,12 @@ def test_samples_are_those_of_mosaicml_streamings_reader(tmp_path: Path, feature
     assert [ours[number] for number in range(40)] == [stock[number] for number in range(40)]
 
 
+@pytest.mark.parametrize(("given", "samples"), [("0.1k", 100), ("0.0001M", 100), ("203", 203), (7, 7)])
+def test_an_epoch_of_so_many_samples(tmp_path: Path, remote: str, given: int | str, samples: int) -> None:
+    dataset = AISMDSDataset(remote, str(tmp_path), batch_size=10, epoch_size=given, num_canonical_nodes=1)
+    assert [len(batch) for batch in dataset] == [10] * (samples // 10) + [samples % 10] * bool(samples % 10)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -25,8 +25,9 @@ from torch.utils.data import DataLoader
 
 from ais_assets.io.streaming_loader import AISMDSDataset, LoaderError
 from ais_assets.loader.mds.job_memory import remove_leftovers
-from ais_assets.loader.mds.rows import ShardDamagedError
+from ais_assets.loader.mds.rows import ShardDamagedError, ShardRows
 from ais_assets.loader.mds.shard_cache import ShardState
+from ais_assets.loader.mds.shard_index import Columns
 from ais_assets.loader.mds.unpacking import unpacked
 from ais_assets_tests.loader.faulty_s3 import Fault, FaultyS3
 from ais_assets_tests.loader.mds.mds_datasets import flip_a_bit, numbers, windows, write_dataset
@@ -180,6 +181,58 @@ def test_a_damaged_shard_without_a_hash_is_named(tmp_path: Path, damage: Callabl
     damage(a_shard(remote))
     with pytest.raises(LoaderError, match=f"{a_shard(remote)} is damaged"):
         list(AISMDSDataset(str(remote), str(tmp_path / "cache"), batch_size=BATCH))
+
+
+@pytest.mark.parametrize("algorithm", ["xxh64", "xxh3_64", "blake2s", "md5"])
+def test_hashes_of_other_writers_are_checked(tmp_path: Path, algorithm: str) -> None:
+    remote = write_dataset(tmp_path / "remote", windows(COUNT), hashes=[algorithm], compression=None)
+    assert seen(AISMDSDataset(str(remote), str(tmp_path / "whole"), batch_size=BATCH)) == EVERY
+    shard = a_shard(remote, "")
+    flip_a_bit(shard)
+    with pytest.raises(LoaderError, match=f"{shard} is damaged"):
+        list(AISMDSDataset(str(remote), str(tmp_path / "cache"), batch_size=BATCH))
+
+
+COLUMNS_OF_TEXT = Columns(("features", "note"), ("bytes", "str"), (None, None))
+
+
+def shard_of(*samples: tuple[bytes, bytes]) -> bytearray:
+    """A raw shard of windows and notes, as mosaicml-streaming lays it out."""
+    parts = [np.array([len(window), len(note)], "<u4").tobytes() + window + note for window, note in samples]
+    head = 4 * (len(parts) + 2)
+    offsets = np.cumsum([head, *map(len, parts)]).astype("<u4")
+    return bytearray(np.uint32(len(parts)).tobytes() + offsets.tobytes() + b"".join(parts))
+
+
+def changed(at: int, value: int) -> Callable[[bytearray], bytearray]:
+    """The shard with another uint32 there."""
+    return lambda shard: shard[:at] + np.uint32(value).tobytes() + shard[at + 4 :]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda shard: shard[:0], "it is empty"),
+        (lambda shard: shard[:12], "its 12 bytes are too few for 2 samples"),
+        (lambda shard: shard[:-1], "its offsets do not fit its size"),
+        (changed(0, 3), "it says that it has 3 samples; the index says 2"),
+        (changed(8, 1 << 20), "its offsets do not fit its size"),
+        (changed(16, 60), "its windows are of different lengths"),
+        (changed(20, 4), "its samples are not of the size that their columns have"),
+        (lambda _: shard_of((bytes(42), b"a"), (bytes(42), b"")), "its windows of 42 bytes are no whole number of"),
+    ],
+)
+def test_a_damaged_raw_shard_says_in_what(tmp_path: Path, change: Callable[[bytearray], bytearray], what: str) -> None:
+    path = tmp_path / "shard"
+    sound = shard_of((bytes(range(40)), b"abc"), (bytes(40), b""))
+    path.write_bytes(sound)
+    rows = ShardRows(path, 2, COLUMNS_OF_TEXT)
+    assert [bytes(row) for row in rows.features] == [bytes(range(40)), bytes(40)]
+    assert rows.sample(0) == {"features": bytes(range(40)), "note": "abc"}
+    damaged = tmp_path / "damaged"
+    damaged.write_bytes(change(sound))
+    with pytest.raises(ShardDamagedError, match=what):
+        ShardRows(damaged, 2, COLUMNS_OF_TEXT)
 
 
 @pytest.mark.parametrize("what", ["missing", "damaged"])

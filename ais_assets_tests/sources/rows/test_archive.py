@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import subprocess
@@ -19,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ais_assets.sources.rows.archive import (
+    as_utf8,
     copy_member,
     open_zip,
     row_blocks,
@@ -57,6 +59,17 @@ def test_every_kind_of_archive_gives_the_same_bytes(tmp_path: Path, archive: Pat
     frames.write_bytes(zstandard.compress(CONTENT[:half]) + zstandard.compress(CONTENT[half:]))
     for path in (plain, packed, stored, archive, frames):
         assert unpacked(path, block_bytes) == CONTENT
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize("block_bytes", [2, 3, 1 << 20])
+def test_text_is_read_as_utf_8_whatever_its_byte_order_mark_says(encoding: str, block_bytes: int) -> None:
+    text = "ÆRØSKØBING 🚢\r\n" * 50
+    mark = codecs.BOM_UTF16_BE if encoding == "utf-16-be" else b""
+    raw = mark + text.encode(encoding)
+    blocks = (raw[start : start + block_bytes] for start in range(0, len(raw), block_bytes))
+    assert b"".join(as_utf8(blocks)).decode() == text
+    assert list(as_utf8(iter(()))) == []
 
 
 def zip_bomb(folder: Path) -> Path:
