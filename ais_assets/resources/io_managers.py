@@ -168,7 +168,7 @@ def store_partitions(
     asset = context.asset_key.path[-1]
     if not isinstance(partitions, Partitions):
         raise TypeError(f"{asset} must return Partitions, not {type(partitions).__name__}")
-    expected = list(context.asset_partition_keys) if context.has_asset_partitions else [None]
+    expected = sorted(context.asset_partition_keys) if context.has_asset_partitions else [None]
     made: dict[Key, str] = {}
     # Also where storing fails, what a partition is made of is let go at once.
     with closing(partitions.items) as items:
