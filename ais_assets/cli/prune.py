@@ -73,7 +73,7 @@ def leftover_table(found: Sequence[Leftover], *, deleted: bool) -> Table:
     """What goes, for people."""
     table = Table(title="Deleted" if deleted else "Would be deleted", title_justify="left", show_footer=True)
     table.add_column("asset", "all", no_wrap=True)
-    table.add_column("where", f"{len(found):,}", no_wrap=True)
+    table.add_column("where", f"{len(found):,}", overflow="fold")
     table.add_column("bytes", f"{sum(of.size for of in found):,}", justify="right", no_wrap=True)
     table.add_column("named by nothing since", justify="right", no_wrap=True)
     for of in found:

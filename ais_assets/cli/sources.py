@@ -19,7 +19,7 @@ def command(*, as_json: bool) -> None:
     rows = [
         {
             "source": kind.name,
-            "what": (kind.__doc__ or "").partition("\n")[0],
+            "what": " ".join((kind.__doc__ or "").partition("\n\n")[0].split()),
             "files": list(kind.examples),
             "published": kind.home,
             "publisher": kind.publisher,
@@ -31,7 +31,9 @@ def command(*, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"sources": rows}, indent=1))
         return
-    table = Table("AIS_SOURCE", "what", "files such as", "without AIS_SOURCE_URI", "terms")
+    table = Table()
+    for name in ("AIS_SOURCE", "what", "files such as", "without AIS_SOURCE_URI", "terms"):
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(row["source"], row["what"], row["files"][0], row["published"] or "–", row["licence"])
     terminal().print(table)

@@ -64,7 +64,7 @@ def _positions(found: Trace) -> Table:
     table.add_column("position", justify="right")
     table.add_column("time, UTC", no_wrap=True)
     table.add_column("clean_records")
-    table.add_column("raw_records, file: lines")
+    table.add_column("raw_records, file: lines", overflow="fold")
     half = _SHOWN // 2
     for number, position in enumerate(found.positions):
         if half <= number < len(found.positions) - half:

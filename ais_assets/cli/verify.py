@@ -54,7 +54,9 @@ def command(*, windows: int, release: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"lake": settings.lake, "parts": [asdict(part) for part in parts]}, indent=1))
     elif faults:
-        table = Table("where", "what", title=f"{len(faults):,} faults", title_justify="left")
+        table = Table(title=f"{len(faults):,} faults", title_justify="left")
+        for name in ("where", "what"):
+            table.add_column(name, overflow="fold")
         for fault in faults:
             table.add_row(fault.where, fault.what)
         terminal().print(table)

@@ -78,3 +78,19 @@ def test_a_lakes_name_is_no_markup(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("AIS_LAKE", lake)
     assert "x[/b]" in ais("settings")
     terminal().print(lake)  # a tag that was never opened would be refused
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["--from", "2024-03-02", "--to", "2024-03-01"], "--from 2024-03-02 is after --to 2024-03-01"),
+        (["--from", "2024-02-28"], "2024-02-28 to 2024-03-03 leaves the range 2024-03-01 to 2024-03-03: widen"),
+        (["--to", "2024-03-04"], "2024-03-01 to 2024-03-04 leaves the range 2024-03-01 to 2024-03-03: widen"),
+    ],
+)
+def test_days_out_of_the_range_are_not_built(tmp_path: Path, words: list[str], why: str) -> None:
+    days = {"AIS_FIRST_DAY": "2024-03-01", "AIS_LAST_DAY": "2024-03-03"}
+    refused = CliRunner().invoke(main, ["build", *words], env={**days, "AIS_LAKE": str(tmp_path / "lake")})
+    assert refused.exit_code == 1
+    assert why in " ".join(refused.stderr.split())
+    assert not (tmp_path / "lake").exists()

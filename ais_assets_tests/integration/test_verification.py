@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -128,3 +129,8 @@ def test_a_chain_of_other_settings_is_stale_and_the_command_says_so(
     found = json.loads(stale.stdout)["parts"][0]["faults"]
     assert {fault["where"] for fault in found} >= {f"track_shards[{shard}]" for shard in small_lake.shard_keys}
     assert "AIS_MAX_SPEED_KNOTS=50" in found[0]["what"]
+    shown = CliRunner().invoke(main, ["verify", "--windows", "2"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 1
+    assert f"as the settings say: 26 partitions, {len(found)} faults\n" in shown.stderr
+    assert f"{len(found):,} faults" in shown.stdout
+    assert all(re.search(rf" {re.escape(fault['where'])} ", shown.stdout) for fault in found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,11 @@ def test_the_sources_are_listed_with_their_terms() -> None:
     assert result.exit_code == 0, result.output
     assert "conditions for the use of Danish public data" in result.output
     assert "https://coast.noaa.gov" in result.output
+    shown = CliRunner().invoke(main, ["sources"], catch_exceptions=False).output
+    for source in json.loads(result.stdout)["sources"]:
+        row = re.search(rf"^│ {source['source']} .*?(?=^│ \w|^└)", shown, re.MULTILINE | re.DOTALL)
+        assert row is not None
+        lines = (line.split("│")[1:-1] for line in row[0].splitlines())
+        cells = ["".join("".join(parts).split()) for parts in zip(*lines, strict=True)]
+        told = (source["source"], source["what"], source["files"][0], source["published"] or "–", source["licence"])
+        assert cells == ["".join(cell.split()) for cell in told]

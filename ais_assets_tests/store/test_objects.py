@@ -118,6 +118,24 @@ def test_a_forked_process_has_connections_of_its_own(bucket: str) -> None:
         assert all(store.read("mds/one") == each.result(PATIENCE_SECONDS) for each in read)
 
 
+def test_what_is_pruned_is_shown(tmp_path: Path) -> None:
+    left = open_store(tmp_path / "lake").staging_root() / ("left" * 30)
+    left.mkdir(parents=True)
+    (left / "object").write_bytes(bytes(1_234))
+    left.with_suffix(".lock").touch()
+    places = {"AIS_LAKE": str(tmp_path / "lake"), "AIS_CACHE": str(tmp_path / "cache")}
+    for words, what in ((["--dry-run"], "Would be deleted"), ([], "Deleted")):
+        assert left.exists()
+        shown = CliRunner().invoke(main, ["prune", "--older-than", "0", *words], env=places, catch_exceptions=False)
+        assert what in shown.output
+        # However long its name is, all of it.
+        row = re.search(r"^│ spool .*?(?=^├)", shown.output, re.MULTILINE | re.DOTALL)
+        assert row is not None
+        _, where, size, _ = zip(*(line.split("│")[1:-1] for line in row[0].splitlines()), strict=True)
+        assert ["".join(map(str.strip, parts)) for parts in (where, size)] == [str(left), "1,234"]
+    assert not left.exists()
+
+
 def test_a_staged_folder_whose_owner_lives_is_no_leftover(tmp_path: Path) -> None:
     store = open_store(tmp_path / "lake")
     with store.staging() as folder, folder.with_suffix(".lock").open() as lock:

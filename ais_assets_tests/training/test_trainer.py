@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -139,6 +140,20 @@ def test_a_finished_run_has_nothing_left_to_do(lake: Path, tmp_path: Path, unint
     more = run(lake, tmp_path, options=("--epochs", "3"))
     assert sorted(losses(more)) == list(range(STEPS + 1, STEPS + 11))
     assert more[-1]["epoch"] == 2
+
+
+def test_what_people_are_shown(lake: Path, tmp_path: Path) -> None:
+    words, environment = command(lake, tmp_path, options=("--epochs", "1"))
+    words = [word for word in words[len((sys.executable, *MODULE)) :] if word != "--json"]
+    first, again = (
+        CliRunner().invoke(main, words, env={**environment, "COLUMNS": "200"}, catch_exceptions=False) for _ in range(2)
+    )
+    assert re.findall(r"epoch 0  batch (\d+)  loss \d\.\d{4}\n", first.output) == [str(k) for k in range(1, 11)]
+    mean = re.search(r"epoch 0 done; mean error of moving ships, .*60 min (\d+\.\d{3}) \(\d+\.\d{3}\)", first.output)
+    assert mean is not None
+    assert "Mean error in nautical miles with its 95 % interval" in first.output
+    assert re.search(rf" moving .* 60 .* {mean[1]} \(\d+\.\d{{3}} to ", first.output)
+    assert "All epochs were done before: there is nothing left to do." in again.output
 
 
 def test_a_run_that_was_killed_while_it_evaluated_evaluates(lake: Path, tmp_path: Path) -> None:
