@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ais_assets.sources import json_lines
 from ais_assets.sources.json_lines import JsonLinesSource
 from ais_assets_tests.sources.csv_rows import MAX_BYTES
 
@@ -115,8 +116,32 @@ def test_lines_that_are_no_messages_cost_no_neighbour(tmp_path: Path) -> None:
         ({"heading": 511}, "heading", None),
         ({"heading": 359.7}, "heading", 0),
         ({"lat": 91, "lon": 181}, "lat_microdegrees", None),
+        ({"speed": 150}, "sog_tenths", None),
+        ({"course": -1}, "cog_tenths", None),
+        ({"heading": 400}, "heading", None),
     ],
 )
-def test_values_at_the_ends(tmp_path: Path, change: dict[str, Any], column: str, value: int | None) -> None:
-    (record,), _ = read(tmp_path, {**CATCHER, **change})
+@pytest.mark.parametrize("beside", [{}, {"crew": "ø"}])
+def test_values_at_the_ends(
+    tmp_path: Path, change: dict[str, Any], column: str, value: int | None, beside: dict[str, str]
+) -> None:
+    """In a plain line, which the compiled reader reads, and in one that the json module reads."""
+    line = json.dumps({**CATCHER, **change, **beside}, ensure_ascii=False)
+    (record,), _ = read(tmp_path, line)
     assert record[column] == value
+
+
+def test_a_day_of_many_ships_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little room there is at first for what was said before, and for what is new at once."""
+    named = {"class": "AIS", "type": 5, "rxuxtime": T}
+    said = [
+        {**named, "mmsi": 219000101 + number % 50, "shipname": f"SHIP {number % 50} {number // 150}"}
+        for number in range(300)
+    ]
+    expected, counts = read(tmp_path, *said)
+    assert [record["name"] for record in expected if record["name"]] == [
+        f"SHIP {number} {voyage}" for voyage in range(2) for number in range(50)
+    ]
+    monkeypatch.setattr(json_lines, "_SEEN_AT_FIRST", 4)
+    monkeypatch.setattr(json_lines, "_MOST_FRESH", 3)
+    assert read(tmp_path, *said) == (expected, counts)
