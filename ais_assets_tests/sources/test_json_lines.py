@@ -11,6 +11,7 @@ import pytest
 
 from ais_assets.sources import json_lines
 from ais_assets.sources.json_lines import JsonLinesSource
+from ais_assets.sources.rows import day_log
 from ais_assets_tests.sources.csv_rows import MAX_BYTES
 
 DAY = date(2024, 3, 1)
@@ -145,3 +146,15 @@ def test_a_day_of_many_ships_names(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(json_lines, "_SEEN_AT_FIRST", 4)
     monkeypatch.setattr(json_lines, "_MOST_FRESH", 3)
     assert read(tmp_path, *said) == (expected, counts)
+
+
+@pytest.mark.parametrize("beside", [{}, {"crew": "ø"}])
+def test_a_day_of_many_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: dict[str, str]) -> None:
+    said = [
+        json.dumps({**CATCHER, **beside, "mmsi": 219000101 + number, "rxuxtime": T + number}, ensure_ascii=False)
+        for number in range(10)
+    ]
+    expected = read(tmp_path, *said)
+    monkeypatch.setattr(day_log, "TABLE_ROWS", 3)
+    assert read(tmp_path, *said) == expected
+    assert len(expected[0]) == 10

@@ -15,14 +15,17 @@ import pyais
 import pyarrow as pa
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from pyais.messages import AISSentence
 from pyais.util import checksum
 
 from ais_assets import schema
 from ais_assets.io.views import in_degrees_and_knots
+from ais_assets.sources import nmea
 from ais_assets.sources.nmea import RECEPTION_SECONDS, REJECTS, NmeaSource, UnusableMessageError, report
+from ais_assets.sources.rows import day_log
+from ais_assets.sources.rows.archive import packing_of
 from ais_assets.sources.rows.sentences import MOST_LINES_APART, Message, MessageReader
 from ais_assets.sources.source import SourceError
 from ais_assets_tests.sources.csv_rows import MAX_BYTES
@@ -540,6 +543,22 @@ class TestReceptions:
         day = [encoded(type=1, mmsi=219000000 + ship, lat=57.5, second=7) for ship in range(3000)]
         assert self.received(tmp_path, *day, *day) == ([0] * 3000, 3000)
 
+    def test_only_so_many_are_known(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The last: of a log without an end the first would fill the memory."""
+        ships = [encoded(type=1, mmsi=219000000 + ship, lat=57.5, second=7) for ship in range(4)]
+        monkeypatch.setattr(nmea, "_MOST_HEARD", 3)
+        assert self.received(tmp_path, *ships, *reversed(ships)) == ([0] * 5, 3)
+
+
+def test_a_day_of_many_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [encoded(type=1, mmsi=219000000 + ship, lat=57.5, speed=ship, second=7) for ship in range(10)]
+    expected, counts, rejects = read(write(tmp_path, lines))
+    monkeypatch.setattr(day_log, "TABLE_ROWS", 3)
+    table, again, _ = read(write(tmp_path, lines))
+    assert table.num_rows == 10
+    assert table.equals(expected)
+    assert (again, rejects) == (counts, [])
+
 
 class TestFaults:
     @pytest.mark.parametrize(
@@ -643,6 +662,8 @@ def test_every_packing_gives_the_same_records(real_data: Path, tmp_path: Path) -
 )
 def test_arbitrary_lines_are_all_accounted_for(tmp_path: Path, lines: list[str | bytes]) -> None:
     path = write(tmp_path, lines)
+    # Which begins as no packed file does.
+    assume(not packing_of(path))
     stream = NmeaSource(str(tmp_path), max_bytes=MAX_BYTES).read(path, DAY)
     try:
         records = sum(table.num_rows for table in stream.tables)

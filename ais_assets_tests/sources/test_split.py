@@ -31,6 +31,7 @@ from ais_assets.sources.json_lines import JsonLinesSource
 from ais_assets.sources.landing.landing import FileSource
 from ais_assets.sources.marinecadastre import MarineCadastreSource
 from ais_assets.sources.nmea import NmeaSource
+from ais_assets.sources.rows.day_rows import Undated
 from ais_assets.sources.source import SourceError
 from ais_assets.sources.split import UNDATED_FILE, Cut, split
 from ais_assets.sources.table import TableSource
@@ -355,3 +356,15 @@ def test_a_voyage_a_file(tmp_path: Path, kind: type[FileSource], write: Any) -> 
     assert found == expected
     assert total.rows_out == whole.rows_out > 10
     assert total.rows_in + len(named) == whole.rows_in
+
+
+def test_lines_of_a_log_without_any_time_are_named(tmp_path: Path) -> None:
+    log = tmp_path / "station-2024.nmea"
+    log.write_bytes(b"hello\r\n\n!AIVDM,1,1,,B,13aGua?P00PHfERNFruh0?vN289E,0*35\r\n")
+    source = NmeaSource(str(tmp_path), max_bytes=MAX_BYTES)
+    ledger = Ledger()
+    assert list(source.rows_by_day(log, ledger)) == [
+        Undated(1, "no_time", "hello"),
+        Undated(3, "no_time", "!AIVDM,1,1,,B,13aGua?P00PHfERNFruh0?vN289E,0*35"),
+    ]
+    assert ledger.notes["blank_lines"] == 1
