@@ -15,6 +15,7 @@ import pytest
 from ais_assets.io.lake import Lake
 from ais_assets.io.streaming_loader import LoaderError
 from ais_assets.ledger import Ledger
+from ais_assets.store.objects import open_store
 from ais_assets.store.pinned import ReplacedError
 from ais_assets.stream import RecordStream
 from ais_assets_tests.io.test_lake import positions, stream
@@ -175,3 +176,17 @@ def test_a_lake_can_be_asked_again_and_again(tmp_path: Path) -> None:
     assert dataset.head(5).num_rows == 5
     assert dataset.filter(pc.field("mmsi") < OLD + 7).count_rows() == 7
     assert dataset.scanner(columns=["mmsi"]).to_reader().read_all().num_rows == ROWS * GROUPS
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_local_file_that_is_another_by_now_is_not_opened(tmp_path: Path, gone: bool) -> None:
+    store = open_store(tmp_path / "lake")
+    store.publish_bytes(b"former", "mds/one")
+    pinned = store.pinned("mds/one")
+    assert pinned.open().read() == b"former"
+    if gone:
+        store.delete_object("mds/one")
+    else:
+        store.publish_bytes(b"newest", "mds/one")
+    with pytest.raises(ReplacedError, match="mds/one"):
+        pinned.open()

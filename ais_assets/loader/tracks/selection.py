@@ -178,8 +178,6 @@ def _shared_out(shares: Mapping[str, float], found: list[str], codes: NDArray[np
 
 
 def _check_weights(weights: NDArray[np.float64], asked: Mapping[str, Any]) -> None:
-    if not len(weights):
-        raise ValueError(f"no window is left by where={asked['where']!r}")
     if not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
         least = weights.min() if np.isfinite(weights).all() else "no number"
         raise ValueError(

@@ -25,6 +25,7 @@ from ais_assets.io.streaming_loader import (
     normalize_batch,
     split_input_target,
 )
+from ais_assets.loader.mds import gather
 from ais_assets.loader.mds.job_memory import remove_leftovers
 from ais_assets_tests.loader.mds.mds_datasets import (
     COLUMNS,
@@ -440,6 +441,13 @@ def test_samples_are_those_of_mosaicml_streamings_reader(tmp_path: Path, feature
     ours = AISMDSDataset(folder, tmp_path / "ours")
     stock = stock_dataset(remote=str(folder), local=str(tmp_path / "stock"), batch_size=1)
     assert [ours[number] for number in range(40)] == [stock[number] for number in range(40)]
+
+
+def test_more_shards_than_stay_mapped(tmp_path: Path, remote: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = torch.cat(list(AISMDSDataset(remote, str(tmp_path), batch_size=3)))
+    monkeypatch.setattr(gather, "MOST_MAPPED", 1)
+    dataset = AISMDSDataset(remote, str(tmp_path), batch_size=3)
+    assert torch.equal(torch.cat(list(dataset)), whole)
 
 
 @pytest.mark.parametrize(("given", "samples"), [("0.1k", 100), ("0.0001M", 100), ("203", 203), (7, 7)])

@@ -8,7 +8,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, reject, settings
+from hypothesis import assume, example, given, reject, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -23,6 +23,8 @@ from ais_assets.loader.world import World
 KIND = np.dtype(np.uint32)
 PADDING = np.iinfo(KIND).max
 
+MANY_SHARDS = np.arange(400, dtype=np.int64) * 7 % 40 + 1
+"""Of more samples than are sorted at once."""
 shards = st.lists(st.integers(1, 40), min_size=1, max_size=40).map(lambda sizes: np.array(sizes, np.int64))
 
 
@@ -40,6 +42,9 @@ def order_over(sizes: NDArray[np.int64], canonical: int, batch: int, **options: 
     block=st.integers(2, 600),
     at_once=st.integers(1, 300),
 )
+@example(sizes=MANY_SHARDS, nodes=1, seed=9176, epoch=0, block=60, at_once=1)
+@example(sizes=MANY_SHARDS, nodes=3, seed=7, epoch=2, block=300, at_once=1)
+@example(sizes=MANY_SHARDS, nodes=2, seed=7, epoch=1, block=2, at_once=500)
 @settings(deadline=None)
 def test_the_shuffle_is_py1e(
     sizes: NDArray[np.int64], nodes: int, seed: int, epoch: int, block: int, at_once: int

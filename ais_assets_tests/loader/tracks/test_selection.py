@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from ais_assets import schema
 from ais_assets.io.streaming_loader import LoaderError, TrackWindowDataset, WindowMixture
+from ais_assets.loader.tracks import selection
 from ais_assets.loader.tracks.alias import WeightedOrder, alias_table
 from ais_assets.loader.tracks.selection import Selection
 from ais_assets.loader.tracks.window_facts import FACTS
@@ -130,6 +131,7 @@ def test_what_was_evaluated_once_is_kept(lake: Path, cache: Path, monkeypatch: p
         ({"where": "true) union select 1 --"}, "is no expression"),
         ({"where": "mean_sog < 0"}, "holds no train window of 16 positions for which mean_sog < 0"),
         ({"weights": "mean_sog - 1000"}, "a weight is 0 or more"),
+        ({"weights": "1", "where": "mean_sog < 0"}, "holds no train window of 16 positions for which mean_sog < 0"),
         ({"weights": "length"}, "coalesce"),
         ({"weights": "0"}, "some must be more"),
         ({"weights": "ship_type"}, "is no expression"),
@@ -147,6 +149,14 @@ def test_an_expression_that_is_wrong_is_refused_with_what_there_is(
 ) -> None:
     with pytest.raises(ValueError, match=said):
         TrackWindowDataset(lake, cache, **options)
+
+
+def test_groups_beyond_what_can_be_counted(lake: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selection, "MOST_GROUPS", 2)
+    with pytest.raises(ValueError, match=r"groups='start' gives \d+ groups; there can be 2"):
+        TrackWindowDataset(lake, cache, weights="1", groups="start")
+    # Nobody asked for these: by each weight they would be too many.
+    assert list(TrackWindowDataset(lake, cache, weights="1 + window_number").drawn(0)) == ["all"]
 
 
 def test_tracks_without_vessels_can_be_chosen_by_all_else(tmp_path: Path, cache: Path) -> None:
