@@ -41,13 +41,13 @@ def ais_here(arguments: tuple[str, ...], settings: Mapping[str, str], folder: Pa
 
     An error that a user would see as a stack is raised.
     """
-    with _as_in_a_new_process(folder):
+    with as_in_a_new_process(folder):
         result = CliRunner(catch_exceptions=False).invoke(main, arguments, env={**settings, "COLUMNS": "200"})
     return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)
 
 
 @contextmanager
-def _as_in_a_new_process(folder: Path) -> Iterator[None]:
+def as_in_a_new_process(folder: Path) -> Iterator[None]:
     """What a process reads once is read anew; what it would start or set up for long is done here and now."""
     code_location.repository.cache_clear()
     entries.forget()
