@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from itertools import chain
@@ -441,6 +442,35 @@ def test_samples_are_those_of_mosaicml_streamings_reader(tmp_path: Path, feature
     ours = AISMDSDataset(folder, tmp_path / "ours")
     stock = stock_dataset(remote=str(folder), local=str(tmp_path / "stock"), batch_size=1)
     assert [ours[number] for number in range(40)] == [stock[number] for number in range(40)]
+
+
+def test_another_cloud_is_read_by_mosaicml_streaming(
+    tmp_path: Path, remote: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from streaming.base.storage import download
+
+    class FolderAsCloud(download.LocalDownloader):
+        """The dataset as if it were on a cloud that only mosaicml-streaming knows."""
+
+        @staticmethod
+        def _client_identifier() -> str:
+            return "cloud"
+
+        def _download_file_impl(self, remote: str, local: str, timeout: float) -> None:
+            super()._download_file_impl(remote.replace("cloud:/", str(Path(there).parent)), local, timeout)
+
+    there = remote
+    monkeypatch.setitem(download.DOWNLOADER_MAPPINGS, "cloud", FolderAsCloud)
+    address = f"cloud://{Path(remote).name}"
+    ours = torch.cat(list(AISMDSDataset(address, str(tmp_path / "cache"), batch_size=10)))
+    assert torch.equal(ours, torch.cat(list(AISMDSDataset(remote, str(tmp_path / "here"), batch_size=10))))
+    with pytest.raises(LoaderError, match="cloud://nowhere"):
+        AISMDSDataset("cloud://nowhere", str(tmp_path / "nowhere"), download_retry=0)
+    monkeypatch.setitem(sys.modules, "streaming.base.storage.download", None)
+    with pytest.raises(
+        LoaderError, match=rf"an address such as {address} needs mosaicml-streaming"
+    ):
+        AISMDSDataset(address, str(tmp_path / "without"), download_retry=0)
 
 
 def test_more_shards_than_stay_mapped(tmp_path: Path, remote: str, monkeypatch: pytest.MonkeyPatch) -> None:
