@@ -467,9 +467,7 @@ def test_another_cloud_is_read_by_mosaicml_streaming(
     with pytest.raises(LoaderError, match="cloud://nowhere"):
         AISMDSDataset("cloud://nowhere", str(tmp_path / "nowhere"), download_retry=0)
     monkeypatch.setitem(sys.modules, "streaming.base.storage.download", None)
-    with pytest.raises(
-        LoaderError, match=rf"an address such as {address} needs mosaicml-streaming"
-    ):
+    with pytest.raises(LoaderError, match=rf"an address such as {address} needs mosaicml-streaming"):
         AISMDSDataset(address, str(tmp_path / "without"), download_retry=0)
 
 

@@ -6,6 +6,7 @@ import gzip
 import io
 import ipaddress
 import multiprocessing
+import os
 import resource
 import signal
 import ssl
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -27,10 +29,13 @@ from ais_assets.resources.source import SourceResource
 from ais_assets.settings import load_settings
 from ais_assets.sources.dma import DmaSource
 from ais_assets.sources.landing.landing import FileSource
+from ais_assets.sources.landing.patience import NotThereError
+from ais_assets.sources.landing.s3 import S3Place
 from ais_assets.sources.marinecadastre import MarineCadastreSource
 from ais_assets.sources.nmea import NmeaSource
 from ais_assets.sources.source import LandedArchive, SourceError
 from ais_assets.store.patience import Patience
+from ais_assets.store.s3_access import S3Access
 from ais_assets_tests.patience import PATIENCE_SECONDS
 from ais_assets_tests.s3_server import S3Server
 from ais_assets_tests.sources.csv_rows import DAY, HEADER, MAX_BYTES, row
@@ -421,6 +426,36 @@ class TestS3:
     def test_a_day_of_a_month_by_ranges(self, bucket: str, into: Path) -> None:
         self.put(bucket, **{"aisdk-2024-03.zip": MONTH})
         check_member(source(f"s3://{bucket}/ais").land(DAY, into), into)
+
+    def test_a_place_that_is_listed_in_many_pages(
+        self, bucket: str, into: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As S3 lists a thousand at a time, here two."""
+        days = [DAY + timedelta(days=number) for number in range(5)]
+        self.put(bucket, **{f"aisdk-{day}.zip": zip_of(day) for day in days})
+        call = S3Place._call
+
+        def few(self: S3Place, operation: str, where: str, **wanted: Any) -> dict[str, Any]:
+            return call(self, operation, where, **wanted, **({"MaxKeys": 2} if "list" in operation else {}))
+
+        monkeypatch.setattr(S3Place, "_call", few)
+        feed = source(f"s3://{bucket}/ais")
+        assert [feed.land(day, into)[0].path.name for day in days] == [f"aisdk-{day}.zip" for day in days]
+
+    @pytest.mark.parametrize("other", [MONTH[:-30], b"x" * len(MONTH), b""])
+    def test_an_object_that_is_replaced_while_it_is_read_here_and_there(
+        self, bucket: str, into: Path, other: bytes
+    ) -> None:
+        self.put(bucket, **{"aisdk-2024-03.zip": MONTH})
+        with S3Place(f"s3://{bucket}/ais", S3Access(), HASTY).open("aisdk-2024-03.zip", into, MAX_BYTES) as file:
+            assert file.read(30) == MONTH[:30]
+            self.put(bucket, **{"aisdk-2024-03.zip": other})
+            file.seek(-30, os.SEEK_END)
+            with pytest.raises(SourceError, match=r"aisdk-2024-03\.zip: was replaced while it was being read"):
+                file.read(2)
+            Session().client("s3").delete_object(Bucket=bucket, Key="ais/aisdk-2024-03.zip")
+            with pytest.raises(NotThereError):
+                file.read(2)
 
     def test_an_empty_prefix(self, bucket: str, into: Path) -> None:
         with pytest.raises(SourceError, match=r"holds no files.*expected names"):
