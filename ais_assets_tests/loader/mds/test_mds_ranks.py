@@ -19,8 +19,8 @@ import pytest
 from ais_assets.io.streaming_loader import AISMDSDataset
 from ais_assets_tests.loader.mds.mds_datasets import numbers, windows, write_dataset
 
-COUNT = 203
-GLOBAL_BATCH = 16
+COUNT = 201
+GLOBAL_BATCH = 12
 EPOCHS = 3
 WORKERS = "1 3 0"
 """DataLoader workers in each of them; stock cannot fork workers once it was iterated without."""
@@ -120,19 +120,19 @@ def test_two_ranks_are_resumed_by_one(folder: Path, two: list[dict[str, Any]]) -
 class TwoMachines:
     """Two nodes of a job, each with shared memory and temporary files of its own, as machines have them."""
 
-    def __init__(self, isolated: list[str], remote: Path, out: Path) -> None:
+    def __init__(self, isolated: list[str], remote: Path, out: Path, state: Path) -> None:
         self.out = out
+        self._job = f"-m ais_assets_tests.loader.mds.rank_job {remote} {{out}} {GLOBAL_BATCH // 2} {state}"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        self.nodes = [self._node(isolated, remote, number, port) for number in range(2)]
+        self.nodes = [self._node(isolated, number, port) for number in range(2)]
 
-    def _node(self, isolated: list[str], remote: Path, number: int, port: int) -> subprocess.Popen[str]:
+    def _node(self, isolated: list[str], number: int, port: int) -> subprocess.Popen[str]:
         out = self.out / str(number)
         (out / "tmp").mkdir(parents=True)
         launcher = f"--nnodes=2 --node-rank={number} --nproc-per-node=1 --master-addr=127.0.0.1 --master-port={port}"
-        job = f"-m ais_assets_tests.loader.mds.rank_job {remote} {out} {GLOBAL_BATCH // 2}"
-        run = f"{sys.executable} -m torch.distributed.run {launcher} --log-dir={out}/logs {job}"
+        run = f"{sys.executable} -m torch.distributed.run {launcher} --log-dir={out}/logs {self._job.format(out=out)}"
         return subprocess.Popen(
             [*isolated, f"mount -t tmpfs none /dev/shm && exec {run}"],
             cwd=PROJECT,
@@ -155,7 +155,14 @@ class TwoMachines:
 
 
 def test_the_order_on_two_machines_is_mosaicml_streamings(folder: Path, isolated: list[str]) -> None:
-    seen = TwoMachines(isolated, folder / "remote", folder / "machines").results()
+    """And a job that was begun on three is gone on with by ranks that have equally many of all that was left."""
+    state = folder / "three.json"
+    begun = {"epoch": 1, "sample_in_epoch": 2 * GLOBAL_BATCH, "num_canonical_nodes": 3, "initial_physical_nodes": 3}
+    state.write_text(json.dumps({**begun, "shuffle_seed": 9176}))
+    seen = TwoMachines(isolated, folder / "remote", folder / "machines", state).results()
+    resumed = [list(chain.from_iterable(of_rank["resumed"])) for of_rank in seen]
+    assert [len(samples) for samples in resumed] == [ceil((COUNT - 2 * GLOBAL_BATCH) / 2)] * 2
+    assert len(set(chain.from_iterable(resumed))) == COUNT - 2 * GLOBAL_BATCH
     for of_rank in seen:
         assert of_rank["ours"] == of_rank["stock"]
     for epoch in range(EPOCHS):
