@@ -11,6 +11,14 @@ import pytest
 from ais_assets_tests.loader.faulty_s3 import FaultyS3, faulty_s3
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _workers_end_soon() -> Iterator[None]:
+    """After an error a DataLoader waits for each of its workers as long as this says, for nothing, and then ends it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 1.0)
+        yield
+
+
 @pytest.fixture
 def isolated() -> list[str]:
     """A command before a command, with mounts of its own."""
