@@ -162,6 +162,15 @@ def test_another_kind_of_epoch_is_left_to_mosaicml_streaming(change: dict[str, A
     assert not replace(order, **change).is_plain
 
 
+@pytest.mark.parametrize("size", [25, 27, 70, 71])
+def test_ranks_have_equally_many_of_another_kind_of_epoch(size: int) -> None:
+    """Of one that was begun on three machines, on two."""
+    world = World(2, 1, 2, 0)
+    order = replace(order_over(np.array([10, 10, 10]), 3, 3, first_nodes=3), epoch_size=size)
+    counts = (epoch_order(order, world, 0, 0) != PADDING).sum(axis=(2, 3, 4))
+    assert counts.tolist() == [[samples_of_rank(size, world, 3, 3)]] * 2
+
+
 def test_blocks_smaller_than_shards_are_said_so() -> None:
     with pytest.warns(UserWarning, match="shuffle_block_size=4 is less than a shard"):
         py1e_order(np.array([10, 10]), canonical_nodes=1, seed=0, epoch=0, block_size=4, kind=KIND)
