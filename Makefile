@@ -18,8 +18,8 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 
 # Files in their order: bench and integration, a file of which takes a minute, come first. By the number of their tests,
 # which is xdist's own order, most of those would be last, each the only thing left to do. Tests also wait, for servers and
-# processes: four at once keep two cores busy, and more would each import and compile what these have.
-WIDE := -n 4 --dist loadfile --no-loadscope-reorder
+# processes: five at once keep two cores busy, and more would each import what these have, in 2 GB of memory.
+WIDE := -n 5 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test dev site explore kills audit format lock hooks clean
 
