@@ -180,13 +180,12 @@ def _builds(lake: Lake) -> Finding:
 
 
 def _left(lake: Lake) -> Finding:
-    spools = [of for of in lake.store.left_staged() if of.stat().st_mtime < time.time() - _DAY_SECONDS]
+    """Folders of files on their way, too, are left by killed runs: whoever publishes anything removes them."""
     before = lake.store.now() - _DAY_SECONDS
-    uploads = [upload for upload in lake.store.unfinished_uploads() if upload.since < before]
-    if not spools and not uploads:
+    uploads = sum(upload.since < before for upload in lake.store.unfinished_uploads())
+    if not uploads:
         return Finding("leftovers", "well", "nothing that killed runs left a day ago")
-    found = f"{len(spools)} folders and {len(uploads)} uploads that killed runs left: `ais prune` removes them"
-    return Finding("leftovers", "warning", found)
+    return Finding("leftovers", "warning", f"{uploads:,} uploads that killed runs left: `ais prune` removes them")
 
 
 def _source(source: Source, day: date) -> Iterator[Finding]:

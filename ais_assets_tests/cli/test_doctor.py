@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from ais_assets.cli.main import main
 from ais_assets.operating import doctor
-from ais_assets.store.objects import S3Store
+from ais_assets.store.objects import STAGING, S3Store
 from ais_assets_tests.s3_server import S3Server
 
 
@@ -49,6 +49,21 @@ def test_a_machine_where_all_is_well(tmp_path: Path) -> None:
     assert list((tmp_path / "lake").rglob("*object*")) == [], "what was tried is gone"
     shown = CliRunner().invoke(main, ["doctor"], catch_exceptions=False)
     assert "can be written, listed, read and deleted in" in " ".join(shown.output.split())
+
+
+@pytest.mark.usefixtures("_workplace")
+def test_what_killed_runs_left(tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = tmp_path / "lake" / STAGING / "left"
+    left.mkdir(parents=True)
+    left.with_suffix(".lock").touch()
+    assert examined()[1]["leftovers"]["verdict"] == "well"
+    assert not left.exists(), "what is published by a trial takes it"
+    monkeypatch.setenv("AIS_LAKE", f"s3://{bucket}/lake")
+    Session().client("s3").create_multipart_upload(Bucket=bucket, Key="lake/mds/shard")
+    # The server here dates it in 2010.
+    code, found = examined()
+    assert (code, found["leftovers"]["verdict"]) == (0, "warning")
+    assert found["leftovers"]["found"] == "1 uploads that killed runs left: `ais prune` removes them"
 
 
 @pytest.mark.usefixtures("_workplace")
