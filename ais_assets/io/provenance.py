@@ -288,7 +288,7 @@ def _faults(record: Record, now: Inputs, made_with: Mapping[str, Any]) -> Iterat
         for key, fingerprint in made_from.get(of, {}).items():
             current = now.get(of, {}).get(key)
             if current is None:
-                yield f"was made from {named(of, key)}, which is there or asked for no more"
+                yield f"was made from {named(of, key)}, which is no longer there or asked for"
             elif current != fingerprint:
                 yield f"was made before {named(of, key)}, which has changed since"
     for of in differing:

@@ -127,14 +127,13 @@ class _Published:
         """Whether its MDS shards are what their index says, and their windows what its tracks hold."""
         try:
             data = self._lake.store.read(self._mds_where)
-            shards = json.loads(data)["shards"]
-        except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+            shards = [(entry["zip_data"]["basename"], entry) for entry in json.loads(data)["shards"]]
+        except (FileNotFoundError, ValueError, LookupError, TypeError) as error:
             yield Part("every MDS shard is as it was written", 0, "shards", (Fault(self._mds_where, repr(error)),))
             return
         damaged = self._index_faults(data)
         wrong, compared, done = list[Fault](), 0, set[str]()
-        for entry in shards:
-            name = entry["zip_data"]["basename"]
+        for name, entry in shards:
             try:
                 table = self._shard(entry)
             except (MDSError, FileNotFoundError, StoreError) as error:
@@ -159,10 +158,10 @@ class _Published:
             faults.append(Fault(self._mds_where, f"is of release {said}"))
         where = f"{PurePosixPath(self._mds_where).parent}/{STATISTICS_FILE}"
         try:
-            statistics = json.loads(self._lake.store.read(where))
-        except (FileNotFoundError, ValueError) as error:
+            statistics = json.loads(self._lake.store.read(where))["index"]
+        except (FileNotFoundError, ValueError, LookupError, TypeError) as error:
             return [*faults, Fault(where, repr(error))]
-        if statistics.get("index") != hashlib.sha256(index).hexdigest():
+        if statistics != hashlib.sha256(index).hexdigest():
             faults.append(Fault(where, "are of another index"))
         return faults
 

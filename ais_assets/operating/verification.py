@@ -145,18 +145,21 @@ def splits_part(lake: Lake, settings: Settings) -> Part:
 def windows_part(lake: Lake, settings: Settings, windows: int) -> Part:
     """Whether stored windows are the tracks' positions; `windows` of each pile, 0: all."""
     faults, count = [], 0
-    for asset, partition, table in _stored_windows(lake, settings, windows):
-        count += table.num_rows
-        wrong = windows_unlike_tracks(lake, table, settings)
-        if wrong:
-            shown = ", ".join(wrong[:_SHOWN])
-            faults.append(
-                Fault(
-                    named(asset, partition),
-                    f"{len(wrong):,} of {table.num_rows:,} windows are not what the tracks hold: {shown}; "
-                    f"materialize {asset} again",
-                )
-            )
+    for asset, partition, tables in _stored_windows(lake, settings, windows):
+        try:
+            for table in tables:
+                count += table.num_rows
+                if wrong := windows_unlike_tracks(lake, table, settings):
+                    shown = ", ".join(wrong[:_SHOWN])
+                    faults.append(
+                        Fault(
+                            named(asset, partition),
+                            f"{len(wrong):,} of {table.num_rows:,} windows are not what the tracks hold: {shown}; "
+                            f"materialize {asset} again",
+                        )
+                    )
+        except (PartitionMissingError, FileNotFoundError, StoreError, DamagedFileError, MDSError) as error:
+            faults.append(Fault(named(asset, partition), f"cannot be held against the tracks: {error}"))
     return Part("windows are what the tracks hold", count, "windows", tuple(faults))
 
 
@@ -224,19 +227,17 @@ def _cut(positions: _Positions, start: int, length: int) -> NDArray[np.float32] 
     return np.ascontiguousarray(positions.features[row : row + length])
 
 
-def _stored_windows(lake: Lake, settings: Settings, windows: int) -> Iterator[tuple[str, str, pa.Table]]:
-    """Windows of every pile and of the files of other splits, as far as they are there: (asset, partition, table)."""
+def _stored_windows(lake: Lake, settings: Settings, windows: int) -> Iterator[tuple[str, str, Iterator[pa.Table]]]:
+    """Windows of every pile and of the files of other splits, as far as they are there: (asset, partition, tables)."""
     if "parquet" in settings.window_formats:
         for asset in ("materialized_windows", *settings.splits_apart):
             single = place_of(asset).single is not None
             for key in [""] if single else settings.pile_keys:
                 if lake.has(asset, key or None):
-                    for table in some_windows(lake.row_groups(asset, key or None), f"{asset}{key}", windows):
-                        yield asset, key, table
+                    yield asset, key, some_windows(lake.row_groups(asset, key or None), f"{asset}{key}", windows)
     if "mds" in settings.window_formats:
         for pile in (pile for pile in settings.pile_keys if lake.has("mds_shards", pile)):
-            for table in some_windows(_mds_tables(lake, pile), pile, windows):
-                yield "mds_shards", pile, table
+            yield "mds_shards", pile, some_windows(_mds_tables(lake, pile), pile, windows)
 
 
 def some_windows(tables: Iterator[pa.Table], name: str, windows: int) -> Iterator[pa.Table]:
@@ -329,23 +330,23 @@ def _mds_index_faults(lake: Lake, settings: Settings, release: str) -> list[Faul
     try:
         data = lake.store.read(key)
         index = json.loads(data)
-        statistics = json.loads(lake.store.read(f"{place_of('mds_shards').folder}/{STATISTICS_FILE}"))
+        listed = {shard["zip_data"]["basename"].split("/")[0] for shard in index["shards"]}
+        statistics = json.loads(lake.store.read(f"{place_of('mds_shards').folder}/{STATISTICS_FILE}"))["index"]
     except FileNotFoundError as error:
         return [Fault(where, f"{error}; materialize training_dataset again")]
-    except ValueError as error:
-        return [Fault(where, f"is damaged ({error}); materialize training_dataset again")]
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        return [Fault(where, f"or its statistics are damaged ({error!r}); materialize training_dataset again")]
     faults = []
     folders = {
         lake.manifest("mds_shards", pile)["folder"] for pile in settings.pile_keys if lake.has("mds_shards", pile)
     }
-    listed = {shard["zip_data"]["basename"].split("/")[0] for shard in index["shards"]}
     if strange := sorted(listed - folders):
         faults.append(
             Fault(where, f"is older than mds_shards: it names {strange[0]}; materialize training_dataset again")
         )
     if index.get("release") != release:
         faults.append(Fault(where, f"is of release {index.get('release')}, the tracks' index of {release}"))
-    if statistics.get("index") != hashlib.sha256(data).hexdigest():
+    if statistics != hashlib.sha256(data).hexdigest():
         faults.append(Fault(f"{place_of('mds_shards').folder}/{STATISTICS_FILE}", "are of another index"))
     return faults
 

@@ -1046,7 +1046,7 @@ def test_the_formats_asked_for_are_built_published_and_trained_on(
     assert {stage["asset"] for stage in more["stages"] if stage["missing"]} == OF_WINDOWS - assets
     less = run_status(built[0].model_copy(update={"window_formats": settings.window_formats}), "--check", exit_code=1)
     (published,) = (stage for stage in less["stages"] if stage["asset"] == "training_dataset")
-    assert published["stale"][""].endswith("which is there or asked for no more")
+    assert published["stale"][""].endswith("which is no longer there or asked for")
 
 
 def test_no_training_window_in_tracks_is_refused(built: tuple[Settings, dg.DagsterInstance], tmp_path: Path) -> None:

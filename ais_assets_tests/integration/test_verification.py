@@ -88,6 +88,36 @@ def test_an_index_of_former_shards_is_stale(copied: Settings) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("key", "content", "where", "what"),
+    [
+        ("mds/index.json", None, "mds/index.json", "materialize training_dataset again"),
+        ("mds/index.json", b'{"version"', "mds/index.json", "damaged \\(.*\\); materialize training_dataset again"),
+        ("mds/index.json", b"{}", "mds/index.json", "damaged \\(.*\\); materialize training_dataset again"),
+        ("mds/index.json", b"[]", "mds/index.json", "damaged \\(.*\\); materialize training_dataset again"),
+        ("mds/statistics.json", None, "mds/index.json", "materialize training_dataset again"),
+        ("mds/statistics.json", b"{}", "mds/index.json", "damaged \\(.*'index'.*; materialize training_dataset again"),
+        ("mds/statistics.json", b'{"index": "x"}', "mds/statistics.json", "are of another index"),
+        ("mds/statistics.json", b"null", "mds/index.json", "damaged \\(.*\\); materialize training_dataset again"),
+        ("track_shards/index.json", None, "track_shards/index.json", "is not published; `ais build`"),
+        ("track_shards/index.json", b"{}", "track_shards/index.json", ""),
+        ("track_shards/0001.parquet", None, "track_shards/index.json", "names 0001.parquet, of which no file is as"),
+        ("track_shards/0001.parquet", None, "validation", "cannot be held against the tracks: track_shards has"),
+        ("vessels/vessels.parquet", None, "splits", "vessels"),
+        ("materialized/validation.parquet", b"PAR1", "validation", "cannot be held against the tracks: .*validation"),
+    ],
+)
+def test_what_an_index_does_not_hold_any_more_is_named(
+    copied: Settings, key: str, content: bytes | None, where: str, what: str
+) -> None:
+    path = Path(copied.lake) / key
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    found = [fault for fault in faults(copied) if fault.where.removeprefix(f"{copied.lake}/") == where]
+    assert any(re.search(what, fault.what) for fault in found), faults(copied)
+
+
 def test_a_vessel_in_two_splits_is_named(copied: Settings) -> None:
     lake = Lake(copied.lake)
     validation, training = lake.table("validation"), lake.table("materialized_windows", ["00000"])

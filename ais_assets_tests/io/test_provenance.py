@@ -68,7 +68,7 @@ def test_a_pile_is_stale_once_any_shard_is_another(lake: Lake, settings: Setting
     assert reason(lake, settings) == "was made before window_piles[0001], which has changed since"
     write_pile(lake, PILES[0], settings)
     lake.store.delete_object("track_shards/0000.parquet")
-    assert reason(lake, settings) == "was made from track_shards[0000], which is there or asked for no more"
+    assert reason(lake, settings) == "was made from track_shards[0000], which is no longer there or asked for"
     write_pile(lake, PILES[0], settings)
     assert reason(lake, settings) is None
 
