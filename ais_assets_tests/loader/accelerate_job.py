@@ -1,4 +1,4 @@
-"""What a rank of a torchrun job sees under accelerate, in OUT/<rank>.json; arguments: FORMAT REMOTE OUT.
+"""What a rank of a job sees under accelerate, in OUT/<rank>.json; arguments: FORMAT REMOTE OUT.
 
 It has the dataset, and then the error of loaders that accelerate would share out. The last of them is not caught: ranks
 to which the first one would dispatch wait for it for ever, unless it ends the job.
@@ -7,8 +7,7 @@ to which the first one would dispatch wait for it for ever, unless it ends the j
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +39,9 @@ def batches(way: str, kind: str, remote: str, cache: Path) -> list[Any]:
     return numbers(prepared(way, AISMDSDataset(remote, cache, batch_size=8)))
 
 
-def main() -> None:
+def main(words: Sequence[str]) -> None:
     """Runs as one rank."""
-    kind, remote, out = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+    kind, remote, out = words[0], words[1], Path(words[2])
     seen: dict[str, Any] = {"dataset": batches("dataset", kind, remote, out / "given")}
     try:
         batches("sharded", kind, remote, out / "sharded")
@@ -53,7 +52,3 @@ def main() -> None:
     # Else the first rank's error may end the others before they have said what they saw.
     accelerator.wait_for_everyone()
     batches("dispatched", kind, remote, out / "dispatched")
-
-
-if __name__ == "__main__":
-    main()

@@ -33,8 +33,8 @@ ONCE_MORE = "accelerate's prepare() would divide this dataset's batches among th
 def shares(kind: str, remote: Path, out: Path) -> list[list[Any]]:
     """What each of two ranks of `accelerate_job` got; to share out once more must be refused, and end it."""
     pytest.importorskip("accelerate", reason="accelerate is not installed: pip install -e .[dev]")
-    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", f"--log-dir={out / 'logs'}"]
-    words = [*launcher, "-m", "ais_assets_tests.loader.accelerate_job", kind, str(remote), str(out)]
+    job = ["ais_assets_tests.loader.accelerate_job", kind, str(remote), str(out)]
+    words = ["ais_assets_tests.loader.forked_ranks", "2", str(out / "logs"), *job]
     done = subprocess.run(
         [sys.executable, "-m", *words],
         cwd=PROJECT,

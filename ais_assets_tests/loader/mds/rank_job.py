@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from torch.utils.data import DataLoader
 
 from ais_assets.io.streaming_loader import AISMDSDataset
 from ais_assets_tests.loader.mds.mds_datasets import numbers, stock_batches, stock_dataset
+
+if "STOCK" in os.environ:
+    # Before ranks are forked of this process.
+    import streaming as _streaming  # noqa: F401
 
 WORKERS = tuple(map(int, os.environ.get("WORKERS", "0 0 0").split()))
 """An epoch each."""
@@ -45,10 +50,10 @@ def seen(remote: str, cache: Path, batch_size: int, state: dict[str, Any] | None
     return result
 
 
-def main() -> None:
+def main(words: Sequence[str]) -> None:
     """Runs as one rank."""
-    remote, out, batch_size = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-    state = json.loads(Path(sys.argv[4]).read_text()) if len(sys.argv) > 4 else None
+    remote, out, batch_size = words[0], Path(words[1]), int(words[2])
+    state = json.loads(Path(words[3]).read_text()) if len(words) > 3 else None
     distributed.init_process_group("gloo")
     result = seen(remote, out / "cache", batch_size, state)
     (out / f"{distributed.get_rank()}.json").write_text(json.dumps(result))
@@ -56,4 +61,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

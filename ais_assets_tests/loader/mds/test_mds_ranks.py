@@ -1,4 +1,4 @@
-"""The training loader on several ranks, started by torchrun: their order is mosaicml-streaming's, on any number."""
+"""The training loader on several ranks, started as by torchrun: their order is mosaicml-streaming's, on any number."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from itertools import chain
 from math import ceil
 from pathlib import Path
@@ -27,14 +28,12 @@ WORKERS = "1 3 0"
 PROJECT = Path(__file__).resolve().parents[3]
 
 
-def torchrun(
-    ranks: int, remote: Path, out: Path, *arguments: int | Path, beside_stock: bool = False
+def run_job(
+    *launcher: str | Path, job: Sequence[str | int | Path], beside_stock: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """Runs `rank_job` on so many ranks."""
-    launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", f"--log-dir={out / 'logs'}"]
-    job = ["ais_assets_tests.loader.mds.rank_job", *map(str, (remote, out, *arguments))]
+    """Runs `rank_job` by a module that starts ranks."""
     return subprocess.run(
-        [sys.executable, "-m", *launcher, "-m", *job],
+        [sys.executable, "-m", *launcher, "ais_assets_tests.loader.mds.rank_job", *map(str, job)],
         cwd=PROJECT,
         env={**os.environ, "STOCK": "too", "WORKERS": WORKERS} if beside_stock else None,
         capture_output=True,
@@ -56,7 +55,9 @@ def results(folder: Path, ranks: int, *state: Path, beside_stock: bool) -> list[
     """What each rank saw."""
     out = folder / str(ranks)
     out.mkdir()
-    done = torchrun(ranks, folder / "remote", out, GLOBAL_BATCH // ranks, *state, beside_stock=beside_stock)
+    job = (folder / "remote", out, GLOBAL_BATCH // ranks, *state)
+    launcher = ("ais_assets_tests.loader.forked_ranks", str(ranks), out / "logs")
+    done = run_job(*launcher, job=job, beside_stock=beside_stock)
     assert done.returncode == 0, done.stderr
     return [json.loads((out / f"{rank}.json").read_text()) for rank in range(ranks)]
 
@@ -131,12 +132,13 @@ class TwoMachines:
     def _node(self, isolated: list[str], number: int, port: int) -> subprocess.Popen[str]:
         out = self.out / str(number)
         (out / "tmp").mkdir(parents=True)
-        launcher = f"--nnodes=2 --node-rank={number} --nproc-per-node=1 --master-addr=127.0.0.1 --master-port={port}"
-        run = f"{sys.executable} -m torch.distributed.run {launcher} --log-dir={out}/logs {self._job.format(out=out)}"
+        # What torchrun has in the environment of its ranks.
+        rank = {"RANK": str(number), "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+        master = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
         return subprocess.Popen(
-            [*isolated, f"mount -t tmpfs none /dev/shm && exec {run}"],
+            [*isolated, f"mount -t tmpfs none /dev/shm && exec {sys.executable} {self._job.format(out=out)}"],
             cwd=PROJECT,
-            env={**os.environ, "STOCK": "too", "TMPDIR": str(out / "tmp")},
+            env={**os.environ, **rank, **master, "STOCK": "too", "TMPDIR": str(out / "tmp")},
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -175,6 +177,7 @@ def test_a_missing_shard_ends_all_ranks_with_an_error(tmp_path: Path) -> None:
     remote = write_dataset(tmp_path / "remote", windows(COUNT))
     gone = sorted(remote.glob("*.zstd"))[3]
     gone.unlink()
-    done = torchrun(2, remote, tmp_path, 8)
+    launcher = ("torch.distributed.run", "--standalone", "--nproc-per-node=2", f"--log-dir={tmp_path / 'logs'}", "-m")
+    done = run_job(*launcher, job=(remote, tmp_path, 8))
     assert done.returncode == 1
     assert f"{gone} is missing, though the index names it" in done.stderr
