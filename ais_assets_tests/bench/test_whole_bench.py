@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
+from dagster import DagsterInstance
 
 from ais_assets.bench import _runs, rates, whole
 from ais_assets.bench.whole import write_raw_records
@@ -65,9 +66,30 @@ class RunsHere(_runs.Runs):
         return time.perf_counter() - started, _runs.own_bytes(os.getpid())
 
 
-@pytest.mark.parametrize(("formats", "runs"), [("parquet,mds", RunsHere), ("", _runs.Runs)])
-def test_predicted_beside_measured(monkeypatch: pytest.MonkeyPatch, formats: str, runs: type[_runs.Runs]) -> None:
-    monkeypatch.setattr(whole, "Runs", runs)
+def test_runs_in_processes_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    days = ("2024-03-01", "2024-03-02")
+    for name, value in {
+        "FIRST_DAY": days[0],
+        "LAST_DAY": days[1],
+        "SHARDS": "2",
+        "LAKE": str(tmp_path / "lake"),
+    }.items():
+        monkeypatch.setenv(f"AIS_{name}", value)
+    lake = Lake(tmp_path / "lake")
+    write_raw_records(lake, load_settings(), vessels=5, positions=20_000, clean_share=0.5, folder=tmp_path)
+    with DagsterInstance.local_temp(str(tmp_path)) as instance:
+        runs = _runs.Runs(instance.get_ref(), 1)
+        seconds, peak = runs.take([Task("clean_records", (day,)) for day in days])
+        assert lake.partitions("clean_records") == list(days)
+        assert seconds > 0
+        assert peak > 10_000_000
+        with pytest.raises(RuntimeError, match=r"PartitionMissingError: .* has 0 of the"):
+            runs.take([Task("training_dataset")])
+
+
+@pytest.mark.parametrize("formats", ["parquet,mds", ""])
+def test_predicted_beside_measured(monkeypatch: pytest.MonkeyPatch, formats: str) -> None:
+    monkeypatch.setattr(whole, "Runs", RunsHere)
     # Neither 3 GB of disk nor the rates of this machine, which the next test measures.
     monkeypatch.setattr(whole, "_PACE_BLOCKS", 1)
     monkeypatch.setattr(whole, "median_rates", lambda vessels, repeat: MEASURED_RATES)

@@ -133,7 +133,7 @@ def test_the_order_is_mosaicml_streamings(tmp_path: Path, remote: str, options: 
     assert [len(epoch) for epoch in epochs] == [len(ours)] * 3
 
 
-@pytest.mark.parametrize(("workers", "context"), [(1, "fork"), (3, "fork"), (2, "spawn")])
+@pytest.mark.parametrize(("workers", "context"), [(2, "fork"), (3, "fork"), (1, "spawn")])
 def test_the_order_with_workers_is_mosaicml_streamings(tmp_path: Path, remote: str, workers: int, context: str) -> None:
     ours = AISMDSDataset(remote, str(tmp_path / "ours"), batch_size=BATCH, seed=5)
     stock = stock_dataset(remote=remote, local=str(tmp_path / "stock"), batch_size=BATCH, shuffle=True, shuffle_seed=5)

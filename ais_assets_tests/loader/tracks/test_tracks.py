@@ -292,7 +292,7 @@ def test_what_cannot_be_dealt_out_evenly_is_refused(lake: Path, cache: Path, mon
     assert len(TrackWindowDataset(lake, cache, 1, drop_last=True)) == windows // 4
 
 
-@pytest.mark.parametrize(("workers", "start"), [(0, None), (2, "fork"), (3, "spawn")])
+@pytest.mark.parametrize(("workers", "start"), [(0, None), (3, "fork"), (2, "spawn")])
 def test_workers_yield_what_one_process_does(lake: Path, cache: Path, workers: int, start: str | None) -> None:
     alone = TrackWindowDataset(lake, cache, 7, provenance=True)
     expected = [numbers(alone, alone) for _ in range(2)]
