@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from ais_assets.bench import _forms, ingest
 from ais_assets.cli.main import main
 
-VESSELS, SEED = 6, 5
+VESSELS, SEED = 4, 5
 
 _SAME_FORM = """
 select mmsi, epoch(t)::bigint, {position}, lower(mobile_type::varchar) from '{file}'
