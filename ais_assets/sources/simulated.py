@@ -158,7 +158,7 @@ def file_rows(plan: Plan, midnight: int) -> Iterator[Rows]:
 
 def sent_rows(plan: Plan, midnight: int) -> Iterator[tuple[int, Rows]]:
     """What is sent in the day that begins at `midnight`, minutes at a time: their end, Unix time, and the reports of
-    them, among these rebroadcasts of which some come later."""
+    them, among these rebroadcasts of which some come later. The next ones take the place of these in memory."""
     state = _first_state(plan, midnight)
     room = Rows.room(most_lines(plan, _SLICE_SECONDS))
     for end in range(midnight + _SLICE_SECONDS, midnight + DAY + 1, _SLICE_SECONDS):
