@@ -209,25 +209,33 @@ class Lake:
                 return Entry(opened.version, source.size(), 0, nothing, {}, "damaged", damage=str(error))
 
     def _said(self, asset: str, partition: str, source: pa.NativeFile, version: str) -> Entry:
-        where, cure = self.uri_of(asset, partition), _again(asset, partition)
         if place_of(asset).kind is not Kind.FOLDER:
             size = source.size()
-            with SealedFile(source, where, cure) as file:
+            with SealedFile(source, self.uri_of(asset, partition), _again(asset, partition)) as file:
                 found = describe(file)
             return Entry(version, size, found.rows, json.loads(found.ledger.to_json()), found.facts, found.fingerprint)
-        try:
-            manifest = json.loads(source.read())
-            return Entry(
-                version=version,
-                size=sum(manifest["files"].values()),
-                rows=manifest["ledger"]["rows_out"],
-                account=manifest["ledger"],
-                facts=manifest["facts"],
-                fingerprint=manifest.get("fingerprint", manifest["folder"]),
-                folder=manifest["folder"],
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DamagedFileError(f"{where}.json is damaged ({error}): {cure}") from error
+        manifest = self._manifest_of(asset, partition, source.read())
+        return Entry(
+            version=version,
+            size=sum(manifest["files"].values()),
+            rows=manifest["ledger"]["rows_out"],
+            account=manifest["ledger"],
+            facts=manifest["facts"],
+            fingerprint=manifest.get("fingerprint", manifest["folder"]),
+            folder=manifest["folder"],
+        )
+
+    def _manifest_of(self, asset: str, partition: str, data: bytes) -> dict[str, Any]:
+        """A manifest from its bytes. Raises DamagedFileError where it is none."""
+        where, cure = f"{self.uri}/{place_of(asset).key(partition)}", _again(asset, partition)
+        manifest = _object_of(data, where, cure)
+        for name, kind in (("folder", str), ("files", dict), ("facts", dict), ("ledger", dict)):
+            if not isinstance(manifest.get(name), kind):
+                raise DamagedFileError(f"{where} is damaged (it has no {name}): {cure}")
+        counts = [manifest["ledger"].get("rows_out"), *manifest["files"].values()]
+        if not all(isinstance(count, int) for count in counts):
+            raise DamagedFileError(f"{where} is damaged (rows or bytes are no whole numbers): {cure}")
+        return manifest
 
     def cutting(self) -> Cutting | None:
         """How the last run had the datasets cut into partitions; None: there was none yet, and all there is counts."""
@@ -315,12 +323,16 @@ class Lake:
         return Published(f"{self.uri}/{key}", len(data), 1, Ledger(), {}, None, hashlib.sha256(data).hexdigest()[:16])
 
     def json(self, asset: str) -> Any:
-        """The value of an asset that is one JSON value."""
-        return json.loads(self._read(asset, None))
+        """The value of an asset that is one JSON object. Raises DamagedFileError where it is none."""
+        where = f"{self.uri}/{place_of(asset).key(None)}"
+        return _object_of(self._read(asset, None), where, _again(asset, None))
 
     def manifest(self, asset: str, partition: str) -> dict[str, Any]:
-        """What a folder asset's partition is: its folder, files and sizes, account and facts."""
-        return json.loads(self._read(asset, partition))
+        """What a folder asset's partition is: its folder, files and sizes, account and facts.
+
+        Raises DamagedFileError where that is not what it says.
+        """
+        return self._manifest_of(asset, partition, self._read(asset, partition))
 
     def folder_uri(self, asset: str, partition: str) -> str:
         """The address of a folder asset's current folder."""
@@ -808,6 +820,16 @@ def _reject_stream(facts: Mapping[str, Any]) -> RecordStream:
     return RecordStream(
         schema.REJECTS, iter([table]), Ledger(table.num_rows, table.num_rows), {"files": facts.get("files")}
     )
+
+
+def _object_of(data: bytes, where: str, cure: str) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise DamagedFileError(f"{where} is damaged ({error}): {cure}") from error
+    if not isinstance(value, dict):
+        raise DamagedFileError(f"{where} is damaged (it is no JSON object): {cure}")
+    return value
 
 
 def _json(value: object) -> bytes:

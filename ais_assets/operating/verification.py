@@ -283,15 +283,19 @@ def _damaged_shards(lake: Lake, pile: str) -> list[Fault]:
     try:
         for _ in _mds_tables(lake, pile):
             pass
-    except (MDSError, FileNotFoundError, StoreError) as error:
+    except (MDSError, FileNotFoundError, StoreError, DamagedFileError) as error:
         return [Fault(named("mds_shards", pile), f"{error}; materialize mds_shards again")]
     return []
 
 
 def _damaged_files(lake: Lake, asset: str, key: str) -> list[Fault]:
     """Files of a folder whose digests its facts have: archives as they were landed."""
+    try:
+        files = lake.manifest(asset, key)["facts"].get("files", [])
+    except DamagedFileError as error:
+        return [Fault(named(asset, key), str(error))]
     faults = []
-    for entry in lake.manifest(asset, key)["facts"].get("files", []):
+    for entry in files:
         try:
             with lake.local_file(asset, key, entry["file"]) as path, path.open("rb") as file:
                 whole = hashlib.file_digest(file, "sha256").hexdigest() == entry["sha256"]
@@ -337,10 +341,10 @@ def _mds_index_faults(lake: Lake, settings: Settings, release: str) -> list[Faul
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         return [Fault(where, f"or its statistics are damaged ({error!r}); materialize training_dataset again")]
     faults = []
-    folders = {
-        lake.manifest("mds_shards", pile)["folder"] for pile in settings.pile_keys if lake.has("mds_shards", pile)
-    }
-    if strange := sorted(listed - folders):
+    piles = lake.entries_of("mds_shards", lake.versions("mds_shards"), damaged_too=True)
+    folders = {piles[pile].folder for pile in settings.pile_keys if pile in piles}
+    # Of a manifest that says no folder the part on bytes tells.
+    if None not in folders and (strange := sorted(listed - folders)):
         faults.append(
             Fault(where, f"is older than mds_shards: it names {strange[0]}; materialize training_dataset again")
         )

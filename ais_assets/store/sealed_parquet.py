@@ -39,7 +39,7 @@ _VALUE_HEADER: Final = 2
 
 
 class DamagedFileError(ValueError):
-    """A Parquet file is not what was written, or was never one of ours; the message says which file and what to do."""
+    """A file is not what was written, or was never one of ours; the message says which file and what to do."""
 
 
 def seal(path: Path) -> None:

@@ -39,14 +39,16 @@ def test_the_demo_says_what_there_is_and_loads_a_batch(small_lake: Settings, tmp
     assert digests(small_lake) == before
 
 
-@pytest.mark.usefixtures("drawn")
-def test_the_job_for_everything_makes_what_is_missing(
+def test_the_job_for_everything_makes_what_is_missing_or_damaged(
     small_lake: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(small_lake.lake, tmp_path / "lake")
     settings = small_lake.model_copy(update={"lake": str(tmp_path / "lake"), "cache": tmp_path / "cache"})
     before = digests(settings)
     (tmp_path / "lake/materialized/windows/00001.parquet").unlink()
+    for key in ("raw_archives/2024-03-01.json", "mds/00000.json", "reports/dead_reckoning.json"):
+        (tmp_path / "lake" / key).unlink()
+        (tmp_path / "lake" / key).write_bytes(b"{}" if "mds" in key else b"{")
     for name, value in variables(settings.lake, tmp_path).items():
         monkeypatch.setenv(name, value)
     job = build_definitions(settings).resolve_job_def("everything")
@@ -56,5 +58,9 @@ def test_the_job_for_everything_makes_what_is_missing(
         said = [entry.user_message for entry in instance.all_logs(ran.run_id)]
         made = {asset: instance.get_materialized_partitions(AssetKey(asset)) for asset in stages_of(settings)}
     assert digests(settings) == before
-    assert {asset: keys for asset, keys in made.items() if keys} == {"materialized_windows": {"00001"}}
+    assert {asset: keys for asset, keys in made.items() if keys} == {
+        "raw_archives": {"2024-03-01"},
+        "materialized_windows": {"00001"},
+        "mds_shards": {"00000"},
+    }
     assert any(line.startswith("materialized_windows[00001]: ") for line in said)
